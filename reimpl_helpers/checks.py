@@ -1,0 +1,481 @@
+"""Give verdicts on pieces: not written yet, wrong (what, where, what to try), or right."""
+
+import _thread
+import contextlib
+import copy
+import html
+import linecache
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+
+import numpy as np
+
+TIME_LIMIT = 20.0  # seconds for one call of a piece, compilation by JAX included
+TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake above 1e-5
+
+NOT_WRITTEN, WRONG, RIGHT = "not written yet", "wrong", "right"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question put to a piece: a probe, the arguments, and what must come back.
+
+    The answer is compared with `expected` (an array, or nested dicts of arrays and shapes),
+    or, where no single value is right, handed to `complaint`, which returns what is wrong
+    with it or None.
+    """
+
+    probe: str
+    args: tuple = ()
+    expected: object = None
+    complaint: Callable[[object], str | None] | None = None
+    call: Callable = lambda piece, *args: piece(*args)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One function that the pair writes, and how it is judged.
+
+    `step` is the notebook it belongs to. `module` is the file of the pair's package it is saved
+    to, None for a warm-up that is not kept. A port is a piece of an earlier step, written again
+    in JAX. A test is judged by running it: `catches` names the planted bugs of which it must
+    refuse at least one.
+    """
+
+    name: str
+    module: str | None
+    step: int
+    cases: Callable[[object], Iterable[Case]] | None = None
+    port: bool = False
+    catches: tuple[str, ...] = ()
+
+    @property
+    def label(self):
+        return f"{self.name} in JAX" if self.port else self.name
+
+    @property
+    def is_test(self):
+        return self.module == "test_model"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Say what a check found, in one line, with details folded beneath."""
+
+    label: str
+    state: str
+    headline: str = ""
+    details: str = ""
+    another_way: str = ""
+
+    @property
+    def right(self):
+        return self.state == RIGHT
+
+    def __str__(self):
+        return f"{self.label} · {self.headline or self.state}"
+
+    def __repr__(self):
+        return f"{self}\n{indent(self.details)}" if self.details else str(self)
+
+    def _repr_html_(self):
+        mark = {NOT_WRITTEN: "○", WRONG: "✗", RIGHT: "✓"}[self.state]
+        folded = [("details", self.details), ("another way to write it", self.another_way)]
+        return (
+            f"<div><b>{mark} {html.escape(self.label)}</b> · "
+            f"{html.escape(self.headline or self.state)}</div>"
+        ) + "".join(
+            f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>"
+            for title, text in folded
+            if text
+        )
+
+
+class Refusal(Exception):
+    """Carry why a piece is refused: the stage of the verdict, a headline, details."""
+
+    STAGES = ("not written", "raised", "changed", "type", "shape", "dtype", "finite", "values")
+
+    def __init__(self, stage, headline, details=""):
+        super().__init__(headline)
+        self.order, self.headline, self.details = self.STAGES.index(stage), headline, details
+
+
+def judge(piece: Piece, function, recording) -> Verdict:
+    """Judge one piece on every case of its track.
+
+    Raises: nothing that the piece raises; a KeyboardInterrupt of the user passes through.
+    """
+    if not isinstance(function, Callable):
+        return Verdict(
+            piece.label,
+            WRONG,
+            f"{piece.name} is {shorten(function)} here, not a function. "
+            "Run the cell that defines it again.",
+        )
+    refusals, passed, largest = [], [], 0.0
+    with float64_in_jax(), np.errstate(all="ignore"):
+        for case in piece.cases(recording):
+            try:
+                largest = max(largest, ask(function, case))
+                passed.append(case.probe)
+            except Refusal as refusal:
+                refusals.append((refusal, case.probe))
+                if isinstance(refusal.__cause__, TookTooLong):
+                    break
+    if not refusals:
+        probes = len(dict.fromkeys(passed))
+        within = "1e-12" if largest < 1e-12 else f"{TOLERANCE:.0e}"
+        plural = "probe" if probes == 1 else "probes"
+        return Verdict(piece.label, RIGHT, f"right on {probes} {plural}, to within {within}.")
+    return refused(piece, refusals, passed)
+
+
+def refused(piece, refusals, passed):
+    """Word a verdict from the refusals, the most basic one first."""
+    refusal, _ = min(refusals, key=lambda pair: pair[0].order)
+    if refusal.order == 0:
+        return Verdict(piece.label, NOT_WRITTEN)
+    failed = dict.fromkeys(probe for _, probe in refusals)
+    right = [probe for probe in dict.fromkeys(passed) if probe not in failed]
+    details = [refusal.details] if refusal.details else []
+    if right:
+        details.append(f"right on: {', '.join(right)}\nwrong on: {', '.join(failed)}")
+    return Verdict(piece.label, WRONG, refusal.headline, "\n".join(details))
+
+
+def ask(function, case: Case) -> float:
+    """Put one case to a piece and return the largest difference from what is expected.
+
+    Raises: Refusal, worded for the pair, at the first stage that fails.
+    """
+    args = copy.deepcopy(case.args)
+    try:
+        with time_limit(TIME_LIMIT):
+            answer = case.call(function, *args)
+    except NotImplementedError as error:
+        raise Refusal("not written", NOT_WRITTEN) from error
+    except TookTooLong as error:
+        raise Refusal(
+            "raised",
+            f"still running after {TIME_LIMIT:g} seconds on “{case.probe}”, and stopped. "
+            "Is there a loop that never ends?",
+            where_it_stood(error, function),
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise Refusal(
+            "raised", raised_headline(error, function, case), where_it_stood(error, function)
+        ) from error
+    refuse_changed_input(case, args)
+    if answer is None:
+        raise Refusal(
+            "type", f"returns nothing on “{case.probe}”. Does the last line say `return`?"
+        )
+    if case.complaint is not None:
+        complaint = case.complaint(answer)
+        if complaint:
+            raise Refusal("values", complaint)
+        return 0.0
+    return compare(answer, case.expected, case.probe)
+
+
+def raised_headline(error, function, case):
+    """Word an exception that came out of a piece, with the usual suspects named."""
+    shadowed = shadowed_names(getattr(function, "__globals__", {}))
+    seen = f"raised {type(error).__name__} on “{case.probe}”: {first_line(error)}"
+    if shadowed:
+        return f"{seen} {shadowed}"
+    if "Tracer" in type(error).__name__:
+        return (
+            f"{seen} NumPy was handed one of JAX's placeholders. "
+            "Which line still computes with np instead of jnp?"
+        )
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return f"{seen} It writes into its input: make a new array instead."
+    shapes = ", ".join(named_shapes(case.args))
+    return f"{seen} It was called with {shapes}." if shapes else seen
+
+
+def named_shapes(tree, prefix=""):
+    """List the shapes in a tree of arguments: `weight (32, 64)`."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from named_shapes(value, f"{prefix}.{name}" if prefix else str(name))
+    elif isinstance(tree, tuple | list):
+        for value in tree:
+            yield from named_shapes(value, prefix)
+    elif isinstance(tree, np.ndarray):
+        yield f"{prefix or 'an array'} {tree.shape}"
+
+
+def where_it_stood(error, function):
+    """Show the lines of the pair's own code on the way to an exception."""
+    code = getattr(unwrap(function), "__code__", None)
+    if code is None:
+        return ""
+    lines = []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        filename = frame.f_code.co_filename
+        if filename == code.co_filename or is_cell(filename):
+            source = linecache.getline(filename, number, frame.f_globals).strip()
+            lines.append(f"in {frame.f_code.co_name}, line {number}: {source}")
+    return "\n".join(lines + [f"{type(error).__name__}: {error}"])
+
+
+def is_cell(filename):
+    return "ipykernel_" in filename or filename.startswith("<ipython-input")
+
+
+def unwrap(function):
+    """Return the plain function beneath decorators such as jax.jit."""
+    while not isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
+
+
+def refuse_changed_input(case, args):
+    for before, now in zip(leaves(case.args), leaves(args), strict=False):
+        if isinstance(before, np.ndarray) and not np.array_equal(before, now, equal_nan=True):
+            raise Refusal(
+                "changed",
+                f"changes its input in place on “{case.probe}”: an array {before.shape} "
+                "is not what it was before the call. Make a new array instead of writing into it.",
+            )
+
+
+def leaves(tree):
+    if isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from leaves(value)
+    elif isinstance(tree, tuple | list):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield tree
+
+
+def compare(answer, expected, probe, path="") -> float:
+    """Compare an answer with what the original gave; return the largest difference.
+
+    Raises: Refusal naming the first stage that fails: type, shape, dtype, finite, values.
+    """
+    at = f"{path} on “{probe}”" if path else f"“{probe}”"
+    if isinstance(expected, Mapping):
+        refuse_other_keys(answer, expected, at)
+        inner = {key: f"{path}.{key}" if path else str(key) for key in expected}
+        return max(
+            (compare(answer[key], expected[key], probe, inner[key]) for key in expected),
+            default=0.0,
+        )
+    if isinstance(expected, tuple):
+        return compare_shapes(answer, expected, at)
+    return compare_arrays(as_array(answer, at), np.asarray(expected), at)
+
+
+def refuse_other_keys(answer, expected, at):
+    wanted = ", ".join(map(str, expected))
+    if not isinstance(answer, Mapping):
+        raise Refusal(
+            "type",
+            f"wrong type for {at}: {shorten(answer)}, expected a dict with the keys {wanted}.",
+        )
+    missing = [str(key) for key in expected if key not in answer]
+    extra = [str(key) for key in answer if key not in expected]
+    if missing or extra:
+        seen = [f"{', '.join(missing)} missing"] if missing else []
+        seen += [f"{', '.join(extra)} not among the original's"] if extra else []
+        raise Refusal(
+            "type",
+            f"other names than the original's on {at}: {'; '.join(seen)}. "
+            "Read the names off the original's __init__.",
+        )
+
+
+def compare_shapes(answer, expected, at):
+    """Compare a shape that the pair derived with the original's, without showing the latter."""
+    if not isinstance(answer, tuple | list) or not all(
+        isinstance(size, int | np.integer) and not isinstance(size, bool) for size in answer
+    ):
+        raise Refusal(
+            "type",
+            f"wrong type for {at}: {shorten(answer)}, expected a tuple of whole numbers. "
+            "A shape of one axis is written (size,).",
+        )
+    if tuple(answer) == expected:
+        return 0.0
+    if len(answer) != len(expected):
+        hint = f"The original's has {plural_axes(len(expected))}."
+    elif sorted(answer) == sorted(expected):
+        hint = "The right sizes in another order: which axis comes first in the original?"
+    else:
+        hint = "Which sizes does this axis depend on? A fixed number fits one model only."
+    raise Refusal("shape", f"wrong shape for {at}: yours {tuple(answer)}. {hint}")
+
+
+def plural_axes(count):
+    return {0: "no axis", 1: "one axis"}.get(count, f"{count} axes")
+
+
+def as_array(answer, at):
+    """Turn an answer into a plain NumPy array, whatever class it claims to be."""
+    is_jax = "jax" in sys.modules and isinstance(answer, sys.modules["jax"].Array)
+    if not is_jax and not isinstance(answer, np.ndarray | np.generic | int | float | complex):
+        raise Refusal(
+            "type", f"wrong type for {at}: {shorten(answer)}, expected an array of numbers."
+        )
+    return np.array(answer, subok=False)
+
+
+def compare_arrays(ours, original, at) -> float:
+    if ours.shape != original.shape:
+        raise Refusal(
+            "shape",
+            f"wrong shape on {at}: yours {ours.shape}, the original's {original.shape}."
+            + shape_question(ours.shape, original.shape),
+        )
+    if ours.dtype.kind != original.dtype.kind or ours.dtype.itemsize < original.dtype.itemsize:
+        raise Refusal(
+            "dtype",
+            f"wrong dtype on {at}: yours {ours.dtype}, the original's {original.dtype}. "
+            "What on the way changes the kind of number?",
+        )
+    finite = np.isfinite(ours)
+    if not finite.all():
+        place = first_place(~finite)
+        raise Refusal(
+            "finite",
+            f"{np.sum(~finite)} of {ours.size} values are NaN or infinite on {at}, first at "
+            f"{place}: yours {ours[tuple(place)]}. Is anything divided by zero, or is an "
+            "exponential too large?",
+        )
+    return compare_values(ours, original, at)
+
+
+def compare_values(ours, original, at) -> float:
+    difference = np.abs(ours - original)
+    differs = difference > TOLERANCE * (1 + np.abs(original))
+    if not differs.any():
+        return float(difference.max(initial=0.0))
+    place = first_place(differs)
+    where = f", first at {place}" if ours.ndim else ""
+    count = f"{differs.sum()} of {ours.size} values differ" if ours.ndim else "the value differs"
+    raise Refusal(
+        "values",
+        f"{count} on {at}{where}: yours {ours[tuple(place)]:.4g}, the original's "
+        f"{original[tuple(place)]:.4g}.{value_question(ours, original)}",
+    )
+
+
+def first_place(mask):
+    return [int(index) for index in np.argwhere(mask)[0]]
+
+
+def shape_question(ours, original):
+    if ours == original[::-1]:
+        return " Which axis is the batch?"
+    if len(ours) != len(original):
+        return f" The original's has {plural_axes(len(original))}: where is one lost or added?"
+    return " Which axis of which array decides this size?"
+
+
+def value_question(ours, original):
+    """Ask about what the two arrays have in common, never naming the mend."""
+    if ours.ndim == 2 and ours.shape[0] == ours.shape[1] and np.allclose(ours.T, original):
+        return " Yours is the original's with its axes swapped."
+    if np.allclose(-ours, original):
+        return " Yours has the opposite sign everywhere."
+    if (ours >= 0).all() and (original < 0).any():
+        return " Nothing of yours is below zero. What did the original do last?"
+    if (ours < 0).any() and (original >= 0).all():
+        return " Nothing of the original's is below zero. What did it do last?"
+    if np.abs(ours).max() > 1 >= np.abs(original).max():
+        return " Nothing of the original's is beyond 1 or -1. What did it do last?"
+    if original.size > 1 and np.ptp(ours - original) < TOLERANCE:
+        return " The same amount everywhere: what is added once too often, or left out?"
+    if original.size > 1 and not (original == 0).any():
+        ratio = ours / original
+        if np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
+            return f" Yours is {ratio.flat[0]:.4g} times the original's everywhere."
+    return " Compare your lines with the original's, one operation at a time."
+
+
+def shadowed_names(namespace):
+    """Say which usual names no longer mean what they should: np = 0 hides NumPy."""
+    usual = {"np": "numpy", "jnp": "jax.numpy", "jax": "jax", "optax": "optax"}
+    for name, module in usual.items():
+        value = namespace.get(name)
+        if name in namespace and not hasattr(value, "__path__"):
+            statement = f"import {module}" if name == module else f"import {module} as {name}"
+            return (
+                f"`{name}` is {shorten(value)} here and hides {module}. "
+                f"Run `{statement}` again, and give your value another name."
+            )
+    return ""
+
+
+class TookTooLong(Exception):
+    """Say that a time limit ended a call."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    """Interrupt the code inside after so many seconds, and again until it stops.
+
+    Works on the main thread of every platform: the interruption arrives as the one that the
+    stop button sends.
+
+    Raises: TookTooLong when time ran out.
+    """
+    done, fired = threading.Event(), threading.Event()
+
+    def watch():
+        wait = seconds
+        while not done.wait(wait):
+            fired.set()
+            _thread.interrupt_main()
+            wait = 0.5
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+    except KeyboardInterrupt as interrupt:
+        if not fired.is_set():
+            raise
+        raise too_long(seconds).with_traceback(interrupt.__traceback__) from None
+    if fired.is_set():  # the code inside swallowed the interruption, as pytest does
+        raise too_long(seconds)
+
+
+def too_long(seconds):
+    return TookTooLong(f"stopped after {seconds:g} seconds")
+
+
+def float64_in_jax():
+    """Let JAX compute in float64 inside, as the original was recorded."""
+    if "jax" in sys.modules:
+        return sys.modules["jax"].enable_x64(True)
+    return contextlib.nullcontext()
+
+
+def shorten(value):
+    text = repr(value).replace("\n", " ")
+    return f"{type(value).__name__} {text[:40]}{'…' if len(text) > 40 else ''}"
+
+
+def first_line(error):
+    lines = str(error).strip().splitlines() or ["(no message)"]
+    line = lines[0]
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def indent(text):
+    return "\n".join(f"    {line}" for line in text.splitlines())

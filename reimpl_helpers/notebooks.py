@@ -1,0 +1,137 @@
+"""Run notebooks as regression tests do, and build the solved ones."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from reimpl_helpers import package
+from reimpl_helpers.files import replace_file
+from reimpl_helpers.workbook import NOTEBOOKS, ROOT, Track, tracks
+
+CELL_TIMEOUT = 60  # seconds
+# What a kernel needs so that two runs print the same: one backend, one instruction set, one order.
+STABLE = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "PYTHONHASHSEED": "0",
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
+def notebooks_of(name: str) -> list[Path]:
+    """List the notebooks that a pair works through in a track."""
+    return sorted((NOTEBOOKS / name).glob("0*.ipynb"))
+
+
+def step_of(path: Path) -> int:
+    """Read the step off a notebook's name: 3 for 03_params.ipynb."""
+    return int(path.name[:2])
+
+
+def is_solved(path: Path) -> bool:
+    """Tell a solved notebook from one that a pair works through."""
+    return path.parent.name == "solved"
+
+
+def prepare_work(path: Path, work: Path) -> None:
+    """Make the pair's folder as a notebook finds it: empty, or, for a solved notebook, with
+    every piece of the steps before it.
+    """
+    if not is_solved(path):
+        return
+    track = Track(path.parent.parent.name, work / path.parent.parent.name, step_of(path) - 1)
+    texts = {}
+    for piece in track.pieces:
+        if piece.module and piece.step <= track.step:
+            texts = track.with_piece(texts, track.given(piece))
+    track.folder.mkdir(parents=True)
+    package.write_texts(track.folder, texts, {})
+
+
+@contextlib.contextmanager
+def environment(**variables):
+    """Set environment variables inside, for the kernels started there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def execute(notebook, folder: Path, work: Path) -> None:
+    """Run every cell of a notebook in a fresh kernel; every reply must be ok.
+
+    Raises: nbclient.exceptions.CellExecutionError at the first cell whose reply is not ok, and
+    DeadKernelError or CellTimeoutError where there is no reply.
+    """
+    from nbclient import NotebookClient
+
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        force_raise_errors=True,
+    )
+    with environment(**STABLE, REIMPL_WORK=str(work)):
+        client.execute()
+
+
+def exercise_of(cell) -> str | None:
+    """Name the piece that a cell asks for, or None."""
+    return cell.metadata.get("reimpl", {}).get("exercise")
+
+
+def solved(path: Path):
+    """Return a notebook with every exercise cell replaced by the workbook's piece, not yet run."""
+    notebook = nbformat.read(path, as_version=4)
+    track = Track(path.parent.name, Path(os.devnull), step_of(path))
+    for cell in notebook.cells:
+        name = exercise_of(cell)
+        if name:
+            cell.source = package.source_of_piece(track.given(track.piece(name))).rstrip()
+    return notebook
+
+
+def build_solved(name: str) -> list[Path]:
+    """Build and run the solved notebooks of a track from its notebooks and its solution."""
+    built = []
+    for path in notebooks_of(name):
+        target = path.parent / "solved" / path.name
+        target.parent.mkdir(exist_ok=True)
+        run_into(target, solved(path))
+        built.append(target)
+    return built
+
+
+def run_into(target: Path, notebook) -> None:
+    """Run a notebook where it will stand, and write it with its outputs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch) / "work"
+        prepare_work(target, work)
+        execute(notebook, target.parent, work)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    replace_file(target, (nbformat.writes(notebook, indent=1) + "\n").encode())
+
+
+def refresh() -> list[Path]:
+    """Run the notebooks that pairs start from, and build every solved one."""
+    paths = [NOTEBOOKS / "00_start_here.ipynb"]
+    for name in tracks():
+        paths += notebooks_of(name)
+    for path in paths:
+        run_into(path, nbformat.read(path, as_version=4))
+    return paths + [path for name in tracks() for path in build_solved(name)]
