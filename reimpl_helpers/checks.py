@@ -117,21 +117,21 @@ def judge(piece: Piece, function, recording) -> Verdict:
             f"{piece.name} is {shorten(function)} here, not a function. "
             "Run the cell that defines it again.",
         )
-    refusals, passed, largest = [], [], 0.0
+    refusals, passed, differences = [], [], []
     with float64_in_jax(), np.errstate(all="ignore"):
         for case in piece.cases(recording):
             try:
-                largest = max(largest, ask(function, case))
+                differences.append(ask(function, case))
                 passed.append(case.probe)
             except Refusal as refusal:
                 refusals.append((refusal, case.probe))
                 if isinstance(refusal.__cause__, TookTooLong):
                     break
     if not refusals:
-        probes = len(dict.fromkeys(passed))
-        within = "1e-12" if largest < 1e-12 else f"{TOLERANCE:.0e}"
-        plural = "probe" if probes == 1 else "probes"
-        return Verdict(piece.label, RIGHT, f"right on {probes} {plural}, to within {within}.")
+        compared = [difference for difference in differences if difference is not None]
+        limit = next(limit for limit in (1e-12, TOLERANCE, np.inf) if max(compared, default=0) <= limit)
+        within = f", to within {limit:.0e}" if any(compared) else ""
+        return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
     return refused(piece, refusals, passed)
 
 
@@ -148,8 +148,8 @@ def refused(piece, refusals, passed):
     return Verdict(piece.label, WRONG, refusal.headline, "\n".join(details))
 
 
-def ask(function, case: Case) -> float:
-    """Put one case to a piece and return the largest difference from what is expected.
+def ask(function, case: Case) -> float | None:
+    """Put one case to a piece and return the largest difference from what is expected, if compared.
 
     Raises: Refusal, worded for the pair, at the first stage that fails.
     """
@@ -179,7 +179,7 @@ def ask(function, case: Case) -> float:
         complaint = case.complaint(answer)
         if complaint:
             raise Refusal("values", complaint)
-        return 0.0
+        return None
     return compare(answer, case.expected, case.probe)
 
 
@@ -363,11 +363,21 @@ def compare_values(ours, original, at) -> float:
     place = first_place(differs)
     where = f", first at {place}" if ours.ndim else ""
     count = f"{differs.sum()} of {ours.size} values differ" if ours.ndim else "the value differs"
+    yours, theirs = told_apart(ours[tuple(place)], original[tuple(place)])
     raise Refusal(
         "values",
-        f"{count} on {at}{where}: yours {ours[tuple(place)]:.4g}, the original's "
-        f"{original[tuple(place)]:.4g}.{value_question(ours, original)}",
+        f"{count} on {at}{where}: yours {yours}, the original's {theirs}."
+        f"{value_question(ours, original)}",
     )
+
+
+def told_apart(ours, original):
+    """Write two numbers with as many digits as it takes to see that they differ."""
+    for digits in (4, 6, 9, 12, 17):
+        yours, theirs = f"{ours:.{digits}g}", f"{original:.{digits}g}"
+        if yours != theirs:
+            break
+    return yours, theirs
 
 
 def first_place(mask):
@@ -392,14 +402,15 @@ def value_question(ours, original):
         return " Nothing of yours is below zero. What did the original do last?"
     if (ours < 0).any() and (original >= 0).all():
         return " Nothing of the original's is below zero. What did it do last?"
-    if np.abs(ours).max() > 1 >= np.abs(original).max():
+    if ours.size > 1 and np.abs(ours).max() > 1 >= np.abs(original).max():
         return " Nothing of the original's is beyond 1 or -1. What did it do last?"
     if original.size > 1 and np.ptp(ours - original) < TOLERANCE:
         return " The same amount everywhere: what is added once too often, or left out?"
-    if original.size > 1 and not (original == 0).any():
+    if not (original == 0).any():
         ratio = ours / original
         if np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
-            return f" Yours is {ratio.flat[0]:.4g} times the original's everywhere."
+            everywhere = " everywhere" if original.size > 1 else ""
+            return f" Yours is {ratio.flat[0]:.4g} times the original's{everywhere}."
     return " Compare your lines with the original's, one operation at a time."
 
 

@@ -62,10 +62,11 @@ def work(options) -> int:
 
 def lab(options) -> int:
     """Copy the notebooks, then serve the pair's folder, and nothing else, on this machine."""
-    from reimpl_helpers.workbook import work_folder
+    from reimpl_helpers.workbook import COMPILATION_CACHE, work_folder
 
     work(options)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
+    os.environ.update(COMPILATION_CACHE)
     settings = Path(__file__).parent / "lab_settings"
     command = [sys.executable, "-m", "jupyterlab", str(work_folder()), "--ip=127.0.0.1"]
     command += ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import tempfile
 from pathlib import Path
 
@@ -9,17 +10,16 @@ import nbformat
 
 from reimpl_helpers import package
 from reimpl_helpers.files import replace_file
-from reimpl_helpers.workbook import NOTEBOOKS, ROOT, Track, tracks
+from reimpl_helpers.workbook import COMPILATION_CACHE, NOTEBOOKS, Track, tracks
 
 CELL_TIMEOUT = 60  # seconds
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 # What a kernel needs so that two runs print the same: one backend, one instruction set, one order.
 STABLE = {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    **({"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"} if X86 else {}),
     "PYTHONHASHSEED": "0",
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    **COMPILATION_CACHE,
 }
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Bug:
         return "".join(lines[: first - 1]) + wrong + "".join(lines[last:])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TestRun:
     """What pytest said of one run: how each test ended, and its report."""
 
@@ -60,6 +61,9 @@ class TestRun:
     @property
     def passed(self):
         return bool(self.outcomes) and set(self.outcomes.values()) == {"passed"}
+
+    def __repr__(self):
+        return self.report
 
     __test__ = False  # not a test itself, whatever pytest thinks of the name
 
@@ -104,7 +108,7 @@ def run_tests(text: str, folder: Path, replaced: dict[str, str]) -> TestRun:
             time_limit(TIME_LIMIT),
         ):
             pytest.main(arguments, plugins=[collector])
-        report = output.getvalue().replace(str(path), path.name)
+        report = re.sub(r" in \d+\.\d+s", "", output.getvalue().replace(str(path), path.name))
     return TestRun(collector.outcomes, collector.failures, report.strip())
 
 

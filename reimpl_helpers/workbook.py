@@ -24,12 +24,17 @@ from reimpl_helpers.checks import (
 )
 from reimpl_helpers.files import add_file
 from reimpl_helpers.recording import read_recording
-from reimpl_helpers.testing import judge_test
+from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 MARKER = ".track"  # a file in a pair's folder that says which track it is
 LAST_STEP = 5
+COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 SWAP = "Swap: the navigator drives now."
 
 
@@ -133,17 +138,24 @@ class Track:
         return package.find_definition(text, name, f"{module}.py") is not None
 
     def is_own(self, name, texts) -> bool:
-        """Tell whether the pair wrote this piece and, from the port on, ported its module."""
-        if not self.is_written(name, texts) or package.is_given(texts[self.modules[name]], name):
-            return False
-        return not self.in_jax or not self.unported(self.modules[name], texts)
+        """Tell whether the pair's package has this piece, and the pair wrote it."""
+        return self.is_written(name, texts) and not package.is_given(
+            texts[self.modules[name]], name
+        )
+
+    def whose(self, name) -> str:
+        """Say whose piece `use` hands out: "ours" or "the workbook's"."""
+        texts = self.texts()
+        ready = self.is_own(name, texts) and not self.unported(self.modules[name], texts)
+        return "ours" if ready else "the workbook's"
 
     def unported(self, module, texts):
-        """Name the pieces of a module that still are in NumPy."""
+        """Name the pieces of a module that by this step should be in JAX and are not."""
         return [
             piece.name
             for piece in self.pieces
-            if piece.port and piece.module == module and self.is_written(piece.name, texts)
+            if piece.port and piece.step <= self.step and piece.module == module
+            if self.is_written(piece.name, texts)
             if not package.uses_jax(texts[module], piece.name)
         ]
 
@@ -199,12 +211,16 @@ class Track:
         """
         pieces = [self.piece(name) for name in names]
         texts = self.texts()
-        own = [name for name in names if self.is_own(name, texts)]
-        given = [name for name in names if name not in own]
-        if own:
-            print(f"yours: {', '.join(own)}")
-        if given:
-            print(f"the workbook's, until yours are saved: {', '.join(given)}")
+        written = [name for name in names if self.is_own(name, texts)]
+        own = [name for name in written if not self.unported(self.modules[name], texts)]
+        whose = {
+            "yours": own,
+            "the workbook's, until yours are saved": [n for n in names if n not in written],
+            "the workbook's, until yours are ported": [n for n in written if n not in own],
+        }
+        for owner, theirs in whose.items():
+            if theirs:
+                print(f"{owner}: {', '.join(theirs)}")
         found = [
             getattr(package.load_pieces(self.folder, piece.module), piece.name)
             if piece.name in own
@@ -239,6 +255,16 @@ class Track:
             return Verdict(piece.label, WRONG, f"not saved. {error}")
         way = package.source_of_piece(self.given(piece))
         return replace(verdict, headline=f"{verdict.headline} {note}", another_way=way)
+
+    def run_tests(self) -> TestRun:
+        """Run the pair's saved tests with pytest, and show its report.
+
+        Raises: PackageError for a file that is no text.
+        """
+        texts = self.texts()
+        if "test_model" not in texts:
+            return TestRun({}, {}, "no tests yet: test_model.py is written by step 4.")
+        return run_tests(texts["test_model"], self.folder, texts)
 
     def judge(self, piece, function):
         """Judge a piece without saving; return the verdict and the package with it put in."""

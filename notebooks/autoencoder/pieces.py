@@ -10,6 +10,7 @@ from reimpl_helpers.package import load_pieces
 from reimpl_helpers.params import flat, initial_complaint, nested, shared_draws
 
 SOLUTION = Path(__file__).parent / "solution"
+TRACED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 
 
 def sizes_of(probe):
@@ -51,6 +52,8 @@ def layer_cases_in_jax(recording):
 
     yield from layer_cases(recording)
     for case in layer_cases(recording):
+        if case.probe not in TRACED:
+            continue
         weights, data, *rest = case.args
         yield Case(
             case.probe,
@@ -116,6 +119,8 @@ def key_complaint(trees):
     for name in first:
         if not np.array_equal(first[name], again[name]):
             return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+        if np.size(first[name]) > 1 and not np.ptp(first[name]):
+            return f"{name}: every value is {np.ravel(first[name])[0]}. What does nn.Linear draw?"
         if np.array_equal(first[name], other[name]):
             return f"{name}: the same values for two different keys. Does it use the key?"
     shared = shared_draws([trees[0], trees[2]])
@@ -193,12 +198,13 @@ def loss_cases(recording):
     for probe in recording.probes.values():
         args = nested(probe.params), autoencoder, probe.inputs["x"], probe.target
         yield Case(probe.name, args, np.float64(probe.loss))
-        yield Case(
-            f"gradients, {probe.name}",
-            args=args,
-            expected=nested(probe.gradients),
-            call=lambda piece, params, *args: jax.grad(piece)(params, *args),
-        )
+        if probe.name in TRACED:
+            yield Case(
+                f"gradients, {probe.name}",
+                args=args,
+                expected=nested(probe.gradients),
+                call=lambda piece, params, *args: jax.grad(piece)(params, *args),
+            )
 
 
 def training_cases(recording):
@@ -248,7 +254,7 @@ PIECES = [
     *tests_of(
         4,
         test_layer_shape_and_relu=("relu left out", "weight transposed once more"),
-        test_shapes=("decoder left out", "mean taken over the batch"),
+        test_shapes=("mean taken over the batch", "decoder left out"),
         test_code_range=("tanh left out", "relu instead of tanh"),
         test_pixel_range=("sigmoid left out", "tanh instead of sigmoid"),
         test_rows_do_not_mix=("batch normalised", "mean taken over the batch"),
@@ -263,7 +269,7 @@ PIECES = [
     *tests_of(
         5,
         test_training_lowers_the_loss=("gradient climbed", "never updated"),
-        test_every_parameter_receives_gradient=("bias left out", "relu instead of tanh"),
+        test_every_parameter_receives_gradient=("bias left out", "code rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
 ]

@@ -90,7 +90,7 @@ BUGS = [
     Bug("train", "gradient climbed", "apply_updates(params, changes)", "apply_updates(params, jax.tree.map(lambda change: -change, changes))"),
     Bug("train", "never updated", "return optax.apply_updates(params, changes)", "return params"),
     Bug("train", "state forgotten", "changes), state, loss", "changes), optimizer.init(params), loss"),
-    Bug("train", "plain gradient descent", "optax.adam", "optax.sgd"),
+    Bug("train", "plain gradient descent", "= optax.adam", "= optax.sgd"),
     Bug("train", "step size ignored", "adam(step_size)", "adam(1e-2)"),
     Bug("train", "step far too small", "adam(step_size)", "adam(step_size / 10_000)"),
     Bug(

@@ -26,6 +26,7 @@ def test_shapes():
     x = np.random.default_rng(2).uniform(size=(3, 6))
     assert encoder(params, x).shape == (3, 2)
     assert decoder(params, encoder(params, x)).shape == (3, 6)
+    assert autoencoder(params, x).shape == (3, 6)
 
 
 def test_code_range():

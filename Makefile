@@ -1,0 +1,68 @@
+# For GNU make 3.81 (the one on macOS) and newer; on Windows, in Git Bash.
+
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := .venv/Scripts
+else
+PYTHON ?= python3
+BIN := .venv/bin
+endif
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help lab test solved record lint lock install torch
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+lab: install  ## open the workbook in JupyterLab
+	@$(BIN)/reimpl lab
+
+# -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
+test: install  ## run everything that guards the workbook
+	@$(BIN)/python -m pytest -W error -n 2 --dist loadscope --nbval tests notebooks
+
+solved: install  ## build the solved notebooks anew
+	@$(BIN)/reimpl solved
+
+record: torch  ## record anew what the originals compute (installs PyTorch)
+	@$(BIN)/reimpl record
+
+lint: install  ## look at style, change nothing
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+lock: install  ## choose exact versions for requirements.lock (UPGRADE=1: the newest)
+	@$(PIP) uv
+	@echo setuptools | $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
+		--fork-strategy fewest --generate-hashes --extra test $(if $(UPGRADE),--upgrade) \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml -
+
+install: .venv/installed
+torch: .venv/torch
+
+# Says where .venv is and for which Python. If it was moved, or its Python is gone, the answer
+# is not the one kept at the install, and the install is done again.
+WHERE := import sys; print(sys.prefix, sys.version_info[:2])
+ifneq ($(shell $(BIN)/python -c "$(WHERE)" 2>/dev/null),$(shell cat .venv/installed 2>/dev/null))
+$(shell rm -f .venv/installed)
+endif
+
+SEEN := import platform, sys; print(platform.python_version()); sys.exit(sys.version_info < (3, 11))
+
+.venv/installed: requirements.lock pyproject.toml
+	@seen=$$($(PYTHON) -c "$(SEEN)" 2>/dev/null) || { \
+		echo "$(PYTHON) is $${seen:-no Python that runs}; this workbook needs Python 3.11 or newer."; \
+		echo "Install one, or name one that you have: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+		exit 1; }
+	@echo "Installing into .venv. This takes a minute or two, and is done once."
+	@test -e $@ || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c "$(WHERE)" > $@
+
+.venv/torch: .venv/installed
+	@echo "Installing PyTorch into .venv. It is large: this can take a while."
+	@$(PIP) --no-build-isolation -e '.[torch]'
+	@touch $@

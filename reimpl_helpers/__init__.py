@@ -1,0 +1,1 @@
+"""Helpers for re-implementing a PyTorch model by hand, in pairs: one module for each step."""
