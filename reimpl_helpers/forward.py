@@ -117,7 +117,7 @@ class OperationTable:
 
 
 def operation_table(probe: Probe, counterparts: dict[str, str] | None = None) -> OperationTable:
-    """Lay out the operations of a probe as a table: PyTorch's word, the expression, shapes, NumPy's.
+    """Lay out the operations of a probe: PyTorch's word, the expression, shapes, NumPy's word.
 
     The NumPy column stays open for an operation that `counterparts` does not have.
     """
@@ -404,11 +404,14 @@ def record_probe(
         inputs: the arguments of forward, in its order.
         loss: gives the loss from the output and the target.
         parts: gives a dict of further results from the module and its inputs.
+
+    Raises: ValueError when the module reads a tensor that a recording would not hold.
     """
     import torch
 
     tensors = [torch.tensor(value) for value in inputs.values()]
     output, operations = _run(module, tensors, source, tuple(inputs))
+    _require_known(operations, {*inputs, *module.state_dict()})
     value = loss(output, torch.tensor(target))
     params = dict(module.named_parameters())
     gradients = torch.autograd.grad(value, params.values(), materialize_grads=True)
@@ -425,6 +428,18 @@ def record_probe(
         loss=value.item(),
         gradients={key: _copied(g) for key, g in zip(params, gradients, strict=True)},
     )
+
+
+def _require_known(operations: list[Operation], known: set[str]) -> None:
+    """Make sure that everything the operations read can be found in a recording."""
+    for operation in operations:
+        for name in operation.inputs:
+            if name not in known and not name.startswith("#"):
+                raise ValueError(
+                    f"{name!r}, read on line {operation.line} by {operation.expression}, is "
+                    "neither an input nor in the state_dict, so a recording would not hold it. "
+                    "What to do: make it a parameter, or a buffer with register_buffer()."
+                )
 
 
 def adam_losses(

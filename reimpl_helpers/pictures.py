@@ -27,12 +27,24 @@ if TYPE_CHECKING:
 WIDTH = 9.0  # inches; an inch is shown as 100 pixels
 INK, MUTED, OURS, ORIGINAL = "#1a1a1a", "#595959", "#0072B2", "#D55E00"  # Okabe and Ito's
 DIFFERENCE_FLOOR = 1e-3  # no difference scale is finer than this part of the largest value
-_styled = matplotlib.rc_context({
-    "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10,
-    "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 10, "text.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False,
-    "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
-})
+_styled = matplotlib.rc_context(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.labelsize": 10,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 10,
+        "text.color": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": False,
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "savefig.facecolor": "white",
+    }
+)
 
 
 class Picture(Figure):
@@ -101,8 +113,14 @@ class _Pair:
 
 def _map(axes: Axes, values: np.ndarray, colours: str, low: float, high: float) -> Any:
     axes.spines[:].set_visible(False)
-    return axes.imshow(values, cmap=matplotlib.colormaps[colours].with_extremes(bad=ORIGINAL),
-                       vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+    return axes.imshow(
+        values,
+        cmap=matplotlib.colormaps[colours].with_extremes(bad=ORIGINAL),
+        vmin=low,
+        vmax=high,
+        aspect="auto",
+        interpolation="nearest",
+    )
 
 
 @_styled
@@ -187,17 +205,22 @@ def compare_histograms(ours: Mapping[str, Any], original: Mapping[str, Any]) -> 
         _histogram(axes, known, np.sort(np.ravel(np.asarray(original[name], float))))
         bad = f", {values.size - known.size} not finite" if known.size < values.size else ""
         axes.set_title(f"{name}\n{values.size} values{bad}", fontsize=9.5)
-    for axes in grid.flat[len(ours):]:
+    for axes in grid.flat[len(ours) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("share")
-    picture.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                   frameon=False)
-    picture.alt = "Histograms of " + "; ".join(
-        f"{name}: ours {np.min(value):.2g} to {np.max(value):.2g}, "
-        f"the original's {np.min(original[name]):.2g} to {np.max(original[name]):.2g}"
-        for name, value in ours.items()
-    ) + "."
+    picture.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
+    )
+    picture.alt = (
+        "Histograms of "
+        + "; ".join(
+            f"{name}: ours {np.min(value):.2g} to {np.max(value):.2g}, "
+            f"the original's {np.min(original[name]):.2g} to {np.max(original[name]):.2g}"
+            for name, value in ours.items()
+        )
+        + "."
+    )
     return picture
 
 
@@ -231,10 +254,23 @@ def loss_curve(
     curves = [np.asarray(curve, float) for curve in (ours, original) if curve is not None]
     picture = Picture(figsize=(WIDTH, 3.4), layout="constrained")
     axes = picture.subplots()
-    looks = ({"color": OURS, "linewidth": 4, "alpha": 0.75, "solid_capstyle": "round",
-              "marker": "o" if len(curves[0]) == 1 else ""},
-             {"color": ORIGINAL, "linewidth": 1.8, "dashes": (4, 2.5), "marker": "o",
-              "markersize": 4, "markevery": max(1, len(curves[-1]) // 20)})
+    looks = (
+        {
+            "color": OURS,
+            "linewidth": 4,
+            "alpha": 0.75,
+            "solid_capstyle": "round",
+            "marker": "o" if len(curves[0]) == 1 else "",
+        },
+        {
+            "color": ORIGINAL,
+            "linewidth": 1.8,
+            "dashes": (4, 2.5),
+            "marker": "o",
+            "markersize": 4,
+            "markevery": max(1, len(curves[-1]) // 20),
+        },
+    )
     for curve, label, look in zip(curves, labels, looks, strict=False):
         axes.plot(np.arange(1, len(curve) + 1), curve, label=label, **look)
     known = np.concatenate(curves)
@@ -318,12 +354,16 @@ class LiveLossCurve:
 
 # --- the forward pass as a graph: boxes in layers, read downwards; lengths in inches
 
-_TINTS = (("#E6F1F8", "#00568A"), ("#FCEEDD", "#8A4300"), ("#E3F4ED", "#00604A"),
-          ("#F8E8F1", "#8C2F66"))
+_TINTS = (
+    ("#E6F1F8", "#00568A"),
+    ("#FCEEDD", "#8A4300"),
+    ("#E3F4ED", "#00604A"),
+    ("#F8E8F1", "#8C2F66"),
+)
 _BOX, _PILL, _BEND, _BETWEEN = 3.85, 0.7, 0.2, 0.25  # widths
 _STRAIGHT, _CURVED, _STUB, _HEADER = 0.46, 0.66, 0.34, 0.4  # heights
 _MARGIN, _PAD = 0.3, 0.1
-_MONO = 9 * 0.602 / 72  # the width of a character of DejaVu Sans Mono at 9 points
+_MONO = 0.08  # a character of DejaVu Sans Mono at 9 points, rounded up to pixels
 
 
 @dataclass(eq=False)
@@ -366,8 +406,13 @@ def forward_graph(
     chain = all(len(layer) == 1 for column in columns for layer in column)
     span = _BOX if chain else WIDTH - 2 * _MARGIN
     for number, column in enumerate(columns):
-        _place(column, _MARGIN + span / 2 + number * (span + 2 * _MARGIN), span,
-               0.6 if title else 0.15, new=number > 0)
+        _place(
+            column,
+            _MARGIN + span / 2 + number * (span + 2 * _MARGIN),
+            span,
+            0.6 if title else 0.15,
+            new=number > 0,
+        )
     width = len(columns) * (span + 2 * _MARGIN) + (0 if chain else 0.5)  # room for a last label
     height = max(node.top + node.height for node in nodes) + 0.15
     picture = Picture(figsize=(width, height))
@@ -378,8 +423,9 @@ def forward_graph(
     for node in nodes:
         _draw_arrows(axes, [arrow for arrow in arrows if arrow.target is node])
         alone = sum(1 for other in nodes if other.top == node.top) == 1
-        _draw_label(axes, node, [arrow for arrow in arrows if arrow.source is node],
-                    bends if alone else [])
+        _draw_label(
+            axes, node, [arrow for arrow in arrows if arrow.source is node], bends if alone else []
+        )
         _draw_node(axes, node, colours)
     if title:
         axes.text(_MARGIN - 0.15, 0.3, title, fontsize=12, fontweight="bold", va="center")
@@ -426,7 +472,7 @@ def _layers(nodes: list[_Node], arrows: list[_Arrow]) -> list[list[_Node]]:
         layers[node.layer].append(node)
     for arrow in arrows:
         above = arrow.source
-        for layer in layers[above.layer + 1:arrow.target.layer]:
+        for layer in layers[above.layer + 1 : arrow.target.layer]:
             bend = _Node(before=[above], height=0)
             arrow.bends.append(bend)
             layer.append(bend)
@@ -503,44 +549,101 @@ def _draw_panels(axes: Axes, operations, nodes: list[_Node]) -> dict[str, tuple[
         top = min(node.top for node in run) - _HEADER + 0.06
         bottom = max(node.top + node.height for node in run) + 0.13
         tint, dark = colours[name]
-        axes.add_patch(_rounded(left, top, right - left, bottom - top, 0.1, facecolor=tint,
-                                edgecolor="none", zorder=0))
-        axes.text(left + 0.15, top + 0.18, name, color=dark, fontsize=10.5, fontweight="bold",
-                  va="center", gid="function")
+        axes.add_patch(
+            _rounded(
+                left,
+                top,
+                right - left,
+                bottom - top,
+                0.1,
+                facecolor=tint,
+                edgecolor="none",
+                zorder=0,
+            )
+        )
+        axes.text(
+            left + 0.15,
+            top + 0.18,
+            name,
+            color=dark,
+            fontsize=10.5,
+            fontweight="bold",
+            va="center",
+            gid="function",
+        )
     return colours
 
 
 def _rounded(left, top, width, height, radius, **look) -> FancyBboxPatch:
-    return FancyBboxPatch((left, top), width, height,
-                          boxstyle=f"round,pad=0,rounding_size={radius}", **look)
+    return FancyBboxPatch(
+        (left, top), width, height, boxstyle=f"round,pad=0,rounding_size={radius}", **look
+    )
 
 
 def _draw_node(axes: Axes, node: _Node, colours: Mapping[str, tuple[str, str]]) -> None:
     left, width, operation = node.x - node.width / 2, node.width, node.operation
     if operation is None:
-        axes.add_patch(_rounded(node.x - _PILL / 2, node.top, _PILL, node.height, 0.15,
-                                facecolor=INK, edgecolor="none", gid="end"))
-        axes.text(node.x, node.top + node.height / 2, node.name, color="white", fontsize=10,
-                  fontweight="bold", ha="center", va="center")
+        axes.add_patch(
+            _rounded(
+                node.x - _PILL / 2,
+                node.top,
+                _PILL,
+                node.height,
+                0.15,
+                facecolor=INK,
+                edgecolor="none",
+                gid="end",
+            )
+        )
+        axes.text(
+            node.x,
+            node.top + node.height / 2,
+            node.name,
+            color="white",
+            fontsize=10,
+            fontweight="bold",
+            ha="center",
+            va="center",
+        )
         return
     dark = colours[operation.function][1]
-    axes.add_patch(_rounded(left, node.top, width, node.height, 0.07, facecolor="white",
-                            edgecolor=dark, linewidth=1.3, gid="operation"))
+    axes.add_patch(
+        _rounded(
+            left,
+            node.top,
+            width,
+            node.height,
+            0.07,
+            facecolor="white",
+            edgecolor=dark,
+            linewidth=1.3,
+            gid="operation",
+        )
+    )
     assigned = f"{operation.variable} = " if operation.variable else ""
     code = " ".join(f"{assigned}{operation.expression}".split())
     room = int((width - 2 * _PAD) / _MONO)
-    lines = [(operation.op, {"fontweight": "bold", "fontsize": 10.5}),
-             (_shortened(code, room), {"family": "DejaVu Sans Mono", "fontsize": 9}),
-             (_shortened(node.params, round(1.05 * room)), {"fontsize": 9, "color": dark})]
+    lines = [
+        (operation.op, {"fontweight": "bold", "fontsize": 10.5}),
+        (_shortened(code, room), {"family": "DejaVu Sans Mono", "fontsize": 9}),
+        (_shortened(node.params, round(1.1 * room)), {"fontsize": 9, "color": dark}),
+    ]
     for line, (text, look) in enumerate(lines):
         axes.text(left + _PAD, node.top + 0.16 + 0.21 * line, text, va="center", **look)
     if 1.4 * len(operation.op) + 9 < room:
-        axes.text(left + width - _PAD, node.top + 0.16, f"line {operation.line}", fontsize=9,
-                  color=MUTED, ha="right", va="center")
+        axes.text(
+            left + width - _PAD,
+            node.top + 0.16,
+            f"line {operation.line}",
+            fontsize=9,
+            color=MUTED,
+            ha="right",
+            va="center",
+        )
 
 
 def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length - 1]}…"
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _draw_arrows(axes: Axes, arrows: list[_Arrow]) -> None:
@@ -551,10 +654,16 @@ def _draw_arrows(axes: Axes, arrows: list[_Arrow]) -> None:
         x = arrow.target.x + min(apart, 1.5) * (number - (len(arrows) - 1) / 2)
         downwards = arrow.target.top > arrow.source.top
         points, codes = (_smooth_path if downwards else _path_to_next_column)(arrow, x)
-        axes.add_patch(FancyArrowPatch(
-            path=Curve(points, codes), arrowstyle="-|>,head_length=5,head_width=3", color=INK,
-            linewidth=1.4, mutation_scale=1, zorder=2,
-        ))
+        axes.add_patch(
+            FancyArrowPatch(
+                path=Curve(points, codes),
+                arrowstyle="-|>,head_length=5,head_width=3",
+                color=INK,
+                linewidth=1.4,
+                mutation_scale=1,
+                zorder=2,
+            )
+        )
 
 
 def _smooth_path(arrow: _Arrow, x: float) -> tuple[list, list]:
@@ -579,8 +688,14 @@ def _path_to_next_column(arrow: _Arrow, x: float) -> tuple[list, list]:
     start = source.top + source.height
     between = (source.x + source.width / 2 + target.x - target.width / 2) / 2
     below, above = start + 0.42, target.top - _HEADER - 0.15
-    corners = [(source.x, start), (source.x, below), (between, below), (between, above),
-               (x, above), (x, target.top)]
+    corners = [
+        (source.x, start),
+        (source.x, below),
+        (between, below),
+        (between, above),
+        (x, above),
+        (x, target.top),
+    ]
     return _with_round_corners(corners)
 
 
@@ -590,8 +705,15 @@ def _draw_label(axes: Axes, node: _Node, arrows: list[_Arrow], bends: list[_Node
     length = 0.15 + 0.07 * len(text)
     crossed = any(node.x < b.x < node.x + length for b in bends if b.top == node.top)
     side = -1 if crossed else 1
-    axes.text(node.x + 0.1 * side, node.top + node.height + 0.23, text, fontsize=9, va="center",
-              ha="left" if side > 0 else "right", gid="shape")
+    axes.text(
+        node.x + 0.1 * side,
+        node.top + node.height + 0.23,
+        text,
+        fontsize=9,
+        va="center",
+        ha="left" if side > 0 else "right",
+        gid="shape",
+    )
 
 
 def _with_round_corners(corners: list[tuple[float, float]], radius: float = 0.12):
@@ -607,7 +729,8 @@ def _with_round_corners(corners: list[tuple[float, float]], radius: float = 0.12
 def _graph_in_words(operations: Sequence[Operation], sizes: Mapping[str, int]) -> str:
     passages = []
     for name, run in groupby(operations, key=lambda operation: operation.function):
-        steps = (f"{op.op} gives {' and '.join(named_shape(s, sizes) for s in op.shapes)}"
-                 for op in run)
+        steps = (
+            f"{op.op} gives {' and '.join(named_shape(s, sizes) for s in op.shapes)}" for op in run
+        )
         passages.append(f"{name}: {', '.join(steps)}")
     return f"Graph of {len(operations)} operations. {'; '.join(passages)}."

@@ -72,6 +72,10 @@ def _is_shape(leaf: Any) -> bool:
     )
 
 
+def _is_array(leaf: Any) -> bool:
+    return isinstance(getattr(leaf, "shape", None), tuple)  # a dtype's class has it as descriptor
+
+
 def _map(change: Callable, tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _map(change, branch) for key, branch in tree.items()}
@@ -90,8 +94,13 @@ def _leaves(tree: Any) -> list:
 def _shapes(tree: Any) -> Any:
     """Replace arrays and numbers by their shapes."""
     return _map(
-        lambda leaf: tuple(leaf.shape) if hasattr(leaf, "shape")
-        else () if isinstance(leaf, int | float | complex) else leaf,
+        lambda leaf: (
+            tuple(leaf.shape)
+            if _is_array(leaf)
+            else ()
+            if isinstance(leaf, int | float | complex)
+            else leaf
+        ),
         tree,
     )
 
@@ -106,7 +115,7 @@ def shape_only(tree: Any, log: list[Step] | None = None) -> Any:
     def change(leaf):
         if _is_shape(leaf):
             return ShapeOnly(leaf, log=log)
-        return ShapeOnly(leaf.shape, leaf.dtype, log) if hasattr(leaf, "shape") else leaf
+        return ShapeOnly(leaf.shape, leaf.dtype, log) if _is_array(leaf) else leaf
 
     return _map(change, tree)
 
@@ -175,12 +184,16 @@ class ShapeOnly(np.lib.mixins.NDArrayOperatorsMixin):
         rule = _matmul if ufunc is np.matmul else _broadcast
         shape = rule(ufunc.__name__, tuple(shape for shape, _ in known))
         if out is not None and _broadcast(ufunc.__name__, (shape, out[0].shape)) != out[0].shape:
-            raise ShapeError(ufunc.__name__, (shape, out[0].shape),
-                             "the result does not fit into the array it is written to")
+            raise ShapeError(
+                ufunc.__name__,
+                (shape, out[0].shape),
+                "the result does not fit into the array it is written to",
+            )
         results = [
-            self._gives(ufunc.__name__, inputs, out[0].shape if out else shape,
-                        kwargs.get("dtype") or dtype)
-            for dtype in dtypes[ufunc.nin:]
+            self._gives(
+                ufunc.__name__, inputs, out[0].shape if out else shape, kwargs.get("dtype") or dtype
+            )
+            for dtype in dtypes[ufunc.nin :]
         ]
         return results[0] if ufunc.nout == 1 else tuple(results)
 
@@ -240,11 +253,15 @@ def _add_methods() -> None:
 
         return call
 
-    for name in ("all any argmax argmin argsort clip copy cumprod cumsum dot max mean min prod "
-                 "ravel repeat round squeeze std sum swapaxes take var").split():
+    for name in (
+        "all any argmax argmin argsort clip copy cumprod cumsum dot max mean min prod "
+        "ravel repeat round squeeze std sum swapaxes take var"
+    ).split():
         setattr(ShapeOnly, name, method(name))
-    for name in ("__array__ __jax_array__ __bool__ __complex__ __contains__ __float__ __index__ "
-                 "__int__ item tolist").split():
+    for name in (
+        "__array__ __jax_array__ __bool__ __complex__ __contains__ __float__ __index__ "
+        "__int__ item tolist"
+    ).split():
         setattr(ShapeOnly, name, refusal(name))
 
 
@@ -255,8 +272,9 @@ def _no_values(operation: str, shapes: tuple[Shape, ...], reason: str = "") -> s
     seen = " and ".join(map(str, shapes))
     advice = (
         "join parts with np.stack or np.concatenate instead of filling an array of zeros, and "
-        "leave np.asarray out" if operation == "array" else
-        "decide by shapes or settings (x.shape, an argument), or choose between values with "
+        "leave np.asarray out"
+        if operation == "array"
+        else "decide by shapes or settings (x.shape, an argument), or choose between values with "
         "np.where"
     )
     return (
@@ -270,13 +288,13 @@ def _first_line(error: Exception) -> str:
 
 
 def _array_shapes(tree: Any) -> tuple[Shape, ...]:
-    return tuple(tuple(leaf.shape) for leaf in _leaves(tree) if hasattr(leaf, "shape"))
+    return tuple(tuple(leaf.shape) for leaf in _leaves(tree) if _is_array(leaf))
 
 
 def _shape_and_dtype(value: Any) -> tuple[Shape, Any]:
     if type(value) in (int, float, complex):  # NumPy lets these take the arrays' dtype
         return (), type(value)
-    if not hasattr(value, "shape"):
+    if not _is_array(value):
         value = np.asarray(value)
     return tuple(value.shape), np.dtype(value.dtype)
 
@@ -286,7 +304,8 @@ def _broadcast(operation: str, shapes: tuple[Shape, ...]) -> Shape:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         raise ShapeError(
-            operation, shapes,
+            operation,
+            shapes,
             "counted from the right, sizes must be equal or one of them 1. "
             "Which axis is in the wrong place, or missing?",
         ) from None
@@ -299,7 +318,8 @@ def _matmul(operation: str, shapes: tuple[Shape, ...]) -> Shape:
     summed = second[-2:][0]
     if first[-1] != summed:
         raise ShapeError(
-            operation, shapes,
+            operation,
+            shapes,
             f"the first ends with {first[-1]}, the second would need {first[-1]} where it has "
             f"{summed}. Which axis should be summed over?",
         )
@@ -329,14 +349,15 @@ def _abstract(function: Callable, args: tuple) -> tuple[list, Callable]:
 
     structs = [
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-        for leaf in _leaves(args) if isinstance(leaf, ShapeOnly)
+        for leaf in _leaves(args)
+        if isinstance(leaf, ShapeOnly)
     ]
 
     def call(*arrays):
         given = iter(arrays)
-        return function(*_map(
-            lambda leaf: next(given) if isinstance(leaf, ShapeOnly) else leaf, args
-        ))
+        return function(
+            *_map(lambda leaf: next(given) if isinstance(leaf, ShapeOnly) else leaf, args)
+        )
 
     return structs, call
 
@@ -350,7 +371,7 @@ def shape_trace(function: Callable, *args: Any) -> ShapeTrace:
     NoValuesError where the code asks for a value; whatever else the function raises.
     """
     log: list[Step] = []
-    given = shape_only(args, log)
+    given = tuple(shape_only(argument, log) for argument in args)
     try:
         return ShapeTrace(log, _shapes(function(*given)))
     except ShapeError as error:
@@ -396,17 +417,33 @@ def _located(error: Exception) -> ShapeError:
     line = linecache.getline(found.tb_frame.f_code.co_filename, found.tb_lineno).strip()
     local = found.tb_frame.f_locals
     names = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", line))
-    shapes = tuple(tuple(local[n].shape) for n in names if hasattr(local.get(n), "shape"))
+    shapes = tuple(tuple(local[n].shape) for n in names if _is_array(local.get(n)))
     return ShapeError(f"`{line}`", shapes, _first_line(error))
 
 
 _BOOKKEEPING = {"broadcast_in_dim", "convert_element_type", "copy", "stop_gradient"}
 _NUMPY_NAMES = {
-    "dot_general": "matmul", "max": "maximum", "min": "minimum", "sub": "subtract",
-    "mul": "multiply", "div": "divide", "neg": "negative", "logistic": "sigmoid",
-    "reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "integer_pow": "power",
-    "gather": "index", "slice": "index", "select_n": "where", "gt": "greater",
-    "ge": "greater_equal", "lt": "less", "le": "less_equal", "eq": "equal", "ne": "not_equal",
+    "dot_general": "matmul",
+    "max": "maximum",
+    "min": "minimum",
+    "sub": "subtract",
+    "mul": "multiply",
+    "div": "divide",
+    "neg": "negative",
+    "logistic": "sigmoid",
+    "reduce_sum": "sum",
+    "reduce_max": "max",
+    "reduce_min": "min",
+    "integer_pow": "power",
+    "gather": "index",
+    "slice": "index",
+    "select_n": "where",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "eq": "equal",
+    "ne": "not_equal",
 }
 
 
@@ -443,8 +480,11 @@ class ShapeTable:
 
     def _rows(self) -> list[tuple[str, str, str]]:
         return [
-            (step.operation, ", ".join(named_shape(s, self.sizes) for s in step.inputs),
-             self._named(step.output))
+            (
+                step.operation,
+                ", ".join(named_shape(s, self.sizes) for s in step.inputs),
+                self._named(step.output),
+            )
             for step in self.steps
         ]
 
@@ -461,19 +501,21 @@ class ShapeTable:
 
     def __repr__(self) -> str:
         first, last = self._ends()
-        rows = [("operation", "reads", "gives"), *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        rows = [("operation", "reads", "gives"), *self._rows()] if self.steps else []
+        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         lines = [f"{a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows]
         return "\n".join([first, *lines, last])
 
     def _repr_html_(self) -> str:
         first, last = self._ends()
         pad = "text-align: left; padding: 0.15em 1.2em 0.15em 0"
-        head = "".join(f'<th scope="col" style="{pad}">{name}</th>'
-                       for name in ("operation", "reads", "gives"))
+        names = ("operation", "reads", "gives") if self.steps else ()
+        head = "".join(f'<th scope="col" style="{pad}">{name}</th>' for name in names)
         body = "".join(
-            "<tr>" + "".join(f'<td style="{pad}">{html.escape(cell)}</td>' for cell in row)
-            + "</tr>" for row in self._rows()
+            "<tr>"
+            + "".join(f'<td style="{pad}">{html.escape(cell)}</td>' for cell in row)
+            + "</tr>"
+            for row in self._rows()
         )
         return (
             '<table style="border-collapse: collapse; line-height: 1.4">'

@@ -24,9 +24,13 @@ class ShapeExplorer(VBox):
         self.evaluate = evaluate
         self.sliders = {
             axis: IntSlider(
-                value=size, min=limits[axis][0], max=limits[axis][1], description=axis,
+                value=size,
+                min=limits[axis][0],
+                max=limits[axis][1],
+                description=axis,
                 tooltip=f"{axis}, from {limits[axis][0]} to {limits[axis][1]}",
-                style={"description_width": "8em"}, layout=Layout(width="32em", max_width="100%"),
+                style={"description_width": "8em"},
+                layout=Layout(width="32em", max_width="100%"),
             )
             for axis, size in sizes.items()
         }

@@ -2,6 +2,7 @@
 
 import linecache
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,19 +87,23 @@ def ordinary():
 
 
 def test_table_as_text(ordinary):
-    table = repr(operation_table(ordinary.operations, ordinary.sizes)).splitlines()
+    table = repr(operation_table(ordinary)).splitlines()
     assert len(table) == 2 + len(ordinary.operations)
-    assert table[0].split() == ["line", "PyTorch", "op", "expression", "gives", "NumPy"]
-    columns = [table[0].index(word) for word in ("PyTorch", "expression", "gives", "NumPy")]
+    header = ("line", "PyTorch op", "expression", "reads", "gives", "NumPy")
+    starts = [table[0].index(word) for word in header]
     for row, operation in zip(table[2:], ordinary.operations, strict=True):
-        cells = [row[a:b].strip() for a, b in zip([0, *columns], [*columns, None], strict=True)]
+        cells = [row[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
         assert cells[:3] == [str(operation.line), operation.op, operation.expression]
-        assert cells[4] == "yours to say"
-    assert "(batch 5, hidden 32)" in table[2]
+        assert cells[5] == "yours to say"
+    assert table[2].split("  ")[-3:] == [
+        "(batch 5, pixels 64), (hidden 32, pixels 64), (hidden 32)",
+        "(batch 5, hidden 32)",
+        "yours to say",
+    ]
 
 
 def test_table_shows_counterparts_once_told(ordinary):
-    told = operation_table(ordinary.operations, ordinary.sizes, {"relu": "np.maximum(x, 0) < 1"})
+    told = operation_table(ordinary, {"relu": "np.maximum(x, 0) < 1"})
     for op, *_, counterpart in (row[1:] for row in told.rows()):
         assert counterpart == ("np.maximum(x, 0) < 1" if op == "relu" else "yours to say")
     assert "np.maximum(x, 0) < 1" in repr(told)
@@ -106,22 +111,24 @@ def test_table_shows_counterparts_once_told(ordinary):
 
 
 def test_table_as_html_has_every_cell_and_no_fixed_colour(ordinary):
-    table = operation_table(ordinary.operations, ordinary.sizes)
+    table = operation_table(ordinary)
     text = table._repr_html_()
     assert text.count("<tr") == 1 + len(ordinary.operations)
     assert all(f">{cell}</td>" in text for row in table.rows() for cell in row)
     assert "#" not in text and "white" not in text and "black" not in text
 
 
-def test_table_of_several_outputs():
-    quarter = np.zeros((2, 3))
-    operations = [
-        Operation(0, "chunk", "", "f", 1, "x.chunk(2)", "a, b", ("x",), (quarter, quarter)),
-        Operation(1, "max", "", "f", 2, "x.max(0)", "m", ("x",), (quarter[0], np.array(1))),
-    ]
-    rows = operation_table(operations, {"batch": 2, "hidden": 3}).rows()
-    assert rows[0][3] == "2 times (batch 2, hidden 3)"
-    assert rows[1][3] == "(hidden 3), ()"
+def test_table_of_several_outputs(ordinary):
+    x, half = np.zeros((2, 6)), np.zeros((2, 3))
+    operations = (
+        Operation(0, "chunk", "", "f", 1, "x.chunk(2)", "a, b", ("x",), (half, half)),
+        Operation(1, "max", "", "f", 2, "b.max(0)", "m", ("#0.1",), (half[0], np.array(1))),
+    )
+    sizes = {"batch": 2, "hidden": 3, "pixels": 6}
+    probe = replace(ordinary, sizes=sizes, inputs={"x": x}, operations=operations)
+    rows = operation_table(probe).rows()
+    assert rows[0][3:5] == ("(batch 2, pixels 6)", "2 times (batch 2, hidden 3)")
+    assert rows[1][3:5] == ("(batch 2, hidden 3)", "(hidden 3), ()")
 
 
 # --- trace
@@ -421,6 +428,51 @@ def test_operations_before_an_error_are_there_to_be_shown(original, torch):
     assert columns(again.value.operations, "module") == [("wide",), ("",)]
 
 
+def test_a_module_that_raises_and_is_caught_is_done(original, torch):
+    module, path = original("""
+        class Careful(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.wrong = nn.Linear(4, 2)
+
+            def forward(self, x):
+                try:
+                    return self.wrong(x)
+                except RuntimeError:
+                    return x.relu()
+    """)
+    operations = trace(module.Careful(), torch.ones(2, 3), source=path)
+    assert columns(operations, "op", "module") == [("Tensor.relu", "")]
+
+
+def test_a_tensor_that_came_unseen_is_not_taken_for_another(original, torch):
+    module, path = original("""
+        class Unseen(nn.Module):
+            def forward(self, x):
+                for _ in range(20):
+                    seen = x + 1
+                    del seen
+                    with torch._C.DisableTorchFunction():
+                        unseen = x * 2
+                    y = unseen - 1
+                return y
+    """)
+    operations = trace(module.Unseen(), torch.ones(3), source=path)
+    assert len(operations) == 40
+    assert {o.inputs for o in operations if o.op == "Tensor.sub"} == {("constant",)}
+
+
+def test_a_file_that_changed_is_read_again(original, torch):
+    for expression in ("x + 1", "x - 100"):
+        module, path = original(f"""
+            class Changing(nn.Module):
+                def forward(self, x):
+                    return {expression}
+        """)
+        (operation,) = trace(module.Changing(), torch.ones(3), source=path)
+        assert operation.expression == expression
+
+
 def test_tracing_changes_nothing(original, torch):
     module, path = original(LOOP)
     model, xs, mask = module.Loop(), torch.randn(2, 3, 3), torch.zeros(2, 3).bool()
@@ -516,6 +568,30 @@ def test_gradients_are_those_of_the_loss(original, torch):
     np.testing.assert_array_equal(probe.gradients["weight"], np.sum(2 * output * x * mask, axis=0))
     np.testing.assert_array_equal(probe.gradients["unused"], [0])
     assert [o.inputs for o in probe.operations] == [("weight", "x"), ("#0", "mask")]
+
+
+def test_recording_refuses_a_tensor_that_it_would_not_hold(original, torch):
+    module, path = original("""
+        class Hidden(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = torch.tensor(2.0)
+
+            def forward(self, x):
+                return x * self.scale
+    """)
+    with pytest.raises(ValueError, match="'scale', read on line 10 by x \\* self.scale"):
+        record_probe(
+            module.Hidden(),
+            name="p",
+            why="w",
+            sizes={"batch": 3},
+            inputs={"x": np.ones(3)},
+            target=np.ones(3),
+            loss=torch.nn.functional.mse_loss,
+            parts=lambda model, x: {},
+            source=path,
+        )
 
 
 def test_adam_losses_start_at_the_loss_of_the_given_parameters(torch):

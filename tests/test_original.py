@@ -177,7 +177,7 @@ def test_recorder_gives_the_probes_that_do_not_depend_on_training():
     pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `torch`")
     torch.set_num_threads(1)
     recorder = load_original(AUTOENCODER / "record.py")
-    images = RECORDING.data["images"] / 16
+    images = RECORDING.data["images"].reshape(-1, 64) / 16
     for probe in recorder.probes(RECORDING.params, images):
         recorded = RECORDING.probes[probe.name]
         assert (probe.why, probe.sizes) == (recorded.why, recorded.sizes)

@@ -390,7 +390,7 @@ def test_inputs_of_operations_can_be_found(autoencoder):
 
 
 def test_trained_parameters_draw_digits(autoencoder):
-    params, images = autoencoder.params, autoencoder.data["images"] / 16
+    params, images = autoencoder.params, autoencoder.data["images"].reshape(-1, 64) / 16
 
     def dense(name, x):
         return x @ params[f"{name}.weight"].T + params[f"{name}.bias"]
@@ -402,7 +402,7 @@ def test_trained_parameters_draw_digits(autoencoder):
 
 def test_data_are_the_digits(autoencoder):
     images, labels = autoencoder.data["images"], autoencoder.data["labels"]
-    assert images.shape == (1797, 64) and images.dtype == labels.dtype == np.uint8
+    assert images.shape == (1797, 8, 8) and images.dtype == labels.dtype == np.uint8
     assert images.max() == 16 and set(labels) == set(range(10))
 
 

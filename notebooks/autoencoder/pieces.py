@@ -260,10 +260,10 @@ PIECES = [
         test_rows_do_not_mix=("batch normalised", "mean taken over the batch"),
         test_bias_shifts_the_output=("bias left out", "bias subtracted"),
     ),
-    Piece("nn_layer", "model", 5, layer_cases_in_jax, port=True),
-    Piece("make_autoencoder_params", "params", 5, draw_cases_in_jax, port=True),
     Piece("dummy_image_data", "data", 5, dummy_data_cases),
     Piece("digit_data", "data", 5, digit_data_cases),
+    Piece("nn_layer", "model", 5, layer_cases_in_jax, port=True),
+    Piece("make_autoencoder_params", "params", 5, draw_cases_in_jax, port=True),
     Piece("mse_loss", "losses", 5, loss_cases),
     Piece("train", "training", 5, training_cases),
     *tests_of(

@@ -44,7 +44,7 @@ def record() -> Recording:
         probes={probe.name: probe for probe in probes(params, images)},
         training=training(images[:40]),
         initial=initial_quantiles(build),
-        data={"images": digits.data.astype(np.uint8), "labels": digits.target.astype(np.uint8)},
+        data={"images": digits.images.astype(np.uint8), "labels": digits.target.astype(np.uint8)},
     )
 
 

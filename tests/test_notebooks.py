@@ -1,0 +1,290 @@
+"""What nbval cannot see: how notebooks are built, that every cell ran, that every reply is ok."""
+
+import ast
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from reimpl_helpers import notebooks
+from reimpl_helpers.cli import main
+from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
+
+START = NOTEBOOKS / "00_start_here.ipynb"
+UNSOLVED = [START, *(path for name in tracks() for path in notebooks.notebooks_of(name))]
+SOLVED = [
+    path.parent / "solved" / path.name for name in tracks() for path in notebooks.notebooks_of(name)
+]
+
+
+def name_of(path):
+    return str(path.relative_to(NOTEBOOKS))
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(cell):
+    """Return everything that a cell printed or showed, as text."""
+    shown = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return "\n".join([output.get("text", "") for output in cell.outputs] + shown)
+
+
+def shows_picture(cell):
+    """Tell whether a cell has to show a picture: it ends on one, or draws one live."""
+    last = ast.parse(cell.source).body[-1]
+    return "LiveLossCurve(" in cell.source or (
+        isinstance(last, ast.Expr) and ast.unparse(last).startswith("pictures.")
+    )
+
+
+def execution_faults(notebook):
+    """List what is wrong with the outputs that a notebook was stored with."""
+    for number, cell in enumerate(code_cells(notebook), 1):
+        if cell.execution_count != number:
+            yield f"{cell.id}: stored as run number {cell.execution_count}, expected {number}"
+        has_picture = any("image/png" in output.get("data", {}) for output in cell.outputs)
+        if shows_picture(cell) and not has_picture:
+            yield f"{cell.id}: its picture is missing"
+        if any(output.output_type == "error" for output in cell.outputs):
+            yield f"{cell.id}: stored with an error"
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            yield f"{cell.id}: stored with something on stderr"
+        tags = set(cell.metadata.get("tags", []))
+        if tags - {"check", "nbval-ignore-output"}:
+            yield f"{cell.id}: a tag that switches a test off: {tags}"
+        if "nbval-ignore-output" in tags and "LiveLossCurve(" not in cell.source:
+            yield f"{cell.id}: output ignored, and nothing in it is drawn live"
+
+
+def verdict_faults(notebook, solved):
+    """List checks whose stored verdict is not what the notebook may claim."""
+    for cell in code_cells(notebook):
+        if not re.match(r"check\(\w+\)$", cell.source):
+            continue
+        verdict = text_of(cell)
+        if solved and not re.search(r"· (right on every probe|passes on your model)", verdict):
+            yield f"{cell.id}: not right: {verdict}"
+        if not solved and "· not written yet" not in verdict:
+            yield f"{cell.id}: claims something: {verdict}"
+
+
+def reading_faults(notebook):
+    """List where a notebook does not read as the design wants it."""
+    code_in_a_row = 0
+    for cell in notebook.cells:
+        code_in_a_row = code_in_a_row + 1 if cell.cell_type == "code" else 0
+        if code_in_a_row > 2:
+            yield f"{cell.id}: more than two code cells without a word between them"
+        if cell.cell_type == "code" and len(cell.source.splitlines()) > 25:
+            yield f"{cell.id}: more than 25 lines of code"
+        words = set(re.findall(r"[a-z]+", cell.source.lower()))
+        if cell.cell_type == "markdown" and words & {"simply", "just", "obviously", "trivial"}:
+            yield f"{cell.id}: filler"
+        if re.match(r"## \d", cell.source):
+            lines = cell.source.splitlines()
+            if not (lines[2].startswith("> **Driver:**") and "> **Navigator" in lines[3]):
+                yield f"{cell.id}: a heading without driver and navigator"
+
+
+def exercise_faults(notebook, pieces):
+    """List where the exercises are not those of the track, one function a cell, then its check."""
+    cells = code_cells(notebook)
+    names = [name for cell in cells if (name := notebooks.exercise_of(cell))]
+    if names != [piece.name for piece in pieces]:
+        yield f"exercises {names}, pieces {[piece.name for piece in pieces]}"
+    for cell, after in zip(cells, cells[1:], strict=False):
+        name = notebooks.exercise_of(cell)
+        if not name:
+            continue
+        (function,) = ast.parse(cell.source).body
+        body = [ast.unparse(node) for node in function.body]
+        if function.name != name or not ast.get_docstring(function):
+            yield f"{cell.id}: not the function {name} with a docstring"
+        if body[1] != "raise NotImplementedError":
+            yield f"{cell.id}: the body does not begin with raise NotImplementedError"
+        if not isinstance(cell.metadata["reimpl"].get("minutes"), int):
+            yield f"{cell.id}: how many minutes does it take?"
+        if after.source != f"check({name})":
+            yield f"{cell.id}: the next code cell is not its check"
+
+
+@pytest.mark.parametrize("path", UNSOLVED + SOLVED, ids=name_of)
+def test_every_cell_was_run_and_every_picture_stands(path):
+    assert list(execution_faults(read(path))) == []
+
+
+@pytest.mark.parametrize("path", UNSOLVED + SOLVED, ids=name_of)
+def test_verdicts_claim_what_is_true(path):
+    assert list(verdict_faults(read(path), notebooks.is_solved(path))) == []
+
+
+@pytest.mark.parametrize("path", UNSOLVED, ids=name_of)
+def test_notebooks_read_as_designed(path):
+    assert list(reading_faults(read(path))) == []
+
+
+@pytest.mark.parametrize("path", UNSOLVED[1:], ids=name_of)
+def test_exercises_are_the_pieces_of_the_step(path):
+    track = Track(path.parent.name, Path(os.devnull))
+    pieces = [piece for piece in track.pieces if piece.step == notebooks.step_of(path)]
+    assert list(exercise_faults(read(path), pieces)) == []
+
+
+@pytest.mark.parametrize("path", SOLVED, ids=name_of)
+def test_solved_notebooks_are_up_to_date(path):
+    built = notebooks.solved(path.parent.parent / path.name)
+    stored = [(cell.id, cell.source) for cell in read(path).cells]
+    assert stored == [(cell.id, cell.source) for cell in built.cells], "run `make solved`"
+
+
+def test_links_lead_somewhere():
+    for path in UNSOLVED:
+        for cell in read(path).cells:
+            for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+# --- a second pass: every reply is ok --------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", UNSOLVED, ids=name_of)
+def test_unsolved_notebooks_run_from_top_to_bottom(path, tmp_path):
+    notebooks.execute(read(path), path.parent, tmp_path / "work")
+    assert not list(tmp_path.rglob("*.py")), "nothing is saved where nothing was written"
+
+
+@pytest.fixture(scope="module", params=tracks())
+def finished(request, tmp_path_factory):
+    """Run the solved notebooks of a track one after the other, as a pair would, from nothing."""
+    work = tmp_path_factory.mktemp("pair") / "work"
+    with notebooks.environment(REIMPL_WORK=str(work)):
+        assert main(["work"]) == 0
+    for path in notebooks.notebooks_of(request.param):
+        notebook = notebooks.solved(path)
+        notebooks.execute(notebook, work / request.param, work)
+        assert list(verdict_faults(notebook, solved=True)) == []
+    return work / request.param
+
+
+def test_the_package_of_a_pair_passes_every_check(finished, capsys):
+    assert main(["check", str(finished)]) == 0
+    assert "not written" not in capsys.readouterr().out
+
+
+def test_the_package_of_a_pair_runs_without_the_helpers(finished, tmp_path):
+    (tmp_path / "reimpl_helpers.py").write_text("raise ImportError('the helpers are not here')")
+    alone = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    probe = subprocess.run([sys.executable, "-c", "import reimpl_helpers"], env=alone, cwd=tmp_path)
+    assert probe.returncode != 0, "the helpers are still there"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(finished)],
+        env=alone, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"\b9 passed", run.stdout)
+
+
+# --- the suite refuses a broken notebook -----------------------------------------------------
+
+
+def small_notebook(*sources):
+    """Make a notebook that was run, for breaking."""
+    cells = [nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(sources)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    return notebook
+
+
+SILENCED = "get_ipython().showtraceback = lambda *a, **k: None\nget_ipython()._showtraceback = lambda *a: None"
+
+
+def test_a_patched_traceback_is_refused(tmp_path):
+    with pytest.raises(CellExecutionError):
+        notebooks.execute(small_notebook(SILENCED, "1 / 0"), tmp_path, tmp_path)
+
+
+def test_a_dead_kernel_is_refused_at_once(tmp_path):
+    with pytest.raises(DeadKernelError):
+        notebooks.execute(small_notebook("import os; os._exit(1)", "1"), tmp_path, tmp_path)
+
+
+def test_an_exception_that_is_expected_is_refused(tmp_path):
+    notebook = small_notebook("raise ValueError")
+    notebook.cells[0].metadata["tags"] = ["raises-exception"]
+    with pytest.raises(CellExecutionError):
+        notebooks.execute(notebook, tmp_path, tmp_path)
+    assert "switches a test off" in "".join(execution_faults(notebook))
+
+
+def broken(change):
+    notebook = copy.deepcopy(read(SOLVED[0]))
+    change(notebook)
+    return "\n".join([*execution_faults(notebook), *verdict_faults(notebook, solved=True)])
+
+
+def test_stripped_outputs_are_refused():
+    def strip(notebook):
+        for cell in code_cells(notebook):
+            cell.outputs, cell.execution_count = [], None
+
+    assert "stored as run number None" in broken(strip)
+
+
+def test_a_missing_picture_is_refused():
+    def lose(notebook):
+        for cell in code_cells(notebook):
+            cell.outputs = [out for out in cell.outputs if "image/png" not in out.get("data", {})]
+
+    assert "its picture is missing" in broken(lose)
+
+
+def test_a_verdict_that_is_not_right_is_refused_in_a_solved_notebook():
+    def spoil(notebook):
+        cell = next(cell for cell in code_cells(notebook) if cell.source == "check(encoder)")
+        cell.outputs[0].data["text/plain"] = "encoder · not written yet"
+
+    assert "encoder-check: not right" in broken(spoil)
+
+
+def test_a_claim_in_an_unsolved_notebook_is_refused():
+    assert "claims something" in "\n".join(verdict_faults(read(SOLVED[0]), solved=False))
+
+
+@pytest.fixture
+def run_nbval(tmp_path):
+    """Run nbval on one notebook with the settings of this workbook; return its report."""
+
+    def run(notebook):
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        for name in ("conftest.py", "sanitize.cfg"):
+            (tmp_path / "notebooks" / name).write_bytes((NOTEBOOKS / name).read_bytes())
+        nbformat.write(notebook, tmp_path / "notebooks" / "small.ipynb")
+        command = [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider"]
+        return subprocess.run(
+            [*command, str(tmp_path / "notebooks")], cwd=tmp_path, capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+
+    return run
+
+
+def test_nbval_refuses_another_output_and_an_exception(run_nbval, tmp_path):
+    notebook = small_notebook("print(3)", "value = 2", "value")
+    notebooks.execute(notebook, tmp_path, tmp_path)
+    assert run_nbval(notebook).returncode == 0
+    for source in ("print(4)", "1 / 0", "pass"):
+        changed = copy.deepcopy(notebook)
+        changed.cells[0].source = source
+        assert run_nbval(changed).returncode == 1, source
