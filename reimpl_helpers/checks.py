@@ -4,7 +4,10 @@ import _thread
 import contextlib
 import copy
 import html
+import inspect
+import io
 import linecache
+import signal
 import sys
 import threading
 import traceback
@@ -17,6 +20,8 @@ import numpy as np
 TIME_LIMIT = 20.0  # seconds for one call of a piece, compilation by JAX included
 TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake above 1e-5
 
+PRINTED = 10_000  # characters that a piece may print while it is judged; the rest is left out
+
 NOT_WRITTEN, WRONG, RIGHT = "not written yet", "wrong", "right"
 
 
@@ -24,9 +29,9 @@ NOT_WRITTEN, WRONG, RIGHT = "not written yet", "wrong", "right"
 class Case:
     """One question put to a piece: a probe, the arguments, and what must come back.
 
-    The answer is compared with `expected` (an array, or nested dicts of arrays and shapes),
-    or, where no single value is right, handed to `complaint`, which returns what is wrong
-    with it or None.
+    The answer, or what `part` makes of it, is compared with `expected` (an array, or nested
+    dicts of arrays and shapes), or, where no single value is right, handed to `complaint`, which
+    returns what is wrong with it or None, or raises a Refusal of its own.
     """
 
     probe: str
@@ -34,6 +39,7 @@ class Case:
     expected: object = None
     complaint: Callable[[object], str | None] | None = None
     call: Callable = lambda piece, *args: piece(*args)
+    part: Callable = lambda answer: answer
 
 
 @dataclass(frozen=True)
@@ -117,9 +123,11 @@ def judge(piece: Piece, function, recording) -> Verdict:
             f"{piece.name} is {shorten(function)} here, not a function. "
             "Run the cell that defines it again.",
         )
+    had_jax = "jax" in sys.modules
+    cases = list(piece.cases(recording))
     refusals, passed, differences = [], [], []
-    with float64_in_jax(), np.errstate(all="ignore"):
-        for case in piece.cases(recording):
+    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+        for case in cases:
             try:
                 differences.append(ask(function, case))
                 passed.append(case.probe)
@@ -127,19 +135,36 @@ def judge(piece: Piece, function, recording) -> Verdict:
                 refusals.append((refusal, case.probe))
                 if isinstance(refusal.__cause__, TookTooLong):
                     break
-    if not refusals:
-        compared = [difference for difference in differences if difference is not None]
-        limit = next(limit for limit in (1e-12, TOLERANCE, np.inf) if max(compared, default=0) <= limit)
-        within = f", to within {limit:.0e}" if any(compared) else ""
-        return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
-    return refused(piece, refusals, passed)
+        if not refusals:
+            refusals += asked_again(function, cases[0])
+    if refusals and not had_jax and "jax" in sys.modules:
+        return judge(piece, function, recording)  # JAX came in with the piece, in float32
+    if refusals:
+        return refused(piece, refusals, passed)
+    largest = max((difference for difference in differences if difference is not None), default=0)
+    limit = next(limit for limit in (1e-12, TOLERANCE, np.inf) if largest <= limit)
+    within = f", to within {limit:.0e}" if largest else ""
+    return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
+
+
+def asked_again(function, case):
+    """Put a case once more: return a refusal if the piece answers otherwise than the first time."""
+    try:
+        ask(function, case)
+    except Refusal as refusal:
+        headline = (
+            "right at first, but not when asked the same again: "
+            f"{refusal.headline} What does it keep from one call to the next?"
+        )
+        return [(Refusal("values", headline, refusal.details), case.probe)]
+    return []
 
 
 def refused(piece, refusals, passed):
     """Word a verdict from the refusals, the most basic one first."""
     refusal, _ = min(refusals, key=lambda pair: pair[0].order)
     if refusal.order == 0:
-        return Verdict(piece.label, NOT_WRITTEN)
+        return Verdict(piece.label, NOT_WRITTEN, refusal.headline)
     failed = dict.fromkeys(probe for _, probe in refusals)
     right = [probe for probe in dict.fromkeys(passed) if probe not in failed]
     details = [refusal.details] if refusal.details else []
@@ -154,11 +179,40 @@ def ask(function, case: Case) -> float | None:
     Raises: Refusal, worded for the pair, at the first stage that fails.
     """
     args = copy.deepcopy(case.args)
+    answer = answer_of(function, case, args)
+    refuse_changed_input(function, case, args)
+    if answer is None:
+        raise Refusal(
+            "type", f"returns nothing on “{case.probe}”. Does the last line say `return`?"
+        )
+    try:
+        answer = case.part(answer)
+        if case.complaint is None:
+            return compare(answer, case.expected, case.probe)
+        complaint = case.complaint(answer)
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(
+            "type",
+            f"wrong type on “{case.probe}”: {shorten(answer)} cannot be read. "
+            "Compare what you return with what the exercise asks for.",
+        ) from error
+    if complaint:
+        raise Refusal("values", complaint)
+    return None
+
+
+def answer_of(function, case, args):
+    """Call a piece.
+
+    Raises: Refusal when it raises or does not end; a KeyboardInterrupt of the user passes through.
+    """
     try:
         with time_limit(TIME_LIMIT):
-            answer = case.call(function, *args)
-    except NotImplementedError as error:
-        raise Refusal("not written", NOT_WRITTEN) from error
+            return case.call(function, *args)
+    except KeyboardInterrupt:
+        raise
     except TookTooLong as error:
         raise Refusal(
             "raised",
@@ -166,29 +220,31 @@ def ask(function, case: Case) -> float | None:
             "Is there a loop that never ends?",
             where_it_stood(error, function),
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, NotImplementedError) and not error.args:
+            raise Refusal("not written", not_written(error, function)) from error
         raise Refusal(
             "raised", raised_headline(error, function, case), where_it_stood(error, function)
         ) from error
-    refuse_changed_input(case, args)
-    if answer is None:
-        raise Refusal(
-            "type", f"returns nothing on “{case.probe}”. Does the last line say `return`?"
-        )
-    if case.complaint is not None:
-        complaint = case.complaint(answer)
-        if complaint:
-            raise Refusal("values", complaint)
-        return None
-    return compare(answer, case.expected, case.probe)
+
+
+def not_written(error, function):
+    """Say that a piece is not written, or which one that it calls is not."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    stub = frame.f_code.co_qualname.split(".")[0]
+    if stub == getattr(unwrap(function), "__name__", stub):
+        return NOT_WRITTEN
+    return f"{NOT_WRITTEN}: it calls {stub}, which is not. Write that one first."
 
 
 def raised_headline(error, function, case):
     """Word an exception that came out of a piece, with the usual suspects named."""
-    shadowed = shadowed_names(getattr(function, "__globals__", {}))
+    shadowed = shadowed_names(getattr(unwrap(function), "__globals__", {}))
     seen = f"raised {type(error).__name__} on “{case.probe}”: {first_line(error)}"
     if shadowed:
         return f"{seen} {shadowed}"
+    if isinstance(error, SystemExit):
+        return f"{seen} It ends Python altogether: return a result instead."
     if "Tracer" in type(error).__name__:
         return (
             f"{seen} NumPy was handed one of JAX's placeholders. "
@@ -196,20 +252,34 @@ def raised_headline(error, function, case):
         )
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"{seen} It writes into its input: make a new array instead."
-    shapes = ", ".join(named_shapes(case.args))
+    arrays = leaves(by_name(function, case.args)).items()
+    shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays if isinstance(a, np.ndarray))
     return f"{seen} It was called with {shapes}." if shapes else seen
 
 
-def named_shapes(tree, prefix=""):
-    """List the shapes in a tree of arguments: `weight (32, 64)`."""
+def by_name(function, args):
+    """Name arguments as the pair's function does."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        names = []
+    names += [f"argument {number}" for number in range(len(names) + 1, len(args) + 1)]
+    return dict(zip(names, args, strict=False))
+
+
+def leaves(tree, path=""):
+    """Lay nested dicts and lists out flat, by name: "params.enc.weight"."""
     if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            yield from named_shapes(value, f"{prefix}.{name}" if prefix else str(name))
+        inner = tree.items()
     elif isinstance(tree, tuple | list):
-        for value in tree:
-            yield from named_shapes(value, prefix)
-    elif isinstance(tree, np.ndarray):
-        yield f"{prefix or 'an array'} {tree.shape}"
+        inner = enumerate(tree)
+    else:
+        return {path: tree}
+    return {
+        name: leaf
+        for key, value in inner
+        for name, leaf in leaves(value, f"{path}.{key}" if path else str(key)).items()
+    }
 
 
 def where_it_stood(error, function):
@@ -223,7 +293,7 @@ def where_it_stood(error, function):
         if filename == code.co_filename or is_cell(filename):
             source = linecache.getline(filename, number, frame.f_globals).strip()
             lines.append(f"in {frame.f_code.co_name}, line {number}: {source}")
-    return "\n".join(lines + [f"{type(error).__name__}: {error}"])
+    return "\n".join(lines[-8:] + [f"{type(error).__name__}: {shown(str, error)}"])
 
 
 def is_cell(filename):
@@ -237,25 +307,22 @@ def unwrap(function):
     return function
 
 
-def refuse_changed_input(case, args):
-    for before, now in zip(leaves(case.args), leaves(args), strict=False):
-        if isinstance(before, np.ndarray) and not np.array_equal(before, now, equal_nan=True):
+def refuse_changed_input(function, case, args):
+    """Raise a Refusal if the arguments are not what they were before the call."""
+    before, now = (leaves(by_name(function, values)) for values in (case.args, args))
+    for name in {**before, **now}:
+        if not unchanged(before.get(name), now.get(name)):
             raise Refusal(
                 "changed",
-                f"changes its input in place on “{case.probe}”: an array {before.shape} "
-                "is not what it was before the call. Make a new array instead of writing into it.",
+                f"changes its input in place on “{case.probe}”: {name} is not what it was before "
+                "the call. Make a new array or dict instead of writing into it.",
             )
 
 
-def leaves(tree):
-    if isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from leaves(value)
-    elif isinstance(tree, tuple | list):
-        for value in tree:
-            yield from leaves(value)
-    else:
-        yield tree
+def unchanged(before, now):
+    if isinstance(before, np.ndarray):
+        return isinstance(now, np.ndarray) and np.array_equal(before, now, equal_nan=True)
+    return type(before) is type(now)
 
 
 def compare(answer, expected, probe, path="") -> float:
@@ -450,6 +517,7 @@ def time_limit(seconds):
             _thread.interrupt_main()
             wait = 0.5
 
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -458,16 +526,42 @@ def time_limit(seconds):
         finally:
             done.set()
             watcher.join()
-    except KeyboardInterrupt as interrupt:
+    except BaseException as error:
+        done.set()  # once more: the interruption may have come just before the line above
+        watcher.join()
         if not fired.is_set():
             raise
-        raise too_long(seconds).with_traceback(interrupt.__traceback__) from None
+        raise too_long(seconds).with_traceback(error.__traceback__) from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if fired.is_set():  # the code inside swallowed the interruption, as pytest does
         raise too_long(seconds)
 
 
 def too_long(seconds):
     return TookTooLong(f"stopped after {seconds:g} seconds")
+
+
+class LittlePrinted(io.TextIOBase):
+    """Pass on what is printed, up to so many characters."""
+
+    def __init__(self, stream, left):
+        self.stream, self.left = stream, left
+
+    def write(self, text):
+        if self.left > 0:
+            more = "\n… the rest of what it prints is left out.\n"
+            self.stream.write(text if len(text) <= self.left else text[: self.left] + more)
+        self.left -= len(text)
+        return len(text)
+
+    def flush(self):
+        self.stream.flush()
+
+
+def little_printed():
+    """Keep a piece that prints and prints from flooding the notebook."""
+    return contextlib.redirect_stdout(LittlePrinted(sys.stdout, PRINTED))
 
 
 def float64_in_jax():
@@ -478,13 +572,20 @@ def float64_in_jax():
 
 
 def shorten(value):
-    text = repr(value).replace("\n", " ")
+    text = shown(repr, value).replace("\n", " ")
     return f"{type(value).__name__} {text[:40]}{'…' if len(text) > 40 else ''}"
 
 
+def shown(how, value):
+    """Turn a value of the pair's into text, whatever its class makes of that."""
+    try:
+        return how(value)
+    except Exception:
+        return "(cannot be shown)"
+
+
 def first_line(error):
-    lines = str(error).strip().splitlines() or ["(no message)"]
-    line = lines[0]
+    line = next(iter(shown(str, error).strip().splitlines()), "(no message)")[:200]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

@@ -70,7 +70,7 @@ def lab(options) -> int:
     settings = Path(__file__).parent / "lab_settings"
     command = [sys.executable, "-m", "jupyterlab", str(work_folder()), "--ip=127.0.0.1"]
     command += ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
-    command += [f"--LabServerApp.app_settings_dir={settings}"]
+    command += [f"--LabApp.app_settings_dir={settings}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         print("You are root, so JupyterLab runs as root too.")
         command += ["--allow-root"]

@@ -97,14 +97,14 @@ class OperationTable:
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
     def _repr_html_(self) -> str:
-        cell = "text-align: left; padding: 3px 12px; color: inherit"
+        cell = "text-align: left; padding: 3px 10px; color: inherit; white-space: nowrap"
         code = f"{cell}; font-family: var(--jp-code-font-family, monospace)"
         line = "border-bottom: 1px solid var(--jp-border-color1, rgba(128, 128, 128, 0.5))"
         styles = (cell, code, code, cell, cell, code)
         head = "".join(f'<th scope="col" style="{cell}">{name}</th>' for name in self.HEADER)
         rows = [
             "".join(
-                f'<td style="{style}">{html.escape(text)}</td>'
+                f'<td style="{style}">{html.escape(text).replace("), (", ")<br>(")}</td>'
                 for style, text in zip(styles, row, strict=True)
             )
             for row in self.rows()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 Shape = tuple[int, ...]
 
@@ -153,22 +154,23 @@ class ShapeOnly(np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> ShapeOnly:
-        if any(isinstance(leaf, ShapeOnly) for leaf in _leaves(index)):
-            return self._through_jax("index", operator.getitem, (self, index), {})
-        return self._gives("index", (self,), self._part(index), self.dtype)
+        parts = tuple(
+            np.asarray(part) if isinstance(part, list) else part
+            for part in (index if isinstance(index, tuple) else (index,))
+        )
+        if any(isinstance(p, ShapeOnly) or (_is_array(p) and p.shape) for p in parts):
+            return self._through_jax("index", operator.getitem, (self, parts), {})
+        try:  # of one item seen again and again: slicing looks at no other
+            shape = as_strided(np.empty(()), self.shape, (0,) * self.ndim)[parts].shape
+        except IndexError as error:
+            raise ShapeError("index", (self.shape,), str(error)) from None
+        return self._gives("index", (self,), shape, self.dtype)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         part = self[index].shape
         given = _shape_and_dtype(value)[0]
         if _broadcast("assign", (part, given)) != part:
             raise ShapeError("assign", (part, given), "the value does not fit into the part")
-
-    def _part(self, index: Any) -> Shape:
-        # items of zero bytes: even indexing by a list copies nothing
-        try:
-            return np.broadcast_to(np.empty((), "V0"), self.shape)[index].shape
-        except IndexError as error:
-            raise ShapeError("index", (self.shape,), str(error)) from None
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if method != "__call__" or (ufunc.signature and ufunc is not np.matmul):
@@ -199,7 +201,7 @@ class ShapeOnly(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, function, types, args, kwargs):
         if function in (np.shape, np.ndim, np.size):
-            return getattr(np.broadcast_to(np.empty((), "V0"), args[0].shape), function.__name__)
+            return getattr(args[0], function.__name__)
         return self._through_jax(function.__name__, _in_jax(function), args, kwargs)
 
     def _gives(self, operation: str, inputs: tuple, shape: Shape, dtype: Any) -> ShapeOnly:

@@ -94,7 +94,8 @@ def reading_faults(notebook):
             yield f"{cell.id}: filler"
         if re.match(r"## \d", cell.source):
             lines = cell.source.splitlines()
-            if not (lines[2].startswith("> **Driver:**") and "> **Navigator" in lines[3]):
+            roles = lines[2].startswith("> **Driver:**"), lines[4].startswith("> **Navigator")
+            if not all(roles):
                 yield f"{cell.id}: a heading without driver and navigator"
 
 
@@ -133,6 +134,18 @@ def test_verdicts_claim_what_is_true(path):
 @pytest.mark.parametrize("path", UNSOLVED, ids=name_of)
 def test_notebooks_read_as_designed(path):
     assert list(reading_faults(read(path))) == []
+
+
+@pytest.mark.parametrize("path", UNSOLVED[1:], ids=name_of)
+def test_minutes_add_up(path):
+    """The start page, the title and the headings say the same, and exercises fit into it."""
+    cells = read(path).cells
+    (title,) = re.findall(r"^\*(\d+) minutes\.\*", cells[0].source, re.M)
+    headings = re.findall(r"^## .* · \*(\d+) minutes\*$", "\n".join(c.source for c in cells), re.M)
+    exercises = [cell.metadata["reimpl"]["minutes"] for cell in cells if notebooks.exercise_of(cell)]
+    assert sum(map(int, headings)) == int(title) >= sum(exercises)
+    row = rf"\]\({path.parent.name}/{path.name}\) \|.*\| {title} \|"
+    assert re.search(row, read(START).cells[0].source)
 
 
 @pytest.mark.parametrize("path", UNSOLVED[1:], ids=name_of)

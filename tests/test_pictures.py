@@ -115,6 +115,14 @@ def test_graph_labels_every_value_with_its_named_shape():
     ]  # fmt: skip
 
 
+def test_graph_labels_each_of_several_outputs_where_it_is_read():
+    steps = [
+        operation(0, "torch.split", "cell", "torch.split(x, [8, 32], -1)", ("x",), (5, 8), (5, 32)),
+        operation(1, "relu", "cell", "torch.relu(b)", ("#0.1",), (5, 32)),
+    ]
+    assert texts(graph(steps), "shape")[1] == "(batch 5, hidden 32)"
+
+
 def test_graph_says_operations_expressions_parameters_lines_and_functions():
     seen = texts(graph(title="All of it"))
     for text in ("linear", "tanh", "self.enc_code(h)", "line 23", "x", "result", "All of it"):

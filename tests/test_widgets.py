@@ -79,6 +79,7 @@ def test_its_text_is_the_plain_call(explorer):
     [
         ({"batch": (1, 50), "pixels": (1, 128)}, "not 'hidden': add hidden="),
         ({**LIMITS, "pixels": (65, 128)}, "pixels starts at 64, outside its limits 65 to 128"),
+        ({**LIMITS, "pixels": (1, 63)}, "pixels starts at 64, outside its limits 1 to 63"),
     ],
 )
 def test_limits_must_hold_every_size(limits, message):
