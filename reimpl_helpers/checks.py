@@ -231,10 +231,9 @@ def answer_of(function, case, args):
 def not_written(error, function):
     """Say that a piece is not written, or which one that it calls is not."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    stub = frame.f_code.co_qualname.split(".")[0]
-    if stub == getattr(unwrap(function), "__name__", stub):
+    if frame.f_code.co_name in (getattr(unwrap(function), "__name__", None), "<lambda>"):
         return NOT_WRITTEN
-    return f"{NOT_WRITTEN}: it calls {stub}, which is not. Write that one first."
+    return f"{NOT_WRITTEN}: it calls {frame.f_code.co_name}, which is not. Write that one first."
 
 
 def raised_headline(error, function, case):
@@ -245,10 +244,15 @@ def raised_headline(error, function, case):
         return f"{seen} {shadowed}"
     if isinstance(error, SystemExit):
         return f"{seen} It ends Python altogether: return a result instead."
-    if "Tracer" in type(error).__name__:
+    if type(error).__name__ == "TracerArrayConversionError":
         return (
             f"{seen} NumPy was handed one of JAX's placeholders. "
             "Which line still computes with np instead of jnp?"
+        )
+    if type(error).__name__.startswith(("Tracer", "Concretization")):
+        return (
+            f"{seen} A number is needed on the spot, where JAX has a placeholder. "
+            "Is there an `if`, an `int()` or a loop on a value?"
         )
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"{seen} It writes into its input: make a new array instead."

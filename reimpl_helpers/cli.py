@@ -62,22 +62,23 @@ def work(options) -> int:
 
 def lab(options) -> int:
     """Copy the notebooks, then serve the pair's folder, and nothing else, on this machine."""
+    from jupyterlab.labapp import LabApp
+
     from reimpl_helpers.workbook import COMPILATION_CACHE, work_folder
 
     work(options)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ.update(COMPILATION_CACHE)
-    settings = Path(__file__).parent / "lab_settings"
-    command = [sys.executable, "-m", "jupyterlab", str(work_folder()), "--ip=127.0.0.1"]
-    command += ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
-    command += [f"--LabApp.app_settings_dir={settings}"]
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
+    tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
+    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
+    arguments = [str(work_folder()), "--ip=127.0.0.1"]
+    arguments += ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
+    arguments += [f"--LabApp.app_settings_dir={Path(__file__).parent / 'lab_settings'}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         print("You are root, so JupyterLab runs as root too.")
-        command += ["--allow-root"]
-    try:
-        return subprocess.call(command + options.rest)
-    except KeyboardInterrupt:
-        return 0
+        arguments += ["--allow-root"]
+    LabApp.launch_instance(arguments + options.rest)
+    return 0
 
 
 def check(options) -> int:

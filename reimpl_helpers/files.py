@@ -10,16 +10,28 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises: OSError when the folder is read-only or the disk is full; the old file is then whole.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    replace_files({path: content})
+
+
+def replace_files(contents: dict[Path, bytes]) -> None:
+    """Write several files, in this order, once every one of them is safely on the disk.
+
+    Raises: OSError when the folder is read-only or the disk is full; the old files are then whole.
+    """
+    staged = {}
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            descriptor, staged[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(staged[path], path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        for temporary in staged.values():
+            Path(temporary).unlink(missing_ok=True)
         raise
 
 

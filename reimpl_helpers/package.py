@@ -2,23 +2,30 @@
 
 import ast
 import builtins
+import codecs
 import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import io
 import linecache
 import re
 import symtable
 import sys
+import sysconfig
 import textwrap
+import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from reimpl_helpers.checks import is_cell, shorten, unwrap
-from reimpl_helpers.files import replace_file
+import numpy as np
+
+from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten, time_limit
+from reimpl_helpers.files import replace_files
 
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model")
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write
@@ -34,6 +41,16 @@ class PackageError(Exception):
 # --- importing ----------------------------------------------------------------------------
 
 
+def hidden_by(name: str) -> str:
+    """Say what a module of this name in a folder hides from everything that runs there."""
+    if name in sys.stdlib_module_names:
+        return f"Python's own module `{name}`"
+    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    if name not in MODULES and importlib.machinery.PathFinder.find_spec(name, installed):
+        return f"the installed package `{name}`"
+    return ""
+
+
 class PackageFinder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     """Import plain modules from one folder, with the text of some of them replaced."""
 
@@ -41,9 +58,8 @@ class PackageFinder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
         self.folder, self.replaced = folder, replaced
 
     def find_spec(self, name, path=None, target=None):
-        if name in sys.stdlib_module_names:
-            return None
-        if name in self.replaced or (self.folder / f"{name}.py").is_file():
+        is_here = name in self.replaced or (self.folder / f"{name}.py").is_file()
+        if is_here and not hidden_by(name):
             return importlib.util.spec_from_loader(name, self, origin=self.get_filename(name))
         return None
 
@@ -60,7 +76,7 @@ class PackageFinder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
             return self.source_to_code(self.get_data(path), path)
         text = self.replaced[name]
         path = f"{path} #{hash(text) & 0xFFFFFFFF:x}"  # tracebacks must not show the file's lines
-        linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path
+        linecache.cache[path] = len(text), None, lines_of(text), path
         return self.source_to_code(text.encode(), path)
 
 
@@ -72,7 +88,7 @@ def imported_from(folder: Path, replaced: dict[str, str] | None = None):
     """
     replaced = replaced or {}
     names = {*MODULES, *replaced, *(path.stem for path in folder.glob("*.py"))}
-    names -= set(sys.stdlib_module_names)
+    names = {name for name in names if not hidden_by(name)}
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     finder = PackageFinder(folder, replaced)
     sys.meta_path.insert(0, finder)
@@ -88,28 +104,30 @@ def imported_from(folder: Path, replaced: dict[str, str] | None = None):
 def load_pieces(folder: Path, module: str, replaced: dict[str, str] | None = None) -> ModuleType:
     """Import one module of a package.
 
-    Raises: PackageError naming the file and the line that does not import.
+    Raises: PackageError naming the file and the line that does not import, or never ends.
     """
-    path = folder / f"{module}.py"
     try:
-        with imported_from(folder, replaced):
+        with imported_from(folder, replaced), time_limit(TIME_LIMIT):
             return importlib.import_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and what pytest's skip raises, are no Exception
+        reason = error.msg if isinstance(error, SyntaxError) else error
         raise PackageError(
-            f"{folder.name}/{path.name} cannot be imported{line_of(error, path)}: "
-            f"{type(error).__name__}: {error}. Mend that line; nothing in the file was changed."
+            f"{folder.name}/{module}.py cannot be imported: {type(error).__name__}"
+            f"{place_of(error, folder)}: {reason}. Mend that line; the file was not touched."
         ) from error
 
 
-def line_of(error, path):
+def place_of(error, folder):
+    """Name the last line of a folder's own on the way to an exception."""
     if isinstance(error, SyntaxError):
-        return f" (line {error.lineno})"
-    numbers = [
-        entry.lineno
-        for entry in inspect.getinnerframes(error.__traceback__, 0)
-        if entry.filename == str(path)
-    ]
-    return f" (line {numbers[-1]})" if numbers else ""
+        places = [(error.filename or "", error.lineno)]
+    else:
+        steps = traceback.extract_tb(error.__traceback__)
+        places = [(step.filename, step.lineno) for step in steps]
+    own = [(name, line) for name, line in places if Path(name).parent == folder]
+    return f" in {Path(own[-1][0]).name.partition(' #')[0]}, line {own[-1][1]}" if own else ""
 
 
 # --- what a piece needs -------------------------------------------------------------------
@@ -117,12 +135,13 @@ def line_of(error, path):
 
 @dataclass
 class Needs:
-    """List what the text of a piece takes from around it."""
+    """List what a piece, and the pair's small functions that it uses, take from around them."""
 
     imports: dict[str, str] = field(default_factory=dict)  # name -> import statement
-    pieces: dict[str, FunctionType] = field(default_factory=dict)
-    helpers: dict[str, object] = field(default_factory=dict)  # the pair's own small functions
-    constants: dict[str, str] = field(default_factory=dict)  # name -> literal
+    constants: dict[str, str] = field(default_factory=dict)  # name -> assignment
+    helpers: dict[str, str] = field(default_factory=dict)  # name -> definition, inner ones first
+    pieces: dict[str, object] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)  # name -> module of the package it is in
 
 
 def source_of_piece(function) -> str:
@@ -130,25 +149,45 @@ def source_of_piece(function) -> str:
 
     Raises: PackageError when there is no text to be had, or it is no `def`.
     """
+    plain = inspect.unwrap(function)
+    name = getattr(plain, "__name__", shorten(plain))
     try:
-        source = textwrap.dedent(inspect.getsource(unwrap(function)))
-        tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError) as error:
+        source = class_source(plain) if isinstance(plain, type) else inspect.getsource(plain)
+        source = textwrap.dedent(source) if source[:1].isspace() else source
+        is_plain = isinstance(parse(source).body[0], ast.FunctionDef | ast.ClassDef)
+    except (OSError, TypeError, PackageError) as error:
+        if name != "<lambda>":
+            raise PackageError(
+                f"the text of {name} cannot be found. Run the cell that defines it again, then "
+                "its check; a line with %% at the top of that cell hides its text."
+            ) from error
+        is_plain = False
+    if not is_plain:
         raise PackageError(
-            f"the text of {getattr(function, '__name__', shorten(function))} cannot be found. "
-            "Run the cell that defines it again, then its check."
-        ) from error
-    if not isinstance(tree.body[0], ast.FunctionDef | ast.ClassDef):
-        raise PackageError(
-            f"this is not written with `def`: {source.splitlines()[0]} "
-            "Write it as a function with a name, then check it again."
+            f"{name} is not written with a plain `def`. Write it as a function with a name, then "
+            "check again."
         )
     return source.rstrip() + "\n"
 
 
+def class_source(value):
+    """Find the text of a class among the cells that were run, the newest first.
+
+    Raises: OSError when no cell defines it.
+    """
+    for filename in reversed(list(linecache.cache)):
+        if is_cell(filename):
+            text = "".join(linecache.getlines(filename))
+            source = definition_of(text, value.__name__)
+            if source is not None:
+                return source
+    raise OSError(f"no cell defines {value.__name__}")
+
+
 def names_used(source: str) -> set[str]:
-    """Name everything that the text reads from its module, built-in names left out."""
-    table = symtable.symtable(source, "piece", "exec")
+    """Name everything that the text of a definition reads from its module."""
+    with warnings.catch_warnings(action="ignore"):
+        table = symtable.symtable(source, "piece", "exec")
     used = {
         symbol.get_name()
         for symbol in table.get_symbols()
@@ -164,80 +203,149 @@ def names_used(source: str) -> set[str]:
 
     for child in table.get_children():
         collect(child)
-    return used - {ast.parse(source).body[0].name}
+    return used - {parse(source).body[0].name}
 
 
-def needs_of(function, piece_names) -> Needs:
-    """Find the imports, pieces, helpers and constants that a function uses.
+def fixtures_used(function, namespace) -> set[str]:
+    """Name the pytest fixtures that a test takes as arguments."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    arguments = code.co_varnames[: code.co_argcount] if code else ()
+    kinds = {name: type(namespace.get(name)).__name__ for name in arguments}
+    return {name for name, kind in kinds.items() if kind == "FixtureFunctionDefinition"}
+
+
+def needs_of(function, piece_modules) -> Needs:
+    """Find the imports, constants, small functions and pieces that a function uses.
 
     Raises: PackageError for a value that a file cannot carry.
     """
     needs = Needs()
-    function_name = unwrap(function).__name__
-    namespace = unwrap(function).__globals__
-    for name in sorted(names_used(source_of_piece(function))):
-        if name in namespace:
-            sort_need(needs, function_name, name, namespace[name], piece_names)
-        elif not hasattr(builtins, name):
-            raise PackageError(
-                f"{function_name} uses `{name}`, which is defined nowhere. "
-                "Define it, or take it out, then check again."
-            )
+    add_needs(needs, function, piece_modules, {}, set())
     return needs
 
 
-def sort_need(needs, function_name, name, value, piece_names):
-    plain = unwrap(value)
+def add_needs(needs, function, piece_modules, namespace, seen):
+    plain, source = inspect.unwrap(function), source_of_piece(function)
+    namespace = getattr(plain, "__globals__", namespace)  # a class has none: its user's then
+    refuse_helpers_inside(plain.__name__, source)
+    for name in sorted(names_used(source) | fixtures_used(function, namespace)):
+        if name in seen or is_built_in(name, namespace):
+            continue
+        seen.add(name)
+        value = namespace.get(name, vars(builtins).get(name))
+        if name not in namespace and value is None:
+            raise PackageError(
+                f"{plain.__name__} uses `{name}`, which is defined nowhere. "
+                "Define it, or take it out, then check again."
+            )
+        if sort_need(needs, plain.__name__, name, value, piece_modules):
+            add_needs(needs, value, piece_modules, namespace, seen)
+            needs.helpers[name] = source_of_piece(value)
+
+
+def is_built_in(name, namespace):
+    """Tell whether every Python has this name; a notebook adds some, and puts its own `open`."""
+    if name.startswith("__") and name.endswith("__"):
+        return True
+    is_python = name in vars(builtins) and top(vars(builtins)[name]) != "IPython"
+    return is_python and (name not in namespace or top(namespace[name]) == "IPython")
+
+
+def top(value):
+    """Name the top-level package that a value, or its class, comes from."""
     if isinstance(value, ModuleType):
-        needs.imports[name] = import_module_line(name, value, function_name)
-    elif name in piece_names and isinstance(plain, FunctionType):
-        needs.pieces[name] = value
-    elif isinstance(plain, FunctionType | type) and is_own(plain):
-        needs.helpers[name] = value
+        home = value.__name__
+    else:
+        home = getattr(value, "__module__", None) or type(value).__module__
+    return str(home).partition(".")[0]
+
+
+def sort_need(needs, user, name, value, piece_modules) -> bool:
+    """Note one need of a piece; return whether it is a small function of the pair's own."""
+    plain = inspect.unwrap(value)
+    is_definition = isinstance(plain, FunctionType | type)
+    is_own = is_definition and (top(plain) in ("__main__", *MODULES) or is_from_cell(plain))
+    if top(plain) == "reimpl_helpers":
+        raise needs_helpers(user, name)
+    if is_own and plain.__name__ not in (name, "<lambda>"):
+        raise PackageError(
+            f"{user} uses `{name}`, another name for {plain.__name__}. "
+            f"Write {plain.__name__} there, then check again."
+        )
+    if is_own and name in piece_modules:
+        needs.pieces[name], needs.homes[name] = value, piece_modules[name]
+    elif is_own and top(plain) in MODULES:
+        needs.homes[name] = top(plain)
+    elif is_own:
+        return True
+    elif isinstance(value, ModuleType):
+        needs.imports[name] = import_module_line(name, value)
+    elif (literal := as_literal(value)) is not None:
+        needs.constants[name] = f"{name} = {literal}"
     elif (statement := import_from_line(name, value)) is not None:
         needs.imports[name] = statement
-    elif (literal := as_literal(value)) is not None:
-        needs.constants[name] = literal
     else:
-        raise PackageError(
-            f"{function_name} uses `{name}`, {shorten(value)}, which lives in the notebook only. "
-            "Pass it as an argument, then check again."
-        )
+        raise lives_in_notebook(user, name, value)
+    return False
 
 
-def is_own(value):
-    """Tell whether a function or class was typed in a notebook or in the pair's files."""
-    if isinstance(value, type):
-        return value.__module__ == "__main__"
-    return value.__module__ in ("__main__", *MODULES) or is_cell(value.__code__.co_filename)
+def is_from_cell(value):
+    return isinstance(value, FunctionType) and is_cell(value.__code__.co_filename)
 
 
-def import_module_line(name, module, function_name):
-    if module.__name__.split(".")[0] == "reimpl_helpers":
-        raise PackageError(
-            f"{function_name} uses `{name}` of the workbook's helpers. Your package has to run "
-            "without them: write what you need yourself, then check again."
-        )
+def refuse_helpers_inside(user, source):
+    for node in ast.walk(parse(source)):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for module in modules:
+            if module.partition(".")[0] == "reimpl_helpers":
+                raise needs_helpers(user, module)
+
+
+def needs_helpers(user, name):
+    return PackageError(
+        f"{user} uses `{name}` of the workbook's helpers. Your package has to run without them: "
+        "write what you need yourself, then check again."
+    )
+
+
+def lives_in_notebook(user, name, value):
+    way_out = "Write it as a function with `def`" if callable(value) else "Pass it as an argument"
+    return PackageError(
+        f"{user} uses `{name}`, {shorten(value)}, which lives in the notebook only. "
+        f"{way_out}, then check again."
+    )
+
+
+def import_module_line(name, module):
     return f"import {name}" if module.__name__ == name else f"import {module.__name__} as {name}"
 
 
 def import_from_line(name, value):
     """Find the shortest public module that offers a value: `from jax import grad`."""
-    home = getattr(value, "__module__", None) or type(value).__module__
-    original = getattr(value, "__name__", name)
-    parts = home.split(".")
-    if parts[0] in ("builtins", "__main__", "reimpl_helpers"):
-        return None
-    for length in range(1, len(parts) + 1):
-        module = ".".join(parts[:length])
-        if getattr(sys.modules.get(module), original, None) is value:
-            alias = "" if original == name else f" as {name}"
-            return f"from {module} import {original}{alias}"
+    for offered in (name, getattr(value, "__name__", name)):
+        modules = [
+            module
+            for module in sys.modules
+            if getattr(sys.modules[module], "__dict__", {}).get(offered) is value
+            if module.partition(".")[0] not in ("__main__", "reimpl_helpers")
+        ]
+        if modules:
+            home = top(value)
+            module = min(modules, key=lambda module: roundabout(module, home))
+            return f"from {module} import {offered}" + (f" as {name}" if name != offered else "")
     return None
 
 
+def roundabout(module, home):
+    """Order modules: of the value's own package first, then public, then short."""
+    parts = module.split(".")
+    private = any(part.startswith("_") for part in parts)
+    return parts[0] != home, private, len(parts), len(module), module
+
+
 def as_literal(value):
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.generic) else value)
     try:
         return text if ast.literal_eval(text) == value else None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -247,148 +355,227 @@ def as_literal(value):
 # --- the text of a module -----------------------------------------------------------------
 
 
-def parse(text, filename):
+def parse(text, filename="the text"):
+    """Parse the text of a module.
+
+    Raises: PackageError naming the line with a syntax error.
+    """
     try:
-        return ast.parse(text)
-    except SyntaxError as error:
+        with warnings.catch_warnings(action="ignore"):
+            return ast.parse(text)
+    except (SyntaxError, ValueError) as error:  # ValueError for a null byte, up to Python 3.11
+        line = f" on line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise PackageError(
-            f"{filename} has a syntax error on line {error.lineno}: {error.msg}. Mend that line, "
-            "then check again; the file was not touched and your piece is safe in its cell."
+            f"{filename} has a syntax error{line}: {error.args[0]}. Mend it, then check again; "
+            "the file was not touched."
         ) from error
 
 
-def find_definition(text, name, filename="the file"):
-    """Return the first and last line (from 1, both included) of a top-level definition."""
-    for node in parse(text, filename).body:
-        is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
-        if is_definition and node.name == name:
-            first = min([node.lineno, *(entry.lineno for entry in node.decorator_list)])
-            lines = text.splitlines()
-            if first > 1 and lines[first - 2].strip() == GIVEN:
-                first -= 1
-            return first, node.end_lineno
+def lines_of(text) -> list[str]:
+    """Split a text into lines as Python counts them; str.splitlines knows more line ends."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def with_line_ends(source, text):
+    """Write a source with the line ends of the text that it goes into."""
+    return source.replace("\n", "\r\n") if "\r\n" in text else source
+
+
+def span_of(node, lines) -> tuple[int, int]:
+    """Return the first and last line (from 1) of a statement, with the comments it ends on."""
+    starts = [node, *getattr(node, "decorator_list", [])]
+    first, last = min(start.lineno for start in starts), node.end_lineno
+    if first > 1 and lines[first - 2].strip() == GIVEN:
+        first -= 1
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        for number, line in enumerate(lines[last:], last + 1):
+            inner = line.lstrip()
+            if inner.startswith("#") and len(line) - len(inner) >= node.body[0].col_offset:
+                last = number
+            elif inner:
+                break
+    return first, last
+
+
+def find_definition(text, name, filename="the file") -> tuple[int, int] | None:
+    """Return the first and last line (from 1, both included) of a top-level definition.
+
+    Of several with the same name it is the last, as for Python.
+    """
+    for node in reversed(parse(text, filename).body):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return span_of(node, lines_of(text))
     return None
+
+
+def definition_of(text, name) -> str | None:
+    """Return the text of a top-level definition, as `source_of_piece` would."""
+    place = find_definition(text, name)
+    if place is None:
+        return None
+    lines = lines_of(text.replace("\r\n", "\n"))[place[0] - 1 : place[1]]
+    return "".join(lines[1:] if lines[0].strip() == GIVEN else lines).rstrip() + "\n"
 
 
 def docstring_of(text) -> str:
     """Return the docstring that a module opens with, as it is typed."""
-    first = ast.parse(text).body[0]
-    return "".join(text.splitlines(keepends=True)[: first.end_lineno])
-
-
-def uses_jax(text, name) -> bool:
-    """Tell whether a definition computes with JAX, by the imports that it uses."""
-    first, last = find_definition(text, name)
-    used = names_used("".join(text.splitlines(keepends=True)[first - 1 : last]))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for entry in node.names:
-                home = getattr(node, "module", None) or entry.name
-                bound = entry.asname or entry.name.split(".")[0]
-                if home.split(".")[0] in ("jax", "optax") and bound in used:
-                    return True
-    return False
+    return "".join(lines_of(text)[: parse(text).body[0].end_lineno])
 
 
 def is_given(text, name) -> bool:
     """Tell whether the definition in this text was given by the workbook."""
     place = find_definition(text, name)
-    return place is not None and text.splitlines()[place[0] - 1].strip() == GIVEN
+    return place is not None and lines_of(text)[place[0] - 1].strip() == GIVEN
+
+
+def is_in_numpy(text, name) -> bool:
+    """Tell whether a definition, with what it calls in its file, computes with NumPy alone."""
+    nodes = {getattr(node, "name", None): node for node in parse(text).body}
+    homes = {}
+    for node in ast.walk(parse(text)):
+        if is_import(node):
+            for alias in node.names:
+                bound = alias.asname or alias.name.partition(".")[0]
+                homes[bound] = (getattr(node, "module", None) or alias.name).partition(".")[0]
+    names, queue = set(), [name]
+    while queue:
+        node = nodes.get(queue.pop())
+        new = names_in([node]) - names if node else set()
+        names |= new
+        queue += new
+    used = {homes[name] for name in names if name in homes}
+    return "numpy" in used and not used & {"jax", "optax"}
+
+
+def names_in(nodes) -> set[str]:
+    """Name everything that is read or called in some statements."""
+    return {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def meanings(node, lines) -> dict[str, str]:
+    """Say which names a top-level statement gives a meaning, and which."""
+    match node:
+        case ast.Import(names=aliases):
+            return {
+                alias.asname or top_name: alias.name if alias.asname else top_name
+                for alias in aliases
+                for top_name in [alias.name.partition(".")[0]]
+            }
+        case ast.ImportFrom(module=module, names=aliases):
+            return {alias.asname or alias.name: f"{module}.{alias.name}" for alias in aliases}
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return {name: ast.unparse(value)}
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return {name: ast.unparse(value)}
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            first, last = span_of(node, lines)
+            return {name: "".join(lines[first - 1 : last]).replace("\r\n", "\n").rstrip()}
+    return {}
 
 
 def with_definition(text, name, source, filename) -> str:
     """Put a definition in place of the one of the same name, or at the end."""
-    place = find_definition(text, name, filename)
-    lines = text.splitlines(keepends=True)
+    place, source = find_definition(text, name, filename), with_line_ends(source, text)
     if place is None:
-        return f"{text.rstrip()}\n\n\n{source}" if text.strip() else source
-    first, last = place
-    return "".join(lines[: first - 1]) + source + "".join(lines[last:])
+        return f"{text}{gap(text, 2)}{source}" if text.strip() else source
+    lines = lines_of(text)
+    return "".join(lines[: place[0] - 1]) + source + "".join(lines[place[1] :])
 
 
-def with_import(text, name, statement, filename) -> str:
-    """Add an import unless it is there.
+def gap(text, blank_lines):
+    """Return the line ends that it takes to have so many blank lines after a text."""
+    there = re.search(r"(\r?\n)*\Z", text).group().count("\n")
+    return with_line_ends("\n" * max(0, blank_lines + 1 - there), text)
 
-    Raises: PackageError when the file already uses that name for something else.
+
+def with_name(text, name, statement, users, filename) -> str:
+    """Give a name its meaning in a module: keep the statement, mend it in place, or add it.
+
+    `users` are the piece and its own small functions: what else in the file uses the name must
+    go on to mean the same by it.
+
+    Raises: PackageError when that is not so.
     """
-    tree = parse(text, filename)
-    last = 1 if tree.body and is_docstring(tree.body[0]) else 0
-    for number, node in enumerate(tree.body):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
+    tree, lines = parse(text, filename), lines_of(text)
+    (wanted,) = parse(statement).body
+    for node in reversed(tree.body):
+        before = meanings(node, lines)
+        if name not in before:
             continue
-        if number == last:
-            last = number + 1
-        bound = {(entry.asname or entry.name): entry for entry in node.names}
-        if name in bound:
-            if same_import(node, bound[name], statement):
-                return text
+        if before[name] == meanings(wanted, lines_of(statement))[name]:
+            return text
+        rest = [other for other in tree.body if other is not node]
+        others = [other for other in rest if getattr(other, "name", None) not in users]
+        if len(before) > 1 or shares_lines(node, tree) or name in names_in(others):
             raise PackageError(
-                f"{filename} already has `{ast.unparse(node)}`, and the piece needs "
-                f"`{statement}`: two meanings of {name} in one file. Give one of them another name."
+                f"{filename} already has another `{name}`, {first_line(node)}, and {users[0]} "
+                f"needs {first_line(wanted)}. Give one of them another name, then check again."
             )
-    lines = text.splitlines(keepends=True)
-    after = tree.body[last - 1].end_lineno if last else 0
-    is_first = after == 0 or not isinstance(tree.body[last - 1], ast.Import | ast.ImportFrom)
-    gap_before = "\n" if is_first and after else ""
-    gap_after = "\n\n" if is_first and "".join(lines[after:]).strip() else ""
-    return (
-        "".join(lines[:after]) + gap_before + statement + "\n" + gap_after
-        + "".join(lines[after:]).lstrip("\n" if is_first else "")
-    )  # fmt: skip
+        first, last = span_of(node, lines)
+        statement = with_line_ends(statement.rstrip() + "\n", text)
+        return "".join(lines[: first - 1]) + statement + "".join(lines[last:])
+    return with_new_name(text, tree, wanted, statement, users[0])
 
 
-def without_stale_imports(text, definition, imports, filename) -> str:
-    """Drop imports that only the replaced definition used, where the new one means another thing.
-
-    A port may so keep its names: `import numpy as np` gives way to `import jax.numpy as np`.
-    """
-    place = find_definition(text, definition, filename)
-    if place is None:
-        return text
-    lines = text.splitlines(keepends=True)
-    rest = parse("".join(lines[: place[0] - 1] + lines[place[1] :]), filename)
-    in_use = {node.id for node in ast.walk(rest) if isinstance(node, ast.Name)}
-    stale = set()
-    for node in parse(text, filename).body:
-        if isinstance(node, ast.Import | ast.ImportFrom) and len(node.names) == 1:
-            name = node.names[0].asname or node.names[0].name
-            if name in imports and name not in in_use:
-                if not same_import(node, node.names[0], imports[name]):
-                    stale.update(range(node.lineno, node.end_lineno + 1))
-    return "".join(line for number, line in enumerate(lines, 1) if number not in stale)
+def shares_lines(node, tree):
+    """Tell whether another statement stands on a line of this one."""
+    return any(
+        other is not node and other.lineno <= node.end_lineno and node.lineno <= other.end_lineno
+        for other in tree.body
+    )
 
 
-def is_docstring(node):
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def first_line(node):
+    lines = ast.unparse(node).splitlines()
+    return f"`{lines[len(getattr(node, 'decorator_list', []))]}`"
 
 
-def same_import(node, entry, statement):
-    (wanted,) = ast.parse(statement).body
-    (wanted_entry,) = wanted.names
-    same_module = getattr(node, "module", None) == getattr(wanted, "module", None)
-    return same_module and entry.name == wanted_entry.name
+def with_new_name(text, tree, wanted, statement, piece):
+    """Add a small function above the piece that uses it, an import or constant at the top."""
+    lines = lines_of(text)
+    if isinstance(wanted, ast.FunctionDef | ast.ClassDef):
+        after, added = find_definition(text, piece)[0] - 1, f"{statement}\n\n"
+        while after and lines[after - 1].startswith("#"):
+            after -= 1
+    else:
+        alike = (ast.Import, ast.ImportFrom) if is_import(wanted) else (ast.Assign, ast.AnnAssign)
+        before = last_of_opening(tree, alike)
+        after, added = (before.end_lineno if before else 0), f"{statement}\n"
+        if not isinstance(before, alike):
+            gap_before, gap_after = "\n" if before else "", "\n\n" if lines[after].strip() else ""
+            added = f"{gap_before}{added}{gap_after}"
+    return "".join(lines[:after]) + with_line_ends(added, text) + "".join(lines[after:])
 
 
-def with_constant(text, name, literal, filename) -> str:
-    """Add `NAME = value` below the imports unless it is there.
+def is_import(node):
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
-    Raises: PackageError when the file gives the name another value.
-    """
-    tree = parse(text, filename)
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            if ast.unparse(node.value) == ast.unparse(ast.parse(literal).body[0].value):
-                return text
-            raise PackageError(
-                f"{filename} already has `{ast.unparse(node)}`, and your cell uses "
-                f"{name} = {literal}. Give one of them another name, then check again."
-            )
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    after = imports[-1].end_lineno if imports else 0
-    lines = text.splitlines(keepends=True)
-    gap = "\n" if imports else ""
-    return "".join(lines[:after]) + f"{gap}{name} = {literal}\n" + "".join(lines[after:])
+
+def last_of_opening(tree, kinds):
+    """Return the last of the docstring, imports and other such statements a module opens with."""
+    last = None
+    for number, node in enumerate(tree.body):
+        is_docstring = number == 0 and isinstance(node, ast.Expr)
+        if not (is_docstring or is_import(node) or isinstance(node, kinds)):
+            break
+        last = node
+    return last
+
+
+def without_idle_imports(text, before, filename) -> str:
+    """Drop the imports whose last use went with the definition that was replaced."""
+    tree, lines = parse(text, filename), lines_of(text)
+    lost = names_in(parse(before).body) - names_in(tree.body)
+    for node in reversed(tree.body):
+        bound = meanings(node, lines)
+        if (
+            is_import(node)
+            and len(bound) == 1
+            and lost & set(bound)
+            and not shares_lines(node, tree)
+        ):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "".join(lines)
 
 
 # --- saving -------------------------------------------------------------------------------
@@ -401,32 +588,23 @@ def with_piece(texts, function, module, piece_modules, given=False) -> dict[str,
 
     Raises: PackageError when the function needs what a file cannot carry.
     """
-    texts, filename = dict(texts), f"{module}.py"
-    if module in sys.stdlib_module_names:
+    filename = f"{module}.py"
+    if hidden_by(module):
         raise PackageError(
-            f"a file called {filename} would hide Python's own module `{module}` from everything "
-            "that runs in its folder. Choose another name; nothing was saved."
+            f"a file called {filename} would hide {hidden_by(module)} from everything that runs in "
+            "its folder. Choose another name; nothing was saved."
         )
-    text = texts.get(module, "")
-    needs = needs_of(function, piece_modules)
-    for name, piece in needs.pieces.items():
-        home = piece_modules[name]
+    needs, before = needs_of(function, piece_modules), texts.get(module, "")
+    name, source = inspect.unwrap(function).__name__, source_of_piece(function)
+    users = [name, *needs.helpers]
+    for used, home in needs.homes.items():
         if home != module:
-            needs.imports[name] = f"from {home} import {name}"
-        elif unwrap(piece).__name__ != name:
-            raise PackageError(f"call the piece {unwrap(piece).__name__} by that name.")
-    name, source = unwrap(function).__name__, source_of_piece(function)
-    text = without_stale_imports(text, name, needs.imports, filename)
-    text = with_definition(text, name, f"{GIVEN}\n{source}" if given else source, filename)
-    for name, statement in sorted(needs.imports.items(), key=lambda item: import_order(item[1])):
-        text = with_import(text, name, statement, filename)
-    for name, literal in needs.constants.items():
-        text = with_constant(text, name, literal, filename)
-    texts[module] = text
-    for helper in needs.helpers.values():
-        if source_of_piece(helper) not in texts[module]:
-            texts = with_piece(texts, helper, module, piece_modules, given)
-    return texts
+            needs.imports[used] = f"from {home} import {used}"
+    imports = sorted(needs.imports.items(), key=lambda item: import_order(item[1]))
+    text = with_definition(before, name, f"{GIVEN}\n{source}" if given else source, filename)
+    for used, statement in [*needs.helpers.items(), *imports, *needs.constants.items()]:
+        text = with_name(text, used, statement, users, filename)
+    return {**texts, module: without_idle_imports(text, before, filename)}
 
 
 def import_order(statement):
@@ -438,41 +616,56 @@ def import_order(statement):
 
 
 def read_texts(folder: Path) -> dict[str, str]:
-    """Read the text of every module of a package, line ends as `\\n`.
+    """Read the text of every module of a package, with its own line ends.
 
-    Raises: PackageError for a file that is not UTF-8 text.
+    Raises: PackageError for a file that cannot be read, or is not UTF-8 text.
     """
     texts = {}
     for name in MODULES:
         path = folder / f"{name}.py"
-        if path.is_file():
-            try:
-                texts[name] = path.read_bytes().decode().replace("\r\n", "\n")
-            except UnicodeDecodeError as error:
-                raise PackageError(
-                    f"{folder.name}/{path.name} is not UTF-8 text (byte {error.start}). Save it as "
-                    "UTF-8, then check again; it was not touched."
-                ) from error
+        try:
+            if path.is_file():
+                texts[name] = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise PackageError(
+                f"{folder.name}/{path.name} is not UTF-8 text (byte {error.start}). Save it as "
+                "UTF-8, then check again; it was not touched."
+            ) from error
+        except OSError as error:
+            raise PackageError(
+                f"{folder.name}/{path.name} cannot be read ({error.strerror}). Allow reading it, "
+                "then check again; it was not touched."
+            ) from error
     return texts
 
 
-def write_texts(folder: Path, texts: dict[str, str], before: dict[str, str]) -> list[str]:
-    """Write the modules that changed, each whole; return their names.
+def write_texts(folder: Path, texts: dict[str, str], before: dict[str, str]) -> None:
+    """Write the modules that are not as they were before: all of them, each whole, or none.
 
-    Raises: PackageError when the folder cannot be written; what was there stays whole.
+    Raises: PackageError when the folder cannot be written, or a file is not what it was before;
+    what was there then stays whole.
     """
-    changed = [name for name in texts if texts[name] != before.get(name)]
+    changed = [name for name in MODULES if name in texts and texts[name] != before.get(name)]
+    now = read_texts(folder)
+    for name in changed:
+        if now.get(name) != before.get(name):
+            raise PackageError(
+                f"{folder.name}/{name}.py was changed while your piece was being checked, so it was "
+                "left as it is. Check again."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in changed:
-            path = folder / f"{name}.py"
-            windows = path.is_file() and b"\r\n" in path.read_bytes()
-            text = texts[name].replace("\n", "\r\n") if windows else texts[name]
-            replace_file(path, text.encode())
+        paths = {folder / f"{name}.py": texts[name].encode() for name in changed}
+        replace_files({path: byte_order_mark(path) + paths[path] for path in paths})
     except OSError as error:
+        files = ", ".join(f"{name}.py" for name in changed)
         raise PackageError(
-            f"{folder.parent.name}/{folder.name} cannot be written ({error.strerror}). Make room "
-            "or allow writing there, then check again; your piece is safe in its cell and what "
-            "was saved before is untouched."
+            f"{files} cannot be written in {folder.parent.name}/{folder.name} ({error.strerror}). "
+            "Make room or allow writing there, then check again; your piece is safe in its cell "
+            "and what was saved before is untouched."
         ) from error
-    return changed
+
+
+def byte_order_mark(path):
+    has_mark = path.is_file() and path.read_bytes().startswith(codecs.BOM_UTF8)
+    return codecs.BOM_UTF8 if has_mark else b""

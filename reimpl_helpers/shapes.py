@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,8 +161,8 @@ class ShapeOnly(np.lib.mixins.NDArrayOperatorsMixin):
         )
         if any(isinstance(p, ShapeOnly) or (_is_array(p) and p.shape) for p in parts):
             return self._through_jax("index", operator.getitem, (self, parts), {})
-        try:  # of one item seen again and again: slicing looks at no other
-            shape = as_strided(np.empty(()), self.shape, (0,) * self.ndim)[parts].shape
+        try:  # slicing copies nothing, and no size is too big for items of zero bytes
+            shape = as_strided(np.empty((), "V0"), self.shape, (0,) * self.ndim)[parts].shape
         except IndexError as error:
             raise ShapeError("index", (self.shape,), str(error)) from None
         return self._gives("index", (self,), shape, self.dtype)
@@ -201,7 +202,7 @@ class ShapeOnly(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, function, types, args, kwargs):
         if function in (np.shape, np.ndim, np.size):
-            return getattr(args[0], function.__name__)
+            return function._implementation(*args, **kwargs)
         return self._through_jax(function.__name__, _in_jax(function), args, kwargs)
 
     def _gives(self, operation: str, inputs: tuple, shape: Shape, dtype: Any) -> ShapeOnly:
@@ -302,15 +303,16 @@ def _shape_and_dtype(value: Any) -> tuple[Shape, Any]:
 
 
 def _broadcast(operation: str, shapes: tuple[Shape, ...]) -> Shape:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
+    # np.broadcast_shapes refuses shapes of more items than a machine can count
+    columns = [{*sizes} - {1} for sizes in zip_longest(*(s[::-1] for s in shapes), fillvalue=1)]
+    if any(len(sizes) > 1 for sizes in columns):
         raise ShapeError(
             operation,
             shapes,
             "counted from the right, sizes must be equal or one of them 1. "
             "Which axis is in the wrong place, or missing?",
-        ) from None
+        )
+    return tuple(sizes.pop() if sizes else 1 for sizes in columns)[::-1]
 
 
 def _matmul(operation: str, shapes: tuple[Shape, ...]) -> Shape:

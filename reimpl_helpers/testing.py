@@ -1,9 +1,11 @@
 """Run the pair's own tests, on its model and on models that are wrong."""
 
+import ast
 import contextlib
 import io
 import os
 import re
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +21,14 @@ from reimpl_helpers.checks import (
     Piece,
     TookTooLong,
     Verdict,
-    float64_in_jax,
     time_limit,
 )
+
+REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
+PYTEST = (
+    "-q --no-header --tb=short --color=no --capture=sys --import-mode=importlib -W default "
+    "-p no:cacheprovider -p no:faulthandler -p no:unraisableexception -p no:threadexception"
+).split()  # the last two would collect garbage for most of a run's time
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Bug:
 
         Raises: ValueError when the edit no longer applies.
         """
-        first, last = package.find_definition(text, self.piece)
+        first, last = package.find_definition(text, self.piece) or (1, 0)
         lines = text.splitlines(keepends=True)
         definition = "".join(lines[first - 1 : last])
         if self.old not in definition:
@@ -54,13 +61,13 @@ class Bug:
 class TestRun:
     """What pytest said of one run: how each test ended, and its report."""
 
-    outcomes: dict[str, str]  # test name -> passed, failed, not written, skipped
-    failures: dict[str, str]  # test name -> the line that failed
+    outcomes: dict[str, str]  # test name -> passed, failed, not written, stopped, skipped
+    failures: dict[str, str]  # name of a test, or of the module -> what it failed with
     report: str
 
     @property
     def passed(self):
-        return bool(self.outcomes) and set(self.outcomes.values()) == {"passed"}
+        return set(self.outcomes.values()) == {"passed"} and not self.failures
 
     def __repr__(self):
         return self.report
@@ -69,86 +76,142 @@ class TestRun:
 
 
 class Collector:
-    """Keep the outcome of each test of a run."""
+    """Keep the outcome of each test of a run, and stop those that do not end."""
 
     def __init__(self):
-        self.outcomes, self.failures = {}, {}
+        self.outcomes, self.failures, self.interrupted = {}, {}, False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item):
+        with time_limit(TIME_LIMIT):
+            return (yield)
+
+    pytest_runtest_call = pytest_runtest_setup
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        try:
+            with time_limit(TIME_LIMIT):
+                return (yield)
+        except TookTooLong as error:
+            self.failures[collector.name] = str(error)
+            pytest.exit(f"importing {collector.name}: {error}")
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            said = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+            self.failures[report.nodeid] = said[-1][1:].strip() if said else "cannot be read"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
         if report.failed or report.when == "call" or report.skipped:
-            not_written = call.excinfo is not None and call.excinfo.errisinstance(
-                NotImplementedError
-            )
-            self.outcomes[item.name] = "not written" if not_written else report.outcome
+            self.outcomes[item.name] = ending(report, call)
             if report.failed:
-                self.failures[item.name] = call.excinfo.exconly().splitlines()[0]
+                self.failures[item.name] = call.excinfo.exconly().splitlines()[0][:200]
         return report
 
+    def pytest_keyboard_interrupt(self, excinfo):
+        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
 
-def run_tests(text: str, folder: Path, replaced: dict[str, str]) -> TestRun:
+
+def ending(report, call):
+    if call.excinfo is not None and call.excinfo.errisinstance(NotImplementedError):
+        return "not written"
+    if call.excinfo is not None and call.excinfo.errisinstance(TookTooLong):
+        return "stopped"
+    return report.outcome
+
+
+def run_tests(text: str, folder: Path, replaced: dict[str, str], only: str = "") -> TestRun:
     """Run the text of a test module with real pytest, inside this process.
 
     The modules under test come fresh from `folder`, with the text of some of them replaced.
+    `only` names the one test to run. A test that does not end is stopped, and the next begins.
 
-    Raises: TookTooLong after the time limit.
+    Raises: KeyboardInterrupt when the user stops the run.
     """
     collector, output = Collector(), io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "test_model.py"
         path.write_text(text, encoding="utf-8")
-        arguments = [str(path), "-q", "--no-header", "--tb=short", "--color=no", "--capture=sys"]
-        arguments += [f"--rootdir={scratch}", f"--confcutdir={scratch}", "-c", os.devnull]
-        arguments += ["-p", "no:cacheprovider", "--import-mode=importlib", "-W", "default"]
+        where = [f"--rootdir={scratch}", f"--confcutdir={scratch}", f"--basetemp={scratch}/tmp"]
+        arguments = [f"{path}::{only}" if only else str(path), "-c", os.devnull, *where, *PYTEST]
         with (
             package.imported_from(folder, replaced),
-            plugins_off(),
+            all_as_before(),
             contextlib.redirect_stdout(output),
-            time_limit(TIME_LIMIT),
+            contextlib.redirect_stderr(output),
         ):
             pytest.main(arguments, plugins=[collector])
-        report = re.sub(r" in \d+\.\d+s", "", output.getvalue().replace(str(path), path.name))
-    return TestRun(collector.outcomes, collector.failures, report.strip())
+    if collector.interrupted:
+        raise KeyboardInterrupt
+    report = tidy(output.getvalue(), path, folder)
+    return TestRun(collector.outcomes, collector.failures, report)
 
 
 @contextlib.contextmanager
-def plugins_off():
-    """Keep plugins that happen to be installed out of a run."""
-    name = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+def all_as_before():
+    """Run tests as a process of their own would, and undo what they leave behind."""
+    jax = sys.modules.get("jax")
+    float64 = jax and jax.config.jax_enable_x64
+    environ, paths, folder = dict(os.environ), list(sys.path), Path.cwd()
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    if jax:
+        jax.config.update("jax_enable_x64", False)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        if jax:
+            jax.config.update("jax_enable_x64", float64)
+        os.environ.clear()
+        os.environ.update(environ)
+        sys.path[:] = paths
+        os.chdir(folder)
+
+
+def tidy(report, path, folder):
+    """Make a report the same for every run: no durations, no folders; and no longer than useful."""
+    report = re.sub(r" in \d+\.\d+s( \(.*\))?", "", report.replace(str(path), path.name))
+    report = re.sub(rf"\S*{re.escape(folder.name)}[/\\](\w+\.py)( #\w+)?", r"\1", report).strip()
+    if len(report) > REPORT:
+        half = REPORT // 2
+        left_out = f"\n… {len(report) - REPORT} characters left out …\n"
+        report = report[:half] + left_out + report[-half:]
+    return report
 
 
 def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution) -> Verdict:
-    """Judge a test: it must pass on the pair's own model and fail on a wrong one.
+    """Judge a test: it must pass on the pair's own model and on a right one, and fail on a wrong.
 
     `texts` is the pair's package with the test in it, completed by the workbook's pieces;
     `solution` the texts in which the planted bugs are made.
     """
-    try:
-        text = only_test(texts["test_model"], piece.name)
-        run = run_tests(text, folder, texts)
-        outcome = run.outcomes.get(piece.name) or single(run.outcomes)
-        if outcome == "not written":
-            return Verdict(piece.label, NOT_WRITTEN)
-        if not run.passed:
-            return Verdict(piece.label, WRONG, why_not_passed(piece, run), run.report)
-        caught = [bug for bug in bugs if not passes_on(bug, text, folder, texts, solution)]
-    except TookTooLong:
+
+    def run(texts):
+        return run_tests(texts["test_model"], folder, texts, only=piece.name)
+
+    ours = run(texts)
+    if set(ours.outcomes.values()) == {"not written"}:
+        return Verdict(piece.label, NOT_WRITTEN)
+    if not ours.passed:
+        return Verdict(piece.label, WRONG, why_not_passed(ours), ours.report)
+    homes = {bug: home_of(bug, solution) for bug in bugs}
+    right = run(with_modules(texts, {home: solution[home] for home in homes.values()}))
+    if not right.passed:
         return Verdict(
             piece.label,
             WRONG,
-            f"still running after {TIME_LIMIT:g} seconds, and stopped. "
-            "Is there a loop that never ends?",
+            f"passes on your model, but fails on another that is right: {first_failure(right)} "
+            "What does it ask for that the original does not promise?",
+            right.report,
         )
+    wrong = {
+        bug: with_modules(texts, {homes[bug]: bug.plant(solution[homes[bug]])}) for bug in bugs
+    }
+    caught = [bug for bug in bugs if not run(wrong[bug]).passed]
     if not caught:
         return Verdict(
             piece.label,
@@ -165,41 +228,40 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution
     )
 
 
-def single(outcomes):
-    """Return the one outcome that all cases of a parametrized test share, or "mixed"."""
-    found = set(outcomes.values())
-    return found.pop() if len(found) == 1 else "mixed"
-
-
-def why_not_passed(piece, run):
-    if not run.outcomes:
-        return "pytest found no test to run. Does the name start with test_?"
+def why_not_passed(run):
+    if "stopped" in run.outcomes.values():
+        return (
+            f"still running after {TIME_LIMIT:g} seconds, and stopped. "
+            "Is there a loop that never ends?"
+        )
+    if run.failures and not run.outcomes:
+        return f"does not come as far as its first line: {first_failure(run)} Mend that first."
     if run.failures:
-        failure = next(iter(run.failures.values()))
-        return f"fails on your own model: {failure} Is the test wrong, or the model?"
-    return "was skipped: a test that does not run guards nothing."
+        return f"fails on your own model: {first_failure(run)} Is the test wrong, or the model?"
+    if run.outcomes:
+        return "was skipped: a test that does not run guards nothing."
+    return "pytest found no test to run, or was told to exit. Does the name start with test_?"
 
 
-def passes_on(bug, text, folder, texts, solution):
-    module = next(name for name in solution if has_definition(solution[name], bug.piece))
-    wrong = {**texts, module: bug.plant(solution[module])}
-    with float64_in_jax():
-        return run_tests(text, folder, wrong).passed
+def first_failure(run):
+    return next(iter(run.failures.values()), "it does not run.")
 
 
-def has_definition(text, name):
-    return package.find_definition(text, name) is not None
+def home_of(bug, solution):
+    """Name the module of the solution that a bug is made in."""
+    return next(
+        module for module in solution if package.find_definition(solution[module], bug.piece)
+    )
 
 
-def only_test(text, name) -> str:
-    """Keep one test of a module, with everything in it that is no test."""
-    lines = text.splitlines(keepends=True)
-    for node in reversed(package.parse(text, "test_model.py").body):
-        is_other_test = getattr(node, "name", "").startswith("test") and node.name != name
-        if is_other_test:
-            first, last = package.find_definition(text, node.name)
-            del lines[first - 1 : last]
-    return "".join(lines)
+def with_modules(texts, modules):
+    """Put the pieces of other modules in the place of the pair's, whose helpers stay."""
+    texts = dict(texts)
+    for name, text in modules.items():
+        pieces = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+        texts[f"other_{name}"] = text
+        texts[name] += f"\n\nfrom other_{name} import {', '.join(pieces)}\n"
+    return texts
 
 
 def plural(count, noun):

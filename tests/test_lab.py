@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import nbformat
@@ -31,13 +32,16 @@ def lab(tmp_path_factory):
         ) as process,
     ):  # fmt: skip
         try:
-            yield home, wait_for(lambda: address_in(home / "log"), process)
+            address = wait_for(lambda: address_in(home / "log"), process)
+            yield home, address
         finally:
             process.terminate()
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+    with pytest.raises(urllib.error.URLError):  # a server of its own would still answer
+        ask(address, "api")
 
 
 def wait_for(look, process, seconds=60):
