@@ -239,7 +239,7 @@ def not_written(error, function):
 def raised_headline(error, function, case):
     """Word an exception that came out of a piece, with the usual suspects named."""
     shadowed = shadowed_names(getattr(unwrap(function), "__globals__", {}))
-    seen = f"raised {type(error).__name__} on “{case.probe}”: {first_line(error)}"
+    seen = f"raised {type(error).__name__} on “{case.probe}”: {first_line(shown(str, error))}"
     if shadowed:
         return f"{seen} {shadowed}"
     if isinstance(error, SystemExit):
@@ -588,8 +588,9 @@ def shown(how, value):
         return "(cannot be shown)"
 
 
-def first_line(error):
-    line = next(iter(shown(str, error).strip().splitlines()), "(no message)")[:200]
+def first_line(text):
+    """Make one sentence of a message, however long it is."""
+    line = next(iter(text.strip()[:1000].splitlines()), "(no message)")[:200]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

@@ -567,13 +567,8 @@ def without_idle_imports(text, before, filename) -> str:
     tree, lines = parse(text, filename), lines_of(text)
     lost = names_in(parse(before).body) - names_in(tree.body)
     for node in reversed(tree.body):
-        bound = meanings(node, lines)
-        if (
-            is_import(node)
-            and len(bound) == 1
-            and lost & set(bound)
-            and not shares_lines(node, tree)
-        ):
+        bound = set(meanings(node, lines))
+        if is_import(node) and len(bound) == 1 and bound <= lost and not shares_lines(node, tree):
             del lines[node.lineno - 1 : node.end_lineno]
     return "".join(lines)
 
@@ -650,8 +645,8 @@ def write_texts(folder: Path, texts: dict[str, str], before: dict[str, str]) -> 
     for name in changed:
         if now.get(name) != before.get(name):
             raise PackageError(
-                f"{folder.name}/{name}.py was changed while your piece was being checked, so it was "
-                "left as it is. Check again."
+                f"{folder.name}/{name}.py was changed while your piece was being checked, so it "
+                "was left as it is. Check again."
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from reimpl_helpers.checks import (
     Piece,
     TookTooLong,
     Verdict,
+    first_line,
     time_limit,
 )
 
@@ -89,18 +90,18 @@ class Collector:
     pytest_runtest_call = pytest_runtest_setup
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self, collector):
+    def pytest_collection(self):
         try:
             with time_limit(TIME_LIMIT):
                 return (yield)
-        except TookTooLong as error:
-            self.failures[collector.name] = str(error)
-            pytest.exit(f"importing {collector.name}: {error}")
+        except (TookTooLong, SystemExit) as error:
+            self.failures["import"] = first_line(f"{type(error).__name__}: {error}")
+            pytest.exit(f"while test_model.py is imported: {error}")
 
     def pytest_collectreport(self, report):
         if report.failed:
-            said = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
-            self.failures[report.nodeid] = said[-1][1:].strip() if said else "cannot be read"
+            said = [line[1:] for line in report.longreprtext.splitlines() if line[:2] == "E "]
+            self.failures["import"] = first_line(said[-1] if said else report.longreprtext)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -108,7 +109,7 @@ class Collector:
         if report.failed or report.when == "call" or report.skipped:
             self.outcomes[item.name] = ending(report, call)
             if report.failed:
-                self.failures[item.name] = call.excinfo.exconly().splitlines()[0][:200]
+                self.failures[item.name] = first_line(call.excinfo.exconly())
         return report
 
     def pytest_keyboard_interrupt(self, excinfo):
@@ -139,7 +140,7 @@ def run_tests(text: str, folder: Path, replaced: dict[str, str], only: str = "")
         arguments = [f"{path}::{only}" if only else str(path), "-c", os.devnull, *where, *PYTEST]
         with (
             package.imported_from(folder, replaced),
-            all_as_before(),
+            all_as_before(folder),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(output),
         ):
@@ -151,36 +152,39 @@ def run_tests(text: str, folder: Path, replaced: dict[str, str], only: str = "")
 
 
 @contextlib.contextmanager
-def all_as_before():
-    """Run tests as a process of their own would, and undo what they leave behind."""
+def all_as_before(folder):
+    """Run tests as a process of their own would in that folder, and undo what they leave behind."""
     jax = sys.modules.get("jax")
     float64 = jax and jax.config.jax_enable_x64
-    environ, paths, folder = dict(os.environ), list(sys.path), Path.cwd()
+    environ, paths, here = dict(os.environ), list(sys.path), Path.cwd()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     if jax:
         jax.config.update("jax_enable_x64", False)
+    if folder.is_dir():
+        os.chdir(folder)
     try:
         yield
     finally:
+        os.chdir(here)
         if jax:
             jax.config.update("jax_enable_x64", float64)
         os.environ.clear()
         os.environ.update(environ)
         sys.path[:] = paths
-        os.chdir(folder)
 
 
 def tidy(report, path, folder):
-    """Make a report the same for every run: no durations, no folders; and no longer than useful."""
-    report = re.sub(r" in \d+\.\d+s( \(.*\))?", "", report.replace(str(path), path.name))
-    report = re.sub(rf"\S*{re.escape(folder.name)}[/\\](\w+\.py)( #\w+)?", r"\1", report).strip()
+    """Make a report the same on every run, and no longer than is useful."""
     if len(report) > REPORT:
-        half = REPORT // 2
         left_out = f"\n… {len(report) - REPORT} characters left out …\n"
-        report = report[:half] + left_out + report[-half:]
-    return report
+        report = report[: REPORT // 2] + left_out + report[-REPORT // 2 :]
+    for place in (str(path), os.path.relpath(path, folder)):
+        report = report.replace(place, path.name)
+    report = report.replace(f"{folder}{os.sep}", "")
+    report = re.sub(r"\.py #[0-9a-f]+", ".py", report)
+    return re.sub(r" in \d+\.\d+s( \(.*\))?", "", report).strip()
 
 
 def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution) -> Verdict:

@@ -2,12 +2,13 @@
 
 import filecmp
 import importlib.util
+import inspect
 import json
 import os
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 
 from IPython import get_ipython
 
@@ -20,10 +21,9 @@ from reimpl_helpers.checks import (
     judge,
     shadowed_names,
     shorten,
-    unwrap,
 )
 from reimpl_helpers.files import add_file
-from reimpl_helpers.recording import read_recording
+from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ def tracks() -> list[str]:
 
 def work_folder() -> Path:
     """Return the folder of the pair's own copies: work/, or where REIMPL_WORK says."""
-    return Path(os.environ.get("REIMPL_WORK", ROOT / "work")).resolve()
+    return Path(os.environ.get("REIMPL_WORK") or ROOT / "work").resolve()
 
 
 def load_file(path: Path):
@@ -149,14 +149,14 @@ class Track:
         ready = self.is_own(name, texts) and not self.unported(self.modules[name], texts)
         return "ours" if ready else "the workbook's"
 
-    def unported(self, module, texts):
+    def unported(self, module, texts) -> list[str]:
         """Name the pieces of a module that by this step should be in JAX and are not."""
         return [
             piece.name
             for piece in self.pieces
             if piece.port and piece.step <= self.step and piece.module == module
             if self.is_written(piece.name, texts)
-            if not package.uses_jax(texts[module], piece.name)
+            if package.is_in_numpy(texts[module], piece.name)
         ]
 
     def given_texts(self, in_jax) -> dict[str, str]:
@@ -186,8 +186,7 @@ class Track:
 
     def with_piece(self, texts, function, given=False) -> dict[str, str]:
         """Put one function into the texts of a package; a new module opens with its docstring."""
-        name = unwrap(function).__name__
-        module = self.modules[name]
+        module = self.modules[inspect.unwrap(function).__name__]
         if module not in texts:
             docstring = package.docstring_of((self.solution / f"{module}.py").read_text("utf-8"))
             texts = {**texts, module: docstring}
@@ -195,7 +194,7 @@ class Track:
 
     def origin(self, function) -> str:
         """Tell where a function comes from: the "notebook", the pair's "package", "given"."""
-        filename = unwrap(function).__code__.co_filename
+        filename = inspect.unwrap(function).__code__.co_filename
         for folder, origin in ((self.solution, "given"), (self.folder, "package")):
             if filename.startswith(f"{folder}{os.sep}"):
                 return origin
@@ -234,25 +233,30 @@ class Track:
 
         Raises: WorkbookError when it is no piece of this track.
         """
-        if not hasattr(unwrap(function), "__code__"):
+        plain = inspect.unwrap(function)
+        if not isinstance(plain, FunctionType) or plain.__name__ == "<lambda>":
             raise WorkbookError(
-                f"check was handed {shorten(function)}, expected a function. "
+                f"check was handed {shorten(function)}, expected a function written with `def`. "
                 "Run the cell that defines it, then this one again."
             )
-        piece = self.piece(unwrap(function).__name__)
+        piece = self.piece(plain.__name__)
         if self.origin(function) == "given":
             return Verdict(
                 piece.label,
                 NOT_WRITTEN,
                 "not written yet: this one is the workbook's. Run the cell with your own.",
             )
-        try:
-            verdict, texts = self.judge(piece, function)
+        if not piece.is_test:
+            with package.imported_from(self.folder):
+                verdict = judge(piece, function, self.recording)
             if not verdict.right:
                 return verdict
-            note = self.save(piece, function, texts)
+        try:
+            verdict, note = (verdict, SWAP) if not piece.module else self.save(piece, function)
         except package.PackageError as error:
-            return Verdict(piece.label, WRONG, f"not saved. {error}")
+            return Verdict(piece.label, WRONG, f"not saved: {error}")
+        if not verdict.right:
+            return verdict
         way = package.source_of_piece(self.given(piece))
         return replace(verdict, headline=f"{verdict.headline} {note}", another_way=way)
 
@@ -266,77 +270,80 @@ class Track:
             return TestRun({}, {}, "no tests yet: test_model.py is written by step 4.")
         return run_tests(texts["test_model"], self.folder, texts)
 
-    def judge(self, piece, function):
-        """Judge a piece without saving; return the verdict and the package with it put in."""
-        if not piece.is_test:
-            return judge(piece, function, self.recording), None
-        texts = self.with_needs(self.texts(), function)
-        return self.judge_test(piece, texts), texts
-
-    def judge_test(self, piece, texts) -> Verdict:
-        bugs = [bug for bug in self.bugs if bug.name in piece.catches]
-        solution = package.read_texts(self.solution)
-        return judge_test(piece, self.completed(texts), self.folder, bugs, solution)
-
     # --- saving ---
 
-    def save(self, piece, function, texts) -> str:
-        """Save a right piece, and what it uses, to the pair's package; say so.
+    def save(self, piece, function) -> tuple[Verdict, str]:
+        """Judge a piece as it stands on its own in the pair's package; save it there if right.
+
+        Returns the verdict and a note that says what became of it.
 
         Raises: PackageError when it cannot be saved; nothing is written then.
         """
-        if piece.module is None:
-            return SWAP
+        before, file = self.texts(), f"{piece.module}.py"
         if self.origin(function) == "package":
-            return f"It is saved in {piece.module}.py."
-        before = self.texts()
-        if not piece.port and self.keeps_port(piece, function, before):
-            return f"{piece.module}.py keeps your JAX version."
-        if texts is None:
-            texts = self.with_needs(before, function)
-            saved = getattr(package.load_pieces(self.folder, piece.module, texts), piece.name)
-            verdict = judge(piece, saved, self.recording)
-            if not verdict.right:
-                raise package.PackageError(
-                    f"It is right here, but not on its own in {piece.module}.py: "
-                    f"{verdict.headline} Does it use something that only the notebook has?"
-                )
-        package.write_texts(self.folder, texts, before)
-        return f"Saved to {piece.module}.py. {SWAP}"
+            return self.judge_alone(piece, before), f"It is saved in {file}."
+        if not piece.port and self.keeps_port(piece.name, function, before):
+            return self.judge_alone(piece, before), f"{file} keeps your JAX version."
+        texts = self.with_needs(before, function)
+        verdict = self.judge_alone(piece, texts)
+        if verdict.right:
+            package.write_texts(self.folder, texts, before)
+        elif not piece.is_test:
+            raise package.PackageError(
+                f"it is right here, but not on its own in {file}: {verdict.headline} "
+                "Does it use something that only the notebook has?"
+            )
+        return verdict, f"Saved to {file}. {SWAP}"
 
-    def keeps_port(self, piece, function, texts):
-        name = piece.name
-        ported = self.is_written(name, texts) and package.uses_jax(texts[piece.module], name)
-        has_port = any(other.port and other.name == name for other in self.pieces)
-        return has_port and ported and not uses_jax_here(function)
+    def judge_alone(self, piece, texts) -> Verdict:
+        """Judge a piece or a test as it stands in the texts of a package."""
+        if piece.is_test:
+            bugs = [bug for bug in self.bugs if bug.name in piece.catches]
+            solution = package.read_texts(self.solution)
+            return judge_test(piece, self.completed(texts), self.folder, bugs, solution)
+        with package.imported_from(self.folder, texts):
+            module = package.load_pieces(self.folder, piece.module, texts)
+            return judge(piece, getattr(module, piece.name, None), self.recording)
+
+    def keeps_port(self, name, function, texts) -> bool:
+        """Tell whether the pair's package has a piece in JAX, and this one is for NumPy."""
+        has_port = any(piece.port and piece.name == name for piece in self.pieces)
+        module = self.modules[name]
+        if not has_port or not self.is_own(name, texts) or package.is_in_numpy(texts[module], name):
+            return False
+        alone = package.with_piece({}, function, module, self.modules)
+        return package.is_in_numpy(alone[module], name)
 
     def with_needs(self, texts, function) -> dict[str, str]:
         """Put a function into the texts of a package, the pieces it uses first.
 
-        Raises: PackageError when one of those is not right itself.
+        Raises: PackageError when one of those is not right itself, or not in JAX yet.
         """
+        user = inspect.unwrap(function).__name__
         for name, used in package.needs_of(function, self.modules).pieces.items():
-            origin = self.origin(used)
-            if origin == "given" and not self.is_written(name, texts):
+            origin, is_written = self.origin(used), self.is_written(name, texts)
+            if origin == "given" and not is_written:
                 texts = self.with_piece(texts, used, given=True)
-            elif origin == "notebook" and not self.holds(texts, name, used):
-                verdict = judge(self.piece(name), used, self.recording)
-                if not verdict.right:
-                    raise package.PackageError(
-                        f"{unwrap(function).__name__} uses {name}, which is not right yet: "
-                        f"{verdict} Mend {name} first."
-                    )
-                texts = self.with_needs(texts, used)
+            elif origin == "given" and (unported := self.unported(self.modules[name], texts)):
+                raise package.PackageError(
+                    f"{user} uses {name}, and {self.modules[name]}.py has {unported[0]} in NumPy "
+                    f"still. Port {unported[0]} to JAX first."
+                )
+            elif origin == "notebook" and name != user:
+                texts = self.with_piece_used(texts, user, name, used)
         return self.with_piece(texts, function)
 
-    def holds(self, texts, name, function):
-        """Tell whether the package holds this very text of a piece."""
-        return package.source_of_piece(function) in texts.get(self.modules[name], "")
-
-
-def uses_jax_here(function):
-    imports = package.needs_of(function, {}).imports.values()
-    return any(statement.split()[1].split(".")[0] == "jax" for statement in imports)
+    def with_piece_used(self, texts, user, name, used) -> dict[str, str]:
+        """Put a piece that another one uses into the texts of a package, if it is right."""
+        written = package.definition_of(texts.get(self.modules[name], ""), name)
+        if written == package.source_of_piece(used) or self.keeps_port(name, used, texts):
+            return texts
+        verdict = judge(self.piece(name), used, self.recording)
+        if not verdict.right:
+            raise package.PackageError(
+                f"{user} uses {name}, which is not right yet. Mend that one first: {verdict}"
+            )
+        return self.with_needs(texts, used)
 
 
 # --- opening a notebook -------------------------------------------------------------------
@@ -345,11 +352,15 @@ def uses_jax_here(function):
 def start(name: str, step: int) -> Track:
     """Open a track at one step, and say where the pair stands.
 
-    Raises: WorkbookError for an unknown track; RecordingError for a damaged recording.
+    Raises: WorkbookError for an unknown track, or when its recording is missing or damaged.
     """
     if name not in tracks():
         raise WorkbookError(f"there is no track `{name}`. The tracks are: {', '.join(tracks())}.")
     track = Track(name, work_folder() / name, step)
+    try:
+        track.recording  # noqa: B018  read now: every check needs it
+    except RecordingError as error:
+        raise WorkbookError(str(error)) from error
     print(f"{name}, step {step}. {where_the_pair_stands(track)}")
     for warning in warnings_about(track):
         print(warning)
@@ -359,8 +370,11 @@ def start(name: str, step: int) -> Track:
 
 def where_the_pair_stands(track):
     own = [piece.name for piece in track.pieces if piece.module and piece.step <= track.step]
-    texts = track.texts()
-    saved = [name for name in dict.fromkeys(own) if track.is_own(name, texts)]
+    try:
+        texts = track.texts()
+        saved = [name for name in dict.fromkeys(own) if track.is_own(name, texts)]
+    except package.PackageError as error:
+        return str(error)
     folder = f"{track.folder.parent.name}/{track.folder.name}"
     if not saved:
         return f"Nothing of yours is saved in {folder} yet."
@@ -370,17 +384,17 @@ def where_the_pair_stands(track):
 def warnings_about(track):
     """Say what in the pair's folder would bite later."""
     for path in sorted(track.folder.glob("*.py")):
-        if path.stem in sys.stdlib_module_names:
-            yield (
-                f"{path.name} in your folder hides Python's own module `{path.stem}` from "
-                "everything that runs there. Rename it."
-            )
+        hidden = package.hidden_by(path.stem)
+        if hidden:
+            yield f"{path.name} in your folder hides {hidden} from what runs there. Rename it."
     ours, theirs = track.folder / "recording.safetensors", track.home / "recording.safetensors"
     if ours.exists() and not filecmp.cmp(ours, theirs, shallow=False):
         yield (
             "recording.safetensors in your folder is not the workbook's: damaged or changed. "
             "Move it away and run `reimpl work`, which copies it again. Checks use the workbook's."
         )
+    elif (track.folder / MARKER).exists() and not ours.exists():
+        yield "recording.safetensors is missing in your folder. `reimpl work` copies it again."
 
 
 def explain_errors(track):
@@ -399,15 +413,15 @@ def explain_errors(track):
 
 
 def advice_for(error, namespace, track):
-    shadowed = shadowed_names(namespace)
-    if isinstance(error, NameError) and error.name:
+    if type(error) is NameError and error.name:  # and not UnboundLocalError, a slip in a function
         return (
-            f"`{error.name}` does not exist in this kernel yet: a cell above was not run. "
-            "Run › Run All Above Selected Cell, then this cell again."
+            f"`{error.name}` means nothing in this kernel. Is it misspelt? If not, a cell above "
+            "was not run: choose Run › Run All Above Selected Cell, then run this one again."
         )
-    if not callable(namespace.get("check", track.check)):
-        return "`check` is no longer the workbook's. Run the first code cell again."
-    return shadowed
+    for name, ours in {"check": track.check, "track": track}.items():
+        if type(namespace.get(name, ours)) is not type(ours):
+            return f"`{name}` is no longer the workbook's. Run the first code cell again."
+    return shadowed_names(namespace)
 
 
 # --- a pair's own copy --------------------------------------------------------------------
@@ -458,7 +472,9 @@ def track_of(folder: Path) -> str:
     Raises: WorkbookError when neither names a track.
     """
     marker = folder / MARKER
-    name = marker.read_text("utf-8").strip() if marker.is_file() else folder.resolve().name
+    name = folder.resolve().name
+    if marker.is_file():
+        name = marker.read_text("utf-8", errors="replace").strip()
     if name not in tracks():
         raise WorkbookError(
             f"{folder} belongs to no track: there is no `{name}`. The tracks are: "
@@ -479,26 +495,33 @@ def judge_package(folder: Path, report) -> None:
     try:
         texts = track.texts()
     except package.PackageError as error:
-        texts, unreadable = {}, str(error)
-        report(Verdict(folder.name, WRONG, unreadable))
+        return report(Verdict(track.name, WRONG, str(error)))
+    broken = broken_modules(track, texts)
     for piece in track.pieces:
-        if piece.module:
+        if piece.module in broken:
+            report(Verdict(piece.label, WRONG, broken[piece.module]))
+        elif piece.module:
             report(judge_saved(track, piece, texts))
+
+
+def broken_modules(track, texts) -> dict[str, str]:
+    """Say for each module that does not import why."""
+    broken = {}
+    for module in texts:
+        try:
+            package.load_pieces(track.folder, module)
+        except package.PackageError as error:
+            broken[module] = str(error)
+    return broken
 
 
 def judge_saved(track, piece, texts) -> Verdict:
     """Judge one piece as it stands in the pair's package."""
     at = f"(step {piece.step})"
-    try:
-        if not track.is_written(piece.name, texts):
-            return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
-        if package.is_given(texts[piece.module], piece.name):
-            return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
-        if piece.port and not package.uses_jax(texts[piece.module], piece.name):
-            return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
-        if piece.is_test:
-            return track.judge_test(piece, texts)
-        function = getattr(package.load_pieces(track.folder, piece.module), piece.name)
-        return judge(piece, function, track.recording)
-    except package.PackageError as error:
-        return Verdict(piece.label, WRONG, str(error))
+    if not track.is_written(piece.name, texts):
+        return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
+    if package.is_given(texts[piece.module], piece.name):
+        return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
+    if piece.port and package.is_in_numpy(texts[piece.module], piece.name):
+        return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
+    return track.judge_alone(piece, texts)
