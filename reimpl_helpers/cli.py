@@ -13,7 +13,10 @@ SILENCE = 120  # seconds without a verdict after which a check is ended
 
 
 def main(arguments=None) -> int:
-    """Run one command; return its exit status: 0 all right, 1 something is not, 2 a bad call."""
+    """Run one command; return its exit status.
+
+    0: all right; 1: something is not; 2: a bad call; 130: stopped with Ctrl-C.
+    """
     from reimpl_helpers.recording import RecordingError
     from reimpl_helpers.workbook import WorkbookError
 
@@ -27,6 +30,8 @@ def main(arguments=None) -> int:
     except (WorkbookError, RecordingError) as error:
         print(f"reimpl: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def build_parser():
@@ -55,7 +60,7 @@ def work(options) -> int:
     from reimpl_helpers.workbook import copy_work, work_folder
 
     copied = copy_work()
-    what = f"{len(copied)} files copied; what was there is untouched" if copied else "nothing new"
+    what = f"{len(copied)} copied; what was there is untouched" if copied else "nothing to copy"
     print(f"{work_folder()}: {what}.")
     return 0
 
@@ -67,7 +72,7 @@ def lab(options) -> int:
     from reimpl_helpers.workbook import COMPILATION_CACHE, work_folder
 
     work(options)
-    os.environ.update(COMPILATION_CACHE)
+    os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work_folder()))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
@@ -83,55 +88,66 @@ def lab(options) -> int:
 
 def check(options) -> int:
     """Judge a pair's package in a process of its own, and print a line per piece."""
-    from reimpl_helpers.workbook import WorkbookError, track_of
+    from reimpl_helpers.workbook import Track, WorkbookError, track_of
 
     if not options.folder.is_dir():
         raise WorkbookError(
             f"{options.folder} is no folder. Name the one that holds your model.py, such as "
             "work/autoencoder."
         )
-    track_of(options.folder)
-    verdicts = []
+    track = Track(track_of(options.folder), options.folder)
+    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    right = 0
     for verdict in verdicts_on(options.folder):
-        verdicts.append(verdict)
+        right += verdict["state"] == "right"
         print(verdict["text"], flush=True)
-    right = sum(verdict["state"] == "right" for verdict in verdicts)
-    print(f"{right} of {len(verdicts)} pieces right.")
-    return 0 if verdicts and right == len(verdicts) else 1
+    count = sum(piece.module is not None for piece in track.pieces)
+    print(f"{right} of {count} pieces right.")
+    return 0 if right == count else 1
 
 
 def verdicts_on(folder):
     """Yield the verdicts that a fresh process gives, one piece after the other."""
+    from reimpl_helpers.workbook import COMPILATION_CACHE
+
     with tempfile.TemporaryDirectory() as scratch:
-        results = Path(scratch) / "verdicts.jsonl"
+        results, said = Path(scratch) / "verdicts.jsonl", Path(scratch) / "said.txt"
         results.touch()
-        judge = [sys.executable, "-m", "reimpl_helpers.judge", str(folder), str(results)]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        # -P: nothing in the folder that this was called from hides a module of Python's
+        judge = [sys.executable, "-P", "-m", "reimpl_helpers.judge", str(folder), str(results)]
         with (
-            subprocess.Popen(judge, **quiet, stderr=subprocess.PIPE, text=True) as process,
+            said.open("wb") as errors,
+            subprocess.Popen(
+                judge,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, **COMPILATION_CACHE},
+            ) as process,
             results.open(encoding="utf-8") as lines,
         ):
             try:
-                yield from follow(process, lines)
+                yield from follow(process, lines, said)
             finally:
                 process.kill()
 
 
-def follow(process, lines):
+def follow(process, lines, said):
     """Yield each verdict as it is written, until the judge says that it is done."""
-    last = time.monotonic()
+    last, line = time.monotonic(), ""
     while True:
         ended = process.poll() is not None
-        line = lines.readline()
+        line += lines.readline()
         if line == "done\n":
             return
         if line.endswith("\n"):
-            last = time.monotonic()
             yield json.loads(line)
+            last, line = time.monotonic(), ""
         elif ended or time.monotonic() - last > SILENCE:
             why = "ended before it was done" if ended else f"said nothing for {SILENCE} seconds"
             text = f"the check {why}. Does a module of yours exit, or never return?"
-            yield {"state": "wrong", "text": text}
+            last_words = said.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
+            yield {"state": "wrong", "text": "\n    ".join([text, *last_words])}
             return
         else:
             time.sleep(0.05)
@@ -149,8 +165,13 @@ def solved(options) -> int:
 def record(options) -> int:
     """Record the originals."""
     from reimpl_helpers.recording import write_recording
-    from reimpl_helpers.workbook import NOTEBOOKS, load_file, tracks
+    from reimpl_helpers.workbook import NOTEBOOKS, WorkbookError, load_file, tracks
 
+    unknown = set(options.tracks) - set(tracks())
+    if unknown:
+        raise WorkbookError(
+            f"there is no track `{', '.join(unknown)}`. The tracks are: {', '.join(tracks())}."
+        )
     for name in options.tracks or tracks():
         path = NOTEBOOKS / name / "recording.safetensors"
         write_recording(load_file(NOTEBOOKS / name / "record.py").record(), path)

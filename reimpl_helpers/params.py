@@ -51,6 +51,8 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
     """
     for name, values in pooled(trees).items():
         original = quantiles[name]
+        if not np.isfinite(values).all():
+            return f"{name}: some values are NaN or infinite. What are they divided by?"
         reach, bound = np.abs(values).max(), np.abs(original).max()
         if reach > bound * 1.001:
             return (

@@ -157,7 +157,12 @@ def compare_images(
 
 
 @_styled
-def compare_activations(original: Any, ours: Any, name: str) -> Picture:
+def compare_activations(
+    original: Any,
+    ours: Any,
+    name: str,
+    titles: Sequence[str] = ("original", "ours", "difference"),
+) -> Picture:
     """Show an activation as heat maps: the original's, ours, and ours minus the original's.
 
     Shapes: both (..., units); all axes but the last become rows.
@@ -174,7 +179,7 @@ def compare_activations(original: Any, ours: Any, name: str) -> Picture:
     picture.colorbar(drawn, ax=[left, middle], pad=0.02, extend=pair.bar_ends())
     drawn = pair.show_difference(right, pair.difference.reshape(rows))
     picture.colorbar(drawn, ax=right, pad=0.04)
-    for axes, title in ((left, "original"), (middle, "ours"), (right, "ours − original")):
+    for axes, title in zip((left, middle, right), titles, strict=True):
         axes.set(title=title, xlabel="unit")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -186,7 +191,11 @@ def compare_activations(original: Any, ours: Any, name: str) -> Picture:
 
 
 @_styled
-def compare_histograms(ours: Mapping[str, Any], original: Mapping[str, Any]) -> Picture:
+def compare_histograms(
+    ours: Mapping[str, Any],
+    original: Mapping[str, Any],
+    labels: Sequence[str] = ("ours", "original"),
+) -> Picture:
     """Show how each parameter's values spread: ours as bars, the original's as outline.
 
     Shapes: ours any; original's values, or sorted quantiles at equal distances, of any number.
@@ -209,13 +218,11 @@ def compare_histograms(ours: Mapping[str, Any], original: Mapping[str, Any]) -> 
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("share")
-    picture.legend(
-        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
-    )
+    picture.legend(grid[0, 0].patches, labels, loc="outside lower center", ncols=2, frameon=False)
     picture.alt = (
         "Histograms of "
         + "; ".join(
-            f"{name}: ours {np.min(value):.2g} to {np.max(value):.2g}, "
+            f"{name}: {labels[0]} {np.min(value):.2g} to {np.max(value):.2g}, "
             f"the original's {np.min(original[name]):.2g} to {np.max(original[name]):.2g}"
             for name, value in ours.items()
         )
@@ -231,8 +238,8 @@ def _histogram(axes: Axes, ours: np.ndarray, original: np.ndarray) -> None:
     edges = np.linspace(low, high, 1 + int(np.clip(2 * ours.size ** (1 / 3), 4, 24)))
     shares = np.histogram(ours, edges)[0] / max(1, ours.size)
     below = np.interp(edges, original, np.linspace(0, 1, original.size), left=0)
-    axes.stairs(shares, edges, fill=True, color=OURS, alpha=0.55, label="ours")
-    axes.stairs(np.diff(below), edges, color=ORIGINAL, linewidth=2, label="original")
+    axes.stairs(shares, edges, fill=True, color=OURS, alpha=0.55)
+    axes.stairs(np.diff(below), edges, color=ORIGINAL, linewidth=2)
     axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
     axes.yaxis.set_major_locator(MaxNLocator(3))
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, Piece
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
 from reimpl_helpers.package import load_pieces
 from reimpl_helpers.params import flat, initial_complaint, nested, shared_draws
 
 SOLUTION = Path(__file__).parent / "solution"
-TRACED = "ordinary", "other sizes"  # compiling for every probe would only take longer
+COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 
 
 def sizes_of(probe):
@@ -26,43 +26,63 @@ def counterpart_cases(recording):
                 f"{operation.op}, {probe.name}",
                 args=tuple(probe.value(name) for name in operation.inputs),
                 expected=operation.values[0],
-                call=lambda piece, *args, op=operation.op: piece()[op](*args),
+                call=partial(call_counterpart, operation.op),
             )
 
 
 def missing_counterparts(names, answer):
     if not isinstance(answer, dict):
-        return f"returns {type(answer).__name__}, expected a dict from PyTorch's names."
+        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
     missing = sorted(names - set(answer))
     return f"no counterpart yet for {', '.join(missing)}." if missing else None
 
 
+def call_counterpart(op, piece, *args):
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    return answer[op](*args) if is_there else answer
+
+
+def layers_of(probe):
+    """Give name, x, weight, bias, their linear step, and the nonlinear operation after it."""
+    for linear, after in zip(probe.operations[::2], probe.operations[1::2], strict=True):
+        x, weight, bias = (probe.value(name) for name in linear.inputs)
+        yield linear.module, x, weight, bias, linear.values[0], after
+
+
 def layer_cases(recording):
     for probe in recording.probes.values():
-        for linear, after in zip(probe.operations[::2], probe.operations[1::2], strict=True):
-            x, weight, bias = (probe.value(name) for name in linear.inputs)
-            ask = partial(Case, probe.name)
-            yield ask(args=(weight.T, x, bias), expected=linear.values[0])
-            yield ask(args=(weight.T, x), expected=linear.values[0] - bias)
-            yield ask(args=(weight.T, x, bias, after.op), expected=after.values[0])
+        ask = partial(Case, probe.name)
+        for _, x, weight, bias, linear, after in layers_of(probe):
+            yield ask((weight.T, x, bias), linear)
+            yield ask((weight.T, x), linear - bias)
+            yield ask((weight.T, x, bias, after.op), after.values[0])
+            yield ask(
+                (weight.T, x),
+                np.maximum(linear - bias, 0),
+                call=lambda piece, *args: piece(*args, nonlinearity="relu"),
+            )
 
 
 def layer_cases_in_jax(recording):
+    yield from (case for case in layer_cases(recording) if case.probe == "other sizes")
+    for probe in recording.probes.values():
+        layers = {name: (weight.T, x, bias) for name, x, weight, bias, *_ in layers_of(probe)}
+        after = {name: after for name, *_, after in layers_of(probe)}
+        yield Case(
+            probe.name,
+            args=(layers,),
+            expected={name: after[name].values[0] for name in layers},
+            call=partial(call_compiled, {name: after[name].op for name in layers}),
+        )
+
+
+def call_compiled(nonlinearities, piece, layers):
     import jax
 
-    yield from layer_cases(recording)
-    for case in layer_cases(recording):
-        if case.probe not in TRACED:
-            continue
-        weights, data, *rest = case.args
-        yield Case(
-            case.probe,
-            args=(weights, data),
-            expected=case.expected,
-            call=lambda piece, weights, data, rest=tuple(rest): jax.jit(
-                lambda weights, data: piece(weights, data, *rest)
-            )(weights, data),
-        )
+    return jax.jit(
+        lambda layers: {name: piece(*layers[name], nonlinearities[name]) for name in layers}
+    )(layers)
 
 
 def encoder_cases(recording):
@@ -96,15 +116,15 @@ def activation_shape_cases(recording):
 
 
 def draw_cases(recording):
-    for probe in recording.probes.values():
+    for name in COMPILED:
+        probe = recording.probes[name]
         shapes = {name: value.shape for name, value in probe.params.items()}
         yield Case(
-            probe.name,
+            name,
             sizes_of(probe),
             nested(shapes),
-            call=lambda piece, *sizes: nested(
-                {name: np.shape(value) for name, value in flat(piece(1, *sizes)).items()}
-            ),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
         )
     yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
     yield Case(
@@ -112,16 +132,48 @@ def draw_cases(recording):
         complaint=lambda trees: initial_complaint(trees, recording.initial),
         call=lambda piece: [piece(key) for key in range(50)],
     )
+    other = recording.probes["other sizes"]
+    yield Case(
+        "fifty keys, other sizes",
+        sizes_of(other),
+        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
+        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
+    )
+
+
+def drawn_shapes(params):
+    if not isinstance(params, dict):
+        return params
+    return nested({name: as_array(value, name).shape for name, value in flat(params).items()})
+
+
+def initial_at(probe, recording):
+    """Scale the original's distribution to other sizes: its width goes with in_features."""
+
+    def in_features(params, name):
+        return params[f"{name.split('.')[0]}.weight"].shape[1]
+
+    return {
+        name: quantiles
+        * (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
+        for name, quantiles in recording.initial.items()
+    }
 
 
 def key_complaint(trees):
     first, again, other = (flat(tree) for tree in trees)
-    for name in first:
-        if not np.array_equal(first[name], again[name]):
+    for name, values in first.items():
+        different = np.unique(values).size
+        if not np.array_equal(values, again[name]):
             return f"{name}: drawn twice with the same key, and different. Does it use the key?"
-        if np.size(first[name]) > 1 and not np.ptp(first[name]):
-            return f"{name}: every value is {np.ravel(first[name])[0]}. What does nn.Linear draw?"
-        if np.array_equal(first[name], other[name]):
+        if different == 1 < np.size(values):
+            return f"{name}: every value is {np.ravel(values)[0]}. What does nn.Linear draw?"
+        if different < 0.9 * np.size(values):
+            return (
+                f"{name}: only {different} different numbers among {np.size(values)}. "
+                "Is each of them drawn on its own?"
+            )
+        if np.array_equal(values, other[name]):
             return f"{name}: the same values for two different keys. Does it use the key?"
     shared = shared_draws([trees[0], trees[2]])
     if shared:
@@ -136,9 +188,8 @@ def draw_cases_in_jax(recording):
     yield Case(
         "a traced key",
         expected=nested({name: value.shape for name, value in recording.params.items()}),
-        call=lambda piece: nested(
-            {name: np.shape(value) for name, value in flat(jax.jit(piece)(1)).items()}
-        ),
+        call=lambda piece: jax.jit(piece)(1),
+        part=drawn_shapes,
     )
 
 
@@ -147,94 +198,145 @@ def state_dict_cases(recording):
         yield Case(probe.name, (probe.params,), nested(probe.params))
 
 
+def two_arrays(answer):
+    """Take apart what a function of data.py returns."""
+    try:
+        x, y = answer
+    except (TypeError, ValueError):
+        raise Refusal(
+            "type",
+            f"returns {shorten(answer)}, expected two arrays: what goes in, and what should "
+            "come out.",
+        ) from None
+    return {"x": as_array(x, "x"), "y": as_array(y, "y")}
+
+
 def dummy_data_cases(recording):
-    def pair(answer):
-        return dict(zip("xy", answer, strict=True))
-
-    def complaint(batch, pixels, answers):
-        for name, value in pair(answers[0]).items():
-            if np.shape(value) != (batch, pixels):
-                return (
-                    f"{name} has the shape {np.shape(value)} for a batch of {batch} images of "
-                    f"{pixels} pixels. Which axis of it is which?"
-                )
-        x, y = answers[0]
-        if np.min(x) < 0 or np.max(x) > 1:
-            return f"x reaches from {np.min(x):.3g} to {np.max(x):.3g}; grey levels are 0 to 1."
-        if np.ptp(x) < 0.5 or (batch > 1 and np.array_equal(x[0], x[1])):
-            return "the images are all but alike. What should a batch of images hold?"
-        if not np.array_equal(x, y):
-            return "x and y differ. What should an autoencoder draw from an image?"
-        if not np.array_equal(x, answers[1][0]):
-            return "drawn twice with the same key, and different. Does it use the key?"
-        if np.array_equal(x, answers[2][0]):
-            return "the same images for two different keys. Does it use the key?"
-        return None
-
     for batch, pixels in ((32, 64), (5, 7), (1, 9)):
         yield Case(
             f"{batch} by {pixels}",
             args=(batch, pixels),
-            complaint=partial(complaint, batch, pixels),
+            complaint=partial(dummy_data_complaint, batch, pixels),
             call=lambda piece, *sizes: [piece(key, *sizes) for key in (1, 1, 2)],
         )
-    yield Case("no arguments", complaint=lambda x: None, call=lambda piece: piece()[1])
+    yield Case(
+        "no arguments",
+        complaint=partial(dummy_data_complaint, 32, 64),
+        call=lambda piece: [piece(), piece(), piece(1)],
+    )
+
+
+def dummy_data_complaint(batch, pixels, answers):
+    first, again, other = (two_arrays(answer) for answer in answers)
+    x, y = first["x"], first["y"]
+    for name, value in first.items():
+        if value.shape != (batch, pixels):
+            return (
+                f"{name} has the shape {value.shape} for a batch of {batch} images of {pixels} "
+                "pixels. Which axis of it is which?"
+            )
+    if not (np.min(x) >= 0 and np.max(x) <= 1):
+        return f"x reaches from {np.min(x):.3g} to {np.max(x):.3g}; grey levels are 0 to 1."
+    if np.ptp(x) <= (0.5 if x.size > 1000 else 0) or (batch > 1 and np.array_equal(x[0], x[1])):
+        return "the images are all but alike. What should a batch of images hold?"
+    if not np.array_equal(x, y):
+        return "x and y differ. What should an autoencoder draw from an image?"
+    if not np.array_equal(x, again["x"]):
+        return "drawn twice with the same key, and different. Does it use the key?"
+    if np.array_equal(x, other["x"]):
+        return "the same images for two different keys. Does it use the key?"
+    return None
 
 
 def digit_data_cases(recording):
     x = recording.data["images"].reshape(-1, 64) / 16
-    yield Case(
-        "digits",
-        args=(recording.path,),
-        expected={"x": x, "y": x},
-        call=lambda piece, path: dict(zip("xy", piece(path), strict=True)),
-    )
+    yield Case("digits", (recording.path,), {"x": x, "y": x}, part=digits)
+
+
+def digits(answer):
+    """Take digits in float32 as well: every sixteenth is exact in it."""
+    arrays = two_arrays(answer)
+    return {
+        name: array.astype(np.float64) if array.dtype == np.float32 else array
+        for name, array in arrays.items()
+    }
+
+
+def compiled_autoencoder():
+    import jax
+
+    compiled = jax.jit(load_pieces(SOLUTION, "model").autoencoder)
+    return lambda params, x: compiled(params, x)
+
+
+def other_model(params, x):
+    """Compute something else than the autoencoder: losses and loops must take any model."""
+    return 0.5 * x + params["dec_pixels"]["bias"]
 
 
 def loss_cases(recording):
     import jax
 
-    autoencoder = load_pieces(SOLUTION, "model").autoencoder
+    autoencoder = compiled_autoencoder()
     for probe in recording.probes.values():
         args = nested(probe.params), autoencoder, probe.inputs["x"], probe.target
         yield Case(probe.name, args, np.float64(probe.loss))
-        if probe.name in TRACED:
+        if probe.name in COMPILED:
             yield Case(
                 f"gradients, {probe.name}",
-                args=args,
-                expected=nested(probe.gradients),
-                call=lambda piece, params, *args: jax.grad(piece)(params, *args),
+                args,
+                nested(probe.gradients),
+                call=lambda piece, *args: jax.grad(piece)(*args),
             )
+    probe = recording.probes["other sizes"]
+    params, x, y = nested(probe.params), probe.inputs["x"], probe.target
+    expected = np.mean((other_model(params, x) - y) ** 2)
+    yield Case("another model", (params, other_model, x, y), expected)
 
 
 def training_cases(recording):
-    autoencoder = load_pieces(SOLUTION, "model").autoencoder
-    mse_loss = load_pieces(SOLUTION, "losses").mse_loss
-    training = recording.training
-    start = nested(training.params)
-    args = start, autoencoder, training.x, training.y
+    autoencoder = compiled_autoencoder()
+    training, start = recording.training, nested(recording.training.params)
+    x, y, losses = training.x, training.y, training.losses
 
-    def learn(piece, params, *data, steps=len(training.losses)):
-        return piece(params, *data, steps=steps, step_size=training.learning_rate)
+    def learn(steps, piece, *args, **more):
+        return piece(*args, steps=steps, step_size=training.learning_rate, **more)
 
-    def complaint(answer):
-        if mse_loss(answer[0], *args[1:]) >= training.losses[-1]:
-            return "the losses are right, but the params returned are not the trained ones."
-        return None
+    def trained(answer):
+        params, losses = answer
+        end = np.mean((autoencoder(params, x) - y) ** 2)
+        return {"the losses": np.asarray(losses, dtype=float), "the params returned": end}
+
+    for steps in (len(losses) - 1, 3):
+        yield Case(
+            f"{steps} steps of Adam",
+            (start, autoencoder, x, y),
+            {"the losses": losses[:steps], "the params returned": losses[steps]},
+            call=partial(learn, steps),
+            part=trained,
+        )
 
     yield Case(
-        "20 steps of Adam",
-        args=args,
-        expected=np.asarray(training.losses),
-        call=lambda *args: np.asarray(learn(*args)[1], dtype=float),
+        "another model, another y",
+        (start, other_model, x, 1 - y),
+        np.mean((other_model(start, x) - (1 - y)) ** 2)[None],
+        call=partial(learn, 1),
+        part=lambda answer: np.asarray(answer[1], dtype=float),
     )
-    yield Case("20 steps of Adam", args=args, complaint=complaint, call=learn)
-    yield Case(
-        "3 steps of Adam",
-        args=args,
-        expected=np.asarray(training.losses[:3]),
-        call=lambda *args: np.asarray(learn(*args, steps=3)[1], dtype=float),
-    )
+
+    def reported(piece, *args):
+        lengths = []
+        learn(3, piece, *args, report=lambda losses: lengths.append(len(losses)))
+        return lengths
+
+    def report_complaint(lengths):
+        if lengths != [1, 2, 3]:
+            return (
+                f"in 3 steps, `report` was called {len(lengths)} times, with {lengths} losses. "
+                "When should it be called, and with what?"
+            )
+
+    yield Case("report", (start, autoencoder, x, y), complaint=report_complaint, call=reported)
 
 
 def tests_of(step, **catches):
