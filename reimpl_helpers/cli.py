@@ -122,7 +122,7 @@ def verdicts_on(folder):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env={**os.environ, **COMPILATION_CACHE},
+                env={**COMPILATION_CACHE, **os.environ},
             ) as process,
             results.open(encoding="utf-8") as lines,
         ):

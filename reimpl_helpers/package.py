@@ -29,6 +29,7 @@ from reimpl_helpers.files import replace_files
 
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model")
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write
+LINE_LENGTH = 100  # of an import of several names; ones that would be longer are written apart
 
 
 class PackageError(Exception):
@@ -244,11 +245,12 @@ def add_needs(needs, function, piece_modules, namespace, seen):
 
 
 def is_built_in(name, namespace):
-    """Tell whether every Python has this name; a notebook adds some, and puts its own `open`."""
+    """Tell whether every Python has this name; IPython adds some, and wraps `open`."""
     if name.startswith("__") and name.endswith("__"):
         return True
-    is_python = name in vars(builtins) and top(vars(builtins)[name]) != "IPython"
-    return is_python and (name not in namespace or top(namespace[name]) == "IPython")
+    value = vars(builtins).get(name)
+    is_python = name in vars(builtins) and top(value) != "IPython"
+    return is_python and inspect.unwrap(namespace.get(name, value)) is value
 
 
 def top(value):
@@ -435,8 +437,8 @@ def is_in_numpy(text, name) -> bool:
     for node in ast.walk(parse(text)):
         if is_import(node):
             for alias in node.names:
-                bound = alias.asname or alias.name.partition(".")[0]
-                homes[bound] = (getattr(node, "module", None) or alias.name).partition(".")[0]
+                home = getattr(node, "module", None) or alias.name
+                homes[bound_by(alias)] = home.partition(".")[0]
     names, queue = set(), [name]
     while queue:
         node = nodes.get(queue.pop())
@@ -457,12 +459,11 @@ def meanings(node, lines) -> dict[str, str]:
     match node:
         case ast.Import(names=aliases):
             return {
-                alias.asname or top_name: alias.name if alias.asname else top_name
+                bound_by(alias): alias.name if alias.asname else bound_by(alias)
                 for alias in aliases
-                for top_name in [alias.name.partition(".")[0]]
             }
         case ast.ImportFrom(module=module, names=aliases):
-            return {alias.asname or alias.name: f"{module}.{alias.name}" for alias in aliases}
+            return {bound_by(alias): f"{module}.{alias.name}" for alias in aliases}
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
             return {name: ast.unparse(value)}
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
@@ -471,6 +472,10 @@ def meanings(node, lines) -> dict[str, str]:
             first, last = span_of(node, lines)
             return {name: "".join(lines[first - 1 : last]).replace("\r\n", "\n").rstrip()}
     return {}
+
+
+def bound_by(alias):
+    return alias.asname or alias.name.partition(".")[0]
 
 
 def with_definition(text, name, source, filename) -> str:
@@ -532,18 +537,18 @@ def first_line(node):
 
 def with_new_name(text, tree, wanted, statement, piece):
     """Add a small function above the piece that uses it, an import or constant at the top."""
-    lines = lines_of(text)
+    lines, opening = lines_of(text), opening_of(tree, wanted)
     if isinstance(wanted, ast.FunctionDef | ast.ClassDef):
         after, added = find_definition(text, piece)[0] - 1, f"{statement}\n\n"
         while after and lines[after - 1].startswith("#"):
             after -= 1
+    elif is_import(wanted) and any(map(is_import, opening)):
+        return with_next_import(text, list(filter(is_import, opening)), wanted)
     else:
-        alike = (ast.Import, ast.ImportFrom) if is_import(wanted) else (ast.Assign, ast.AnnAssign)
-        before = last_of_opening(tree, alike)
-        after, added = (before.end_lineno if before else 0), f"{statement}\n"
-        if not isinstance(before, alike):
-            gap_before, gap_after = "\n" if before else "", "\n\n" if lines[after].strip() else ""
-            added = f"{gap_before}{added}{gap_after}"
+        after, added = (opening[-1].end_lineno if opening else 0), f"{statement}\n"
+        if not opening or not isinstance(opening[-1], ast.Assign):
+            gap_after = "\n\n" if lines[after].strip() else ""
+            added = ("\n" if opening else "") + added + gap_after
     return "".join(lines[:after]) + with_line_ends(added, text) + "".join(lines[after:])
 
 
@@ -551,25 +556,67 @@ def is_import(node):
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def last_of_opening(tree, kinds):
-    """Return the last of the docstring, imports and other such statements a module opens with."""
-    last = None
+def opening_of(tree, wanted):
+    """Return the docstring and imports that a module opens with, for a constant also those."""
+    opening = []
     for number, node in enumerate(tree.body):
         is_docstring = number == 0 and isinstance(node, ast.Expr)
-        if not (is_docstring or is_import(node) or isinstance(node, kinds)):
+        is_constant = isinstance(node, ast.Assign) and isinstance(wanted, ast.Assign)
+        if not (is_docstring or is_constant or is_import(node)):
             break
-        last = node
-    return last
+        opening.append(node)
+    return opening
+
+
+def with_next_import(text, imports, wanted):
+    """Add an import to others: to the line of the same module, or on a line of its own."""
+    lines = lines_of(text)
+    for node in imports:
+        if is_plain_from(node, lines) and node.module == getattr(wanted, "module", None):
+            together = import_of(node, node.names + wanted.names)
+            if len(together) <= LINE_LENGTH:
+                lines[node.lineno - 1] = with_line_ends(f"{together}\n", text)
+                return "".join(lines)
+    order = import_order(wanted)
+    after = [imports[0].lineno - 1, *(n.end_lineno for n in imports if import_order(n) <= order)]
+    lines.insert(after[-1], with_line_ends(f"{ast.unparse(wanted)}\n", text))
+    return "".join(lines)
+
+
+def is_plain_from(node, lines):
+    """Tell whether a line is `from module import names`, and nothing else."""
+    line = lines[node.lineno - 1].rstrip("\r\n")
+    return isinstance(node, ast.ImportFrom) and line == ast.unparse(node)
+
+
+def import_of(node, aliases):
+    aliases = sorted(aliases, key=lambda alias: alias.name)
+    return ast.unparse(ast.ImportFrom(node.module, aliases, node.level))
+
+
+def import_order(node):
+    """Order imports as the field does: the standard library, libraries, the package's own."""
+    module = getattr(node, "module", None) or node.names[0].name
+    top_name = module.partition(".")[0]
+    if top_name == "__future__":
+        section = 0
+    elif top_name in sys.stdlib_module_names:
+        section = 1
+    else:
+        section = 3 if top_name in MODULES else 2
+    return section, isinstance(node, ast.ImportFrom), module
 
 
 def without_idle_imports(text, before, filename) -> str:
     """Drop the imports whose last use went with the definition that was replaced."""
     tree, lines = parse(text, filename), lines_of(text)
     lost = names_in(parse(before).body) - names_in(tree.body)
-    for node in reversed(tree.body):
-        bound = set(meanings(node, lines))
-        if is_import(node) and len(bound) == 1 and bound <= lost and not shares_lines(node, tree):
+    for node in filter(is_import, reversed(tree.body)):
+        kept = [alias for alias in node.names if bound_by(alias) not in lost]
+        if not kept and not shares_lines(node, tree):
             del lines[node.lineno - 1 : node.end_lineno]
+        elif kept != node.names and is_plain_from(node, lines):
+            lines[node.lineno - 1] = with_line_ends(f"{import_of(node, kept)}\n", text)
     return "".join(lines)
 
 
@@ -595,19 +642,11 @@ def with_piece(texts, function, module, piece_modules, given=False) -> dict[str,
     for used, home in needs.homes.items():
         if home != module:
             needs.imports[used] = f"from {home} import {used}"
-    imports = sorted(needs.imports.items(), key=lambda item: import_order(item[1]))
     text = with_definition(before, name, f"{GIVEN}\n{source}" if given else source, filename)
-    for used, statement in [*needs.helpers.items(), *imports, *needs.constants.items()]:
-        text = with_name(text, used, statement, users, filename)
+    for needed in (needs.helpers, needs.imports, needs.constants):
+        for used, statement in needed.items():
+            text = with_name(text, used, statement, users, filename)
     return {**texts, module: without_idle_imports(text, before, filename)}
-
-
-def import_order(statement):
-    """Order imports as the field does: the standard library, libraries, the package's own."""
-    module = re.match(r"(?:import|from) (\w+)", statement).group(1)
-    if module in MODULES:
-        return 2, statement
-    return (0 if module in sys.stdlib_module_names else 1), statement
 
 
 def read_texts(folder: Path) -> dict[str, str]:

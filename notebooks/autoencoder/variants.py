@@ -1,0 +1,461 @@
+"""Other right ways to write each piece of this track: `nn_layer__loops` is one of `nn_layer`.
+
+The checks must call every one of them right. Where a piece is ported to JAX, the ways that begin
+with `jax` are the port's. The modules of the solution are there to import.
+"""
+
+import random
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from data import dummy_image_data
+from losses import mse_loss
+from model import autoencoder, decoder, encoder, nn_layer
+from params import make_autoencoder_params
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from shapes import param_shapes
+from training import train
+
+# --- 1 forward pass -----------------------------------------------------------------------
+
+
+def numpy_counterparts__einsum():
+    return {
+        "linear": lambda x, weight, bias: np.einsum("bi,oi->bo", x, weight) + bias[None, :],
+        "relu": lambda x: x * (x > 0),
+        "tanh": lambda x: 2 / (1 + np.exp(-2 * x)) - 1,
+        "sigmoid": lambda x: 0.5 * (1 + np.tanh(x / 2)),
+    }
+
+
+def numpy_counterparts__functions():
+    def linear(x, weight, bias):
+        return np.array([[np.dot(row, unit) for unit in weight] for row in x]) + bias
+
+    def sigmoid(x):
+        return np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
+
+    def relu(x):
+        return np.clip(x, np.float32(0), None)
+
+    return dict(linear=linear, relu=relu, tanh=np.tanh, sigmoid=sigmoid, softmax=None)
+
+
+def nn_layer__loops(weights, data, bias=None, nonlinearity=None):
+    def squeeze(number):
+        if nonlinearity == "relu":
+            return max(number, 0.0)
+        if nonlinearity == "tanh":
+            return np.tanh(number)
+        if nonlinearity == "sigmoid":
+            return 1 / (1 + np.exp(-number))
+        return number
+
+    in_features, out_features = weights.shape
+    output = np.empty((len(data), out_features))
+    for row in range(len(data)):
+        for column in range(out_features):
+            total = 0.0 if bias is None else bias[column]
+            for feature in range(in_features):
+                total += data[row, feature] * weights[feature, column]
+            output[row, column] = squeeze(total)
+    return output
+
+
+def nn_layer__transposed(weights, data, bias=0, nonlinearity=None):
+    output = (weights.T @ data.T).T
+    output += bias
+    if nonlinearity == "relu":
+        output[output < 0] = np.float32(0)
+    elif nonlinearity == "tanh":
+        np.tanh(output, out=output)
+    elif nonlinearity == "sigmoid":
+        output = 0.5 + 0.5 * np.tanh(0.5 * output)
+    return output
+
+
+def nn_layer__jax_table(weights, data, bias=0.0, nonlinearity=None):
+    after = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
+    output = jnp.einsum("bi,io->bo", data, weights) + bias
+    return after.get(nonlinearity, lambda x: x)(output)
+
+
+@partial(jax.jit, static_argnames="nonlinearity")
+def nn_layer__jax_jitted(weights, data, bias=0.0, nonlinearity=None):
+    output = jax.vmap(lambda row: row @ weights + bias)(data)
+    match nonlinearity:
+        case None:
+            return output
+        case "relu":
+            return jnp.where(output > 0, output, 0)
+        case name:
+            return getattr(jax.nn, name)(output)
+
+
+def encoder__inline(params, x):
+    hidden = x @ params["enc_hidden"]["weight"].T + params["enc_hidden"]["bias"]
+    hidden = np.where(hidden > 0, hidden, 0)
+    return np.tanh(hidden @ params["enc_code"]["weight"].T + params["enc_code"]["bias"])
+
+
+def encoder__einsum(params, x):
+    def layer(name, x):
+        return np.einsum("oi,bi->bo", params[name]["weight"], x) + params[name]["bias"]
+
+    return np.tanh(layer("enc_code", np.maximum(layer("enc_hidden", x), np.float32(0.0))))
+
+
+def encoder__rows(params, x):
+    def code(row):
+        hidden = params["enc_hidden"]["weight"].dot(row) + params["enc_hidden"]["bias"]
+        hidden[hidden < 0] = 0
+        return np.tanh(params["enc_code"]["weight"].dot(hidden) + params["enc_code"]["bias"])
+
+    return np.stack([code(row) for row in x])
+
+
+def decoder__inline(params, z):
+    hidden = (params["dec_hidden"]["weight"] @ z.T).T + params["dec_hidden"]["bias"]
+    hidden = (hidden + np.abs(hidden)) / 2
+    pixels = hidden @ params["dec_pixels"]["weight"].T + params["dec_pixels"]["bias"]
+    return np.exp(-np.logaddexp(0, -pixels))
+
+
+def decoder__jax(params, z):
+    for name, after in {"dec_hidden": jax.nn.relu, "dec_pixels": jax.nn.sigmoid}.items():
+        z = after(jnp.dot(z, params[name]["weight"].T) + params[name]["bias"])
+    return z
+
+
+def autoencoder__two_lines(params, x):
+    z = encoder(params=params, x=x)
+    return decoder(params=params, z=z)
+
+
+def autoencoder__one_loop(params, x):
+    for name, after in zip(params, ("relu", "tanh", "relu", "sigmoid"), strict=True):
+        x = nn_layer(params[name]["weight"].T, x, params[name]["bias"], after)
+    return np.asarray(x)
+
+
+@jax.jit
+def autoencoder__jitted(params, x):
+    return decoder(params, encoder(params, x))
+
+
+# --- 2 shapes -----------------------------------------------------------------------------
+
+
+def param_shapes__from_layers(pixels=64, hidden=32, code=8):
+    widths = [pixels, hidden, code, hidden, pixels]
+    names = ["enc_hidden", "enc_code", "dec_hidden", "dec_pixels"]
+    return {
+        name: {"bias": (after,), "weight": (after, before)}
+        for name, before, after in zip(names, widths, widths[1:], strict=False)
+    }
+
+
+def param_shapes__lists(pixels=64, hidden=32, code=8):
+    def linear(in_features, out_features):
+        return dict(weight=[out_features, np.int64(in_features)], bias=[out_features])
+
+    shapes = dict(enc_hidden=linear(pixels, hidden), enc_code=linear(hidden, code))
+    return shapes | dict(dec_hidden=linear(code, hidden), dec_pixels=linear(hidden, pixels))
+
+
+def activation_shapes__zipped(batch, pixels=64, hidden=32, code=8):
+    names = ["dec_pixels", "dec_hidden", "enc_code", "enc_hidden"]
+    return {
+        name: (batch, size)
+        for name, size in zip(names, (pixels, hidden, code, hidden), strict=True)
+    }
+
+
+def activation_shapes__measured(batch, pixels=64, hidden=32, code=8):
+    x, shapes = np.empty((batch, pixels)), {}
+    for name, shape in param_shapes(pixels, hidden, code).items():
+        x = x @ np.empty(shape["weight"]).T
+        shapes[name] = x.shape
+    return shapes
+
+
+# --- 3 params -----------------------------------------------------------------------------
+
+
+def make_autoencoder_params__one_draw(key=0, pixels=64, hidden=32, code=8):
+    shapes = param_shapes(pixels, hidden, code)
+    rng, params = np.random.RandomState(key), {}
+    for layer, shape in shapes.items():
+        out_features, in_features = shape["weight"]
+        numbers = (2 * rng.rand(out_features, in_features + 1) - 1) / np.sqrt(in_features)
+        params[layer] = {"weight": numbers[:, :-1], "bias": numbers[:, -1]}
+    return params
+
+
+def make_autoencoder_params__float32(key=0, pixels=64, hidden=32, code=8):
+    draw = random.Random(key)
+
+    def uniform(bound, *shape):
+        numbers = [draw.uniform(-bound, bound) for _ in range(int(np.prod(shape)))]
+        return np.array(numbers, dtype=np.float32).reshape(shape)
+
+    def linear(inputs, outputs):
+        bound = 1 / inputs**0.5
+        return {"weight": uniform(bound, outputs, inputs), "bias": uniform(bound, outputs)}
+
+    return {
+        "enc_hidden": linear(pixels, hidden),
+        "enc_code": linear(hidden, code),
+        "dec_hidden": linear(code, hidden),
+        "dec_pixels": linear(hidden, pixels),
+    }
+
+
+def make_autoencoder_params__jax_fold_in(key=0, pixels=64, hidden=32, code=8):
+    sizes, params = [pixels, hidden, code, hidden, pixels], {}
+    names = ["enc_hidden", "enc_code", "dec_hidden", "dec_pixels"]
+    for number, name in enumerate(names):
+        layer_key = jax.random.fold_in(jax.random.PRNGKey(key), number)
+        shape = sizes[number + 1], sizes[number] + 1
+        numbers = jax.random.uniform(layer_key, shape, minval=-1) / jnp.sqrt(sizes[number])
+        params[name] = {"weight": numbers[:, 1:], "bias": numbers[:, 0]}
+    return params
+
+
+def make_autoencoder_params__jax_tree(key=0, pixels=64, hidden=32, code=8):
+    shapes = param_shapes(pixels, hidden, code)
+    keys = iter(jax.random.split(jax.random.key(key), 2 * len(shapes)))
+    params = {}
+    for name, shape in shapes.items():
+        bound = float(shape["weight"][1] ** -0.5)
+        params[name] = {
+            kind: jax.random.uniform(next(keys), size, jnp.float32, -bound, bound)
+            for kind, size in shape.items()
+        }
+    return params
+
+
+def params_from_state_dict__layer_by_layer(state_dict):
+    layers = {path.split(".")[0] for path in state_dict}
+    return {
+        layer: {kind: state_dict[f"{layer}.{kind}"] for kind in ("weight", "bias")}
+        for layer in sorted(layers)
+    }
+
+
+def params_from_state_dict__jax_arrays(state_dict):
+    params = {}
+    for path in reversed(list(state_dict)):
+        layer, _, kind = path.rpartition(".")
+        params[layer] = {**params.get(layer, {}), kind: jnp.array(state_dict[path])}
+    return params
+
+
+# --- 4 unit tests -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_layer_shape_and_relu__parametrized(batch_size):
+    data = np.linspace(-1, 1, batch_size * 6).reshape(batch_size, 6)
+    output = nn_layer(np.ones((6, 2)), data, nonlinearity="relu")
+    assert output.shape == (batch_size, 2) and output.min() >= 0
+
+
+def test_layer_shape_and_relu__helper():
+    def all_at_least_zero(weights):
+        return bool((nn_layer(weights, np.eye(3), 0.0, "relu") >= 0).all())
+
+    assert nn_layer(np.ones((3, 5)), np.eye(3)).shape[1] == 5
+    assert all_at_least_zero(-np.ones((3, 5)))
+
+
+def test_shapes__sizes():
+    for batch, pixels, hidden, code in [(3, 6, 5, 2), (1, 4, 7, 3)]:
+        params = make_autoencoder_params(0, pixels, hidden, code)
+        z = encoder(params, np.zeros((batch, pixels)))
+        assert z.shape == (batch, code), "codes"
+        assert decoder(params, z).shape == (batch, pixels), "pixels"
+
+
+def test_shapes__whole(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((9, 64)))
+    assert np.shape(autoencoder(make_autoencoder_params(), np.load(tmp_path / "x.npy"))) == (9, 64)
+
+
+def test_code_range__quantiles():
+    x = np.random.default_rng(0).normal(size=(50, 64)) * 1000
+    low, high = np.quantile(encoder(make_autoencoder_params(5), x), [0.1, 0.9])
+    assert -1 <= low < 0 < high <= 1
+
+
+def test_code_range__any():
+    z = np.asarray(encoder(make_autoencoder_params(), 1e4 * np.eye(64)))
+    assert (z < -0.9).any() and (z > 0.9).any()
+    assert not (np.abs(z) > 1).any()
+
+
+def test_pixel_range__zero_code():
+    params = make_autoencoder_params(3)
+    for scale in (0, 1, 50, -50):
+        y = decoder(params, np.full((2, 8), float(scale)))
+        assert (y >= 0).all()
+        assert (y <= 1).all()
+
+
+def test_pixel_range__ends():
+    z = np.random.default_rng(0).uniform(-500, 500, size=(100, 8))
+    y = decoder(make_autoencoder_params(), z)
+    assert 0 <= np.min(y) < 0.01 and 0.99 < np.max(y) <= 1
+
+
+def test_rows_do_not_mix__shuffled():
+    rng = np.random.default_rng(8)
+    params, x, order = make_autoencoder_params(), rng.uniform(size=(6, 64)), [3, 1, 5]
+    some = autoencoder(params, x[order])
+    assert np.allclose(some, np.asarray(autoencoder(params, x))[order], atol=1e-5)
+
+
+def test_rows_do_not_mix__other_neighbour():
+    params = make_autoencoder_params(2)
+    x = np.random.default_rng(1).uniform(size=(2, 64))
+    other = np.stack([x[0], 10 * x[1]])
+    assert np.max(np.abs(encoder(params, x)[0] - encoder(params, other)[0])) < 1e-5
+
+
+def test_bias_shifts_the_output__ones():
+    data, weights = np.ones((2, 3)), np.ones((3, 4))
+    assert np.allclose(nn_layer(weights, data, np.ones(4)), nn_layer(weights, data) + 1)
+
+
+def test_bias_shifts_the_output__alone():
+    bias = np.array([1.5, -2.0])
+    assert np.array_equal(nn_layer(np.zeros((3, 2)), np.zeros((1, 3)), bias=bias), bias[None])
+
+
+# --- 5 training test ----------------------------------------------------------------------
+
+
+def dummy_image_data__jax(key=0, batch=32, pixels=64):
+    x = jax.random.uniform(jax.random.key(key), (batch, pixels))
+    return x, x
+
+
+def dummy_image_data__sixteenths(key=0, batch=32, pixels=64):
+    draw = random.Random(key)
+    levels = [[draw.randint(0, 16) for _ in range(pixels)] for _ in range(batch)]
+    x = np.array(levels, dtype=np.float32) / 16
+    return [x, x.copy()]
+
+
+def digit_data__jax(recording):
+    images = jnp.asarray(load_file(recording)["data/images"])
+    x = jax.vmap(jnp.ravel)(images) / 16
+    return x, x
+
+
+def digit_data__one_by_one(recording):
+    with safe_open(recording, framework="numpy") as arrays:
+        images = arrays.get_tensor("data/images")
+    x = np.array([image.flatten() * 0.0625 for image in images])
+    return x, x.copy()
+
+
+def mse_loss__sum(params, model, x, y):
+    difference = jnp.ravel(y - model(params, x))
+    return jnp.vdot(difference, difference) / difference.size
+
+
+def mse_loss__optax(params, model, x, y):
+    return optax.l2_loss(model(params, x), y).mean() * 2
+
+
+@partial(jax.jit, static_argnames="model")
+def mse_loss__row_by_row(params, model, x, y):
+    def of_row(x, y):
+        return jnp.mean(jnp.square(model(params, x[None])[0] - y))
+
+    return jnp.mean(jax.vmap(of_row)(x, y))
+
+
+def train__by_hand(params, model, x, y, steps=100, step_size=1e-3, report=None):
+    def zeros():
+        return jax.tree.map(jnp.zeros_like, params)
+
+    value_and_grad = jax.jit(jax.value_and_grad(lambda params: mse_loss(params, model, x, y)))
+    mean, square, losses = zeros(), zeros(), []
+    for step in range(1, steps + 1):
+        loss, grads = value_and_grad(params)
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, grads)
+        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, square, grads)
+        scale = step_size / (1 - 0.9**step)
+        params = jax.tree.map(
+            lambda p, m, v, s=scale, c=1 - 0.999**step: p - s * m / (jnp.sqrt(v / c) + 1e-8),
+            params,
+            mean,
+            square,
+        )
+        losses.append(loss)
+        if report:
+            report(losses)
+    return params, losses
+
+
+def train__chained(params, model, x, y, steps=100, step_size=1e-3, report=None):
+    optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(step_size))
+
+    @jax.jit
+    def step(carry):
+        params, state = carry
+        loss, grads = jax.value_and_grad(mse_loss)(params, model, x, y)
+        updates, state = optimizer.update(grads, state, params)
+        return (jax.tree.map(jnp.add, params, updates), state), loss
+
+    carry, losses = (params, optimizer.init(params)), np.empty(0)
+    for _ in range(steps):
+        carry, loss = step(carry)
+        losses = np.append(losses, loss)
+        if report is not None:
+            report(list(losses))
+    return carry[0], losses
+
+
+def test_training_lowers_the_loss__losses():
+    x, y = dummy_image_data(batch=8)
+    _, losses = train(make_autoencoder_params(1), autoencoder, x, y, steps=30)
+    assert len(losses) == 30 and losses[-1] < losses[0]
+
+
+def test_training_lowers_the_loss__before_and_after():
+    params, data = make_autoencoder_params(), dummy_image_data(2)
+    after, _ = train(params, autoencoder, *data, 15, 1e-2)
+    assert float(mse_loss(after, autoencoder, *data)) < float(mse_loss(params, autoencoder, *data))
+
+
+def test_every_parameter_receives_gradient__leaves():
+    grads = jax.grad(mse_loss)(make_autoencoder_params(4), autoencoder, *dummy_image_data(3))
+    assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
+
+
+def test_every_parameter_receives_gradient__changes():
+    params = make_autoencoder_params()
+    trained, _ = train(params, autoencoder, *dummy_image_data(), steps=1)
+    for layer, kinds in params.items():
+        for kind, before in kinds.items():
+            assert not np.array_equal(before, trained[layer][kind])
+
+
+def test_one_batch_can_be_overfitted__half():
+    x, y = dummy_image_data(batch=2)
+    _, losses = train(make_autoencoder_params(), autoencoder, x, y, steps=200, step_size=0.01)
+    assert losses[-1] < losses[0] / 2
+
+
+def test_one_batch_can_be_overfitted__small():
+    x, y = dummy_image_data(7, batch=3)
+    params, _ = train(make_autoencoder_params(), autoencoder, x, y, steps=400, step_size=0.01)
+    assert np.mean((autoencoder(params, x) - y) ** 2) < 0.02

@@ -1,0 +1,757 @@
+"""What a pair writes is kept, whose piece is whose is said, and nothing of theirs is lost."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from cells import Notebook
+from nbclient import NotebookClient
+
+from reimpl_helpers import package, workbook
+from reimpl_helpers.checks import RIGHT, Verdict
+from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, Track, WorkbookError, start
+
+IMPORTS = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from safetensors.numpy import load_file
+"""
+NN_LAYER = '''
+def nn_layer(weights, data, bias=0.0, nonlinearity=None):
+    """Ours."""
+    output = data @ weights + bias
+    if nonlinearity == "relu":
+        return np.where(output > 0, output, 0)
+    if nonlinearity == "tanh":
+        return np.tanh(output)
+    if nonlinearity == "sigmoid":
+        return 1 / (1 + np.exp(-output))
+    return output
+'''.lstrip()
+ENCODER = '''
+def encoder(params, x):
+    """Ours."""
+    hidden = nn_layer(params["enc_hidden"]["weight"].T, x, params["enc_hidden"]["bias"], "relu")
+    return nn_layer(params["enc_code"]["weight"].T, hidden, params["enc_code"]["bias"], "tanh")
+'''.lstrip()
+
+
+class Pair:
+    """Two people at a notebook of the autoencoder track, with an empty folder of their own."""
+
+    def __init__(self, work):
+        self.work, self.folder = work, work / "autoencoder"
+        self.at(1)
+
+    def at(self, step):
+        """Open the notebook of a step in a fresh kernel."""
+        self.track = Track("autoencoder", self.folder, step)
+        self.notebook = Notebook(IMPORTS)
+
+    def check(self, cell):
+        """Run a cell that defines a piece, then the check below it."""
+        self.notebook.run(cell)
+        return self.track.check(self.notebook[re.findall(r"^def (\w+)", cell, re.M)[-1]])
+
+    def text(self, module="model"):
+        return (self.folder / f"{module}.py").read_text("utf-8")
+
+    def files(self):
+        return {path.name: path.read_bytes() for path in self.folder.glob("*")}
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "work"))
+    return Pair(tmp_path / "work")
+
+
+def in_jax(source):
+    return source.replace("np.", "jnp.")
+
+
+def solve(pair, *steps):
+    """Write the workbook's pieces of some steps as the pair's own; their tests are not judged."""
+    for step in steps:
+        pair.at(step)
+        for piece in pair.track.pieces:
+            if piece.step == step:
+                given = pair.track.given(piece)
+                for name in package.needs_of(given, pair.track.modules).homes:
+                    pair.notebook.setdefault(name, pair.track.use(name))
+                verdict = pair.check(package.source_of_piece(given))
+                assert verdict.right, verdict
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A package that came about by saving one piece after the other, in a copy of the project."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(workbook.ROOT / "pyproject.toml", root)
+    pair = Pair(root / "work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workbook, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
+        solve(pair, *range(1, LAST_STEP + 1))
+    return pair
+
+
+# --- the package that comes out ---------------------------------------------------------------
+
+
+def test_saving_every_piece_gives_the_solution(finished):
+    solution = package.read_texts(finished.track.solution)
+    assert package.read_texts(finished.folder) == solution
+    assert set(finished.files()) == {f"{name}.py" for name in solution}
+
+
+@pytest.fixture(scope="module")
+def without_helpers(tmp_path_factory):
+    """The environment of a process for which there is no reimpl_helpers."""
+    folder = tmp_path_factory.mktemp("without")
+    (folder / "reimpl_helpers.py").write_text("raise ImportError('there are no helpers here')\n")
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def python(*arguments, cwd, env):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_without_helpers_there_are_none(without_helpers, tmp_path):
+    done = python("-c", "import reimpl_helpers.package", cwd=tmp_path, env=without_helpers)
+    assert done.returncode == 1 and "there are no helpers here" in done.stderr
+
+
+def test_package_imports_alone_and_quietly(finished, without_helpers):
+    modules = ", ".join(package.read_texts(finished.folder))
+    done = python(
+        "-W", "error", "-c", f"import {modules}", cwd=finished.folder, env=without_helpers
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_package_passes_its_own_tests_alone(finished, without_helpers):
+    where = finished.work.parent
+    tests = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"
+    done = python(*tests, "work/autoencoder", cwd=where, env=without_helpers)
+    assert "9 passed" in done.stdout, done.stdout
+    wrong = finished.work / "wrong" / "autoencoder"
+    shutil.copytree(finished.folder, wrong)
+    text = (wrong / "model.py").read_text()
+    (wrong / "model.py").write_text(text.replace(" + bias", ""))
+    done = python(*tests, "-k", "bias", wrong, cwd=where.parent, env=without_helpers)
+    assert "1 failed" in done.stdout
+    done = python(*tests, "-k", "relu", cwd=finished.folder, env=without_helpers)
+    assert "1 passed" in done.stdout
+
+
+# --- checking and saving ----------------------------------------------------------------------
+
+
+def test_right_piece_is_saved_and_says_so(pair):
+    verdict = pair.check(NN_LAYER)
+    assert str(verdict) == (
+        "nn_layer · right on every probe, to within 1e-12. Saved to model.py. "
+        "Swap: the navigator drives now."
+    )
+    assert pair.text() == (
+        f'"""The autoencoder\'s forward pass."""\n\nimport numpy as np\n\n\n{NN_LAYER}'
+    )
+    assert "def nn_layer" in verdict.another_way and "def nn_layer" not in str(verdict)
+    before = pair.files()
+    assert str(pair.check(NN_LAYER)) == str(verdict)
+    assert pair.files() == before
+
+
+WRONG_OR_MISSING = {
+    "wrong": (NN_LAYER.replace(" + bias", ""), "wrong"),
+    "not written": (
+        NN_LAYER.replace('"""Ours."""', "raise NotImplementedError"),
+        "not written yet",
+    ),
+}
+
+
+@pytest.mark.parametrize("cell, state", WRONG_OR_MISSING.values(), ids=WRONG_OR_MISSING)
+def test_wrong_piece_is_not_saved(cell, state, pair):
+    verdict = pair.check(cell)
+    assert verdict.state == state and not verdict.another_way
+    assert not pair.folder.exists()
+    pair.check(NN_LAYER)
+    before = pair.files()
+    assert pair.check(cell).state == state
+    assert pair.files() == before
+
+
+def test_warm_up_is_right_and_not_saved(pair):
+    pair.notebook.run(package.source_of_piece(pair.track.given(pair.track.pieces[0])))
+    verdict = pair.track.check(pair.notebook["numpy_counterparts"])
+    assert str(verdict).endswith("Swap: the navigator drives now.")
+    assert "Saved" not in str(verdict) and not pair.folder.exists()
+
+
+def test_pieces_that_a_piece_uses_are_saved_with_it(pair):
+    pair.notebook.run(NN_LAYER)
+    assert pair.check(ENCODER).right
+    assert pair.text().endswith(f"import numpy as np\n\n\n{NN_LAYER}\n\n{ENCODER}")
+
+
+def test_piece_that_uses_a_wrong_one_is_not_saved(pair):
+    wrong = NN_LAYER.replace('"sigmoid"', '"Sigmoid"')
+    pair.notebook.run(wrong)
+    verdict = pair.check(ENCODER)
+    assert not verdict.right
+    assert str(verdict).startswith(
+        "encoder · not saved: encoder uses nn_layer, which is not right yet. "
+        "Mend that one first: nn_layer · "
+    )
+    assert not pair.folder.exists()
+
+
+def test_piece_of_the_workbook_that_a_piece_uses_is_marked(pair, capsys):
+    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    assert pair.check(ENCODER).right
+    assert capsys.readouterr().out == "the workbook's, until yours are saved: nn_layer\n"
+    texts = pair.track.texts()
+    assert f"\n\n\n{package.GIVEN}\ndef nn_layer(" in pair.text()
+    assert pair.track.is_own("encoder", texts) and not pair.track.is_own("nn_layer", texts)
+    assert pair.track.whose("encoder") == "ours"
+    assert pair.track.whose("nn_layer") == "the workbook's"
+    assert pair.check(NN_LAYER).right
+    assert package.GIVEN not in pair.text() and pair.text().count("def nn_layer") == 1
+    assert pair.track.whose("nn_layer") == "ours"
+
+
+HIDDEN_STATE = ENCODER.replace("encoder(params, x):", "encoder(params, x):\n    encoder.calls += 1")
+
+
+def test_piece_that_leans_on_the_notebook_is_not_saved(pair):
+    pair.notebook.run(NN_LAYER)
+    pair.notebook.run(HIDDEN_STATE + "\nencoder.calls = 0\n")
+    verdict = pair.track.check(pair.notebook["encoder"])
+    assert str(verdict).startswith(
+        "encoder · not saved: it is right here, but not on its own in model.py: raised Attribute"
+    )
+    assert str(verdict).endswith("Does it use something that only the notebook has?")
+    assert not pair.folder.exists()
+
+
+def test_piece_that_would_not_import_is_not_saved(pair):
+    pair.check(NN_LAYER)
+    before = pair.files()
+    pair.notebook.run(NN_LAYER + "\nnn_layer.version = 3\n")
+    verdict = pair.check(
+        "def encoder(params, x, version=nn_layer.version):" + ENCODER.partition(":")[2]
+    )
+    assert str(verdict).startswith("encoder · not saved: autoencoder/model.py cannot be imported: ")
+    assert pair.files() == before
+
+
+def test_import_inside_a_piece_finds_the_pairs_own_files(pair):
+    pair.check(NN_LAYER)
+    inside = ENCODER.replace("x):\n", "x):\n    from model import nn_layer\n")
+    assert pair.check(inside).right
+    assert pair.text().endswith(inside)
+
+
+HANDED = {
+    "number": "5",
+    "nothing": "None",
+    "built-in function": "len",
+    "class": "dict",
+    "partial": "__import__('functools').partial(print)",
+    "lambda": "lambda params, x: x",
+    "vectorized": "__import__('numpy').vectorize(print)",
+    "module": "__import__('math')",
+    "bound method": "[].append",
+}
+
+
+@pytest.mark.parametrize("what", HANDED.values(), ids=HANDED)
+def test_check_is_handed_no_piece(what, pair):
+    with pytest.raises(WorkbookError, match="check was handed .*, expected a function written"):
+        pair.track.check(eval(what))
+
+
+def test_check_is_handed_a_function_of_another_name(pair):
+    pair.notebook.run("def my_encoder(params, x): return x")
+    with pytest.raises(WorkbookError, match="`my_encoder` is no piece of this track. Its pieces"):
+        pair.track.check(pair.notebook["my_encoder"])
+
+
+def test_check_is_handed_the_workbooks_own(pair):
+    for wrap in (lambda function: function, pair.notebook["jax"].jit):
+        verdict = pair.track.check(wrap(pair.track.use("nn_layer")))
+        assert verdict.state == "not written yet"
+        assert "this one is the workbook's. Run the cell with your own." in str(verdict)
+    assert not pair.folder.exists()
+
+
+def test_check_is_handed_a_piece_from_the_file(pair):
+    pair.check(NN_LAYER)
+    before = pair.files()
+    verdict = pair.track.check(pair.track.use("nn_layer"))
+    assert verdict.right and str(verdict).endswith("It is saved in model.py.")
+    assert pair.files() == before
+
+
+WRAPPED = {
+    "jitted": "@jax.jit\n",
+    "partly jitted": "import functools\n@functools.partial(jax.jit, static_argnames='nonlinearity')\n",
+    "wrapped": "import functools\n\ndef same(function):\n    @functools.wraps(function)\n"
+    "    def inner(*args, **named):\n        return function(*args, **named)\n    return inner\n"
+    "\n@same\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["partly jitted", "wrapped"])
+def test_decorated_piece_is_saved_with_its_decorators(kind, pair):
+    pair.at(5)
+    pair.check(WRAPPED[kind] + in_jax(NN_LAYER))
+    decorator = WRAPPED[kind].splitlines()[-1]
+    assert pair.text().endswith(f"\n\n\n{decorator}\n{in_jax(NN_LAYER)}")
+
+
+def test_use_in_any_order(pair, capsys):
+    solve(pair, 1)
+    pair.at(2)
+    capsys.readouterr()
+    encoder, param_shapes, decoder = pair.track.use("encoder", "param_shapes", "decoder")
+    assert (encoder.__name__, param_shapes.__name__) == ("encoder", "param_shapes")
+    assert capsys.readouterr().out == (
+        "yours: encoder, decoder\nthe workbook's, until yours are saved: param_shapes\n"
+    )
+    assert pair.track.origin(encoder) == "package" and pair.track.origin(param_shapes) == "given"
+    with pytest.raises(WorkbookError, match="`deocder` is no piece of this track."):
+        pair.track.use("encoder", "deocder")
+
+
+def test_use_of_a_file_that_does_not_import(pair):
+    pair.check(NN_LAYER)
+    (pair.folder / "model.py").write_text(f"{pair.text()}\n\nx = nowhere\n")
+    with pytest.raises(package.PackageError, match="model.py cannot be imported: NameError in"):
+        pair.track.use("nn_layer")
+    (pair.folder / "model.py").write_text(f"{pair.text()}\n\nx = (\n")
+    with pytest.raises(package.PackageError, match="model.py has a syntax error on line"):
+        pair.track.use("nn_layer")
+    assert "syntax error" in str(pair.check(NN_LAYER))
+    assert pair.text().endswith("x = (\n")
+
+
+def test_edit_made_while_a_piece_is_checked_is_kept(pair, monkeypatch):
+    pair.check(NN_LAYER)
+    judged = Track.judge_alone
+
+    def edit_then_judge(*args):
+        (pair.folder / "model.py").write_text("# edited meanwhile\n")
+        return judged(*args)
+
+    monkeypatch.setattr(Track, "judge_alone", edit_then_judge)
+    verdict = pair.check(ENCODER)
+    assert "not saved: autoencoder/model.py was changed while your piece" in str(verdict)
+    assert pair.text() == "# edited meanwhile\n"
+
+
+def test_full_disk_says_so_and_loses_nothing(pair, monkeypatch):
+    pair.check(NN_LAYER)
+    before = pair.files()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    verdict = pair.check(ENCODER)
+    assert not verdict.right
+    assert str(verdict).startswith(
+        "encoder · not saved: model.py cannot be written in work/autoencoder (No space left on"
+    )
+    assert "your piece is safe in its cell" in str(verdict)
+    assert pair.files() == before
+
+
+# --- tests of the pair ------------------------------------------------------------------------
+
+TEST_BIAS = """
+def test_bias_shifts_the_output():
+    weights, data, bias = np.eye(3), np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    shift = nn_layer(weights, data, bias) - nn_layer(weights, data)
+    np.testing.assert_allclose(shift, [bias, bias], atol=1e-5)
+""".lstrip()
+
+
+def test_test_is_saved_with_what_it_tests(pair):
+    pair.check(NN_LAYER)
+    pair.at(4)
+    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    weak = TEST_BIAS.replace("assert_allclose(shift, [bias, bias]", "assert_allclose(shift, shift")
+    verdict = pair.check(weak)
+    assert not verdict.right and "also on 2 wrong models" in str(verdict)
+    assert not (pair.folder / "test_model.py").exists()
+    verdict = pair.check(TEST_BIAS)
+    assert verdict.right and "Saved to test_model.py." in str(verdict)
+    assert pair.text("test_model") == (
+        '"""What must stay true of the autoencoder."""\n\n'
+        f"import numpy as np\nfrom model import nn_layer\n\n\n{TEST_BIAS}"
+    )
+    assert "1 passed" in repr(pair.track.run_tests())
+
+
+def test_no_tests_yet(pair):
+    assert repr(pair.track.run_tests()) == "no tests yet: test_model.py is written by step 4."
+
+
+# --- the port to JAX --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ported(pair):
+    solve(pair, 1)
+    pair.at(5)
+    assert pair.check(in_jax(NN_LAYER)).right
+    return pair
+
+
+def test_port_takes_the_place_of_the_version_in_numpy(ported):
+    text = ported.text()
+    assert text.startswith(
+        '"""The autoencoder\'s forward pass."""\n\nimport jax.numpy as jnp\n\n\n'
+    )
+    assert in_jax(NN_LAYER) in text and text.count("def nn_layer") == 1
+    assert ported.track.whose("encoder") == "ours"
+
+
+def test_check_of_step_1_keeps_the_port(ported):
+    before = ported.files()
+    ported.at(1)
+    assert str(ported.check(NN_LAYER)).endswith(" model.py keeps your JAX version.")
+    assert ported.check(ENCODER).right
+    assert in_jax(NN_LAYER) in ported.text() and NN_LAYER not in ported.text()
+    assert ENCODER in ported.text()
+    assert before != ported.files()
+
+
+def test_port_that_is_called_np(pair):
+    solve(pair, 1)
+    pair.at(5)
+    pair.notebook.run("import jax.numpy as np")
+    assert pair.check(NN_LAYER).right
+    assert "import jax.numpy as np\n" in pair.text() and "import numpy" not in pair.text()
+    pair.at(1)
+    assert "keeps your JAX version" in str(pair.check(NN_LAYER))
+
+
+def test_version_in_numpy_is_no_port(pair):
+    pair.at(5)
+    verdict = pair.check(NN_LAYER)
+    assert verdict.label == "nn_layer in JAX" and not verdict.right
+
+
+def test_half_ported(pair, capsys):
+    solve(pair, 1)
+    pair.at(5)
+    capsys.readouterr()
+    encoder = pair.track.use("encoder")
+    assert capsys.readouterr().out == "the workbook's, until yours are ported: encoder\n"
+    assert pair.track.origin(encoder) == "given" and pair.track.whose("encoder") == "the workbook's"
+    pair.at(4)
+    pair.track.use("encoder")
+    assert capsys.readouterr().out == "yours: encoder\n"
+
+
+def test_test_that_needs_the_port_waits_for_it(pair):
+    solve(pair, 1)
+    pair.at(5)
+    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    assert str(pair.check(TEST_BIAS)) == (
+        "test_bias_shifts_the_output · not saved: test_bias_shifts_the_output uses nn_layer, and "
+        "model.py has nn_layer in NumPy still. Port nn_layer to JAX first."
+    )
+    assert not (pair.folder / "test_model.py").exists()
+
+
+# --- opening a notebook -----------------------------------------------------------------------
+
+
+def test_start_says_where_the_pair_stands(pair, capsys):
+    start("autoencoder", 2)
+    assert capsys.readouterr().out == (
+        "autoencoder, step 2. Nothing of yours is saved in work/autoencoder yet.\n"
+    )
+    pair.check(NN_LAYER)
+    start("autoencoder", 2)
+    assert capsys.readouterr().out == (
+        "autoencoder, step 2. Yours, saved in work/autoencoder: nn_layer.\n"
+    )
+    with pytest.raises(WorkbookError, match="no track `gnn`. The tracks are: autoencoder."):
+        start("gnn", 1)
+
+
+def test_start_goes_on_where_a_file_cannot_be_read(pair, capsys):
+    pair.folder.mkdir(parents=True)
+    (pair.folder / "model.py").write_text("def a(:\n")
+    assert start("autoencoder", 2).step == 2
+    assert "step 2. model.py has a syntax error on line 1" in capsys.readouterr().out
+    (pair.folder / "model.py").write_bytes(b"# gr\xf6sse\n")
+    assert start("autoencoder", 2).step == 2
+    assert "model.py is not UTF-8 text" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name, hidden",
+    [("random", "Python's own module `random`"), ("numpy", "the installed package `numpy`")],
+)
+def test_start_warns_of_files_that_hide_modules(name, hidden, pair, capsys):
+    pair.folder.mkdir(parents=True)
+    (pair.folder / f"{name}.py").write_text("raise ImportError\n")
+    (pair.folder / "ours.py").write_text("")
+    track = start("autoencoder", 1)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{name}.py in your folder hides {hidden} from what runs there. Rename it."
+    ]
+    pair.track = track
+    assert pair.check(NN_LAYER).right
+
+
+def test_start_warns_of_the_pairs_recording(pair, capsys):
+    workbook.copy_work()
+    start("autoencoder", 1)
+    assert "recording" not in capsys.readouterr().out
+    path = pair.folder / "recording.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    start("autoencoder", 1)
+    assert "recording.safetensors in your folder is not the workbook's" in capsys.readouterr().out
+    path.unlink()
+    start("autoencoder", 1)
+    assert "recording.safetensors is missing in your folder." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_start_refuses_a_damaged_recording_of_the_workbook(damage, pair, tmp_path, monkeypatch):
+    home = tmp_path / "notebooks" / "autoencoder"
+    home.mkdir(parents=True)
+    for name in ("pieces.py", "recording.safetensors"):
+        shutil.copy(NOTEBOOKS / "autoencoder" / name, home)
+    monkeypatch.setattr(workbook, "NOTEBOOKS", tmp_path / "notebooks")
+    path = home / "recording.safetensors"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        path.unlink()
+    with pytest.raises(WorkbookError, match=r"(?s)recording.safetensors.*What to do"):
+        start("autoencoder", 1)
+
+
+def test_start_from_another_folder(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pair.track = start("autoencoder", 1)
+    assert pair.check(NN_LAYER).right and pair.text()
+    monkeypatch.setenv("REIMPL_WORK", "mine")
+    assert start("autoencoder", 1).folder == tmp_path / "mine" / "autoencoder"
+    monkeypatch.setenv("REIMPL_WORK", "")
+    assert workbook.work_folder() == workbook.ROOT / "work"
+
+
+def failing(cell, notebook):
+    with pytest.raises(Exception) as caught:  # noqa: B017  whatever the cell raises
+        notebook.run(cell)
+    return caught.value
+
+
+ADVICE = {
+    "cell not run": ("encoder(1, 2)", "", "`encoder` means nothing in this kernel."),
+    "misspelt": ("def f():\n    return jxa\nf()", "", "`jxa` means nothing in this kernel."),
+    "np": ("np.ones(3)", "np = 0", "`np` is int 0 here and hides numpy."),
+    "check": ("check(1)", "check = 5", "`check` is no longer the workbook's. Run the first code"),
+    "track": ("track.use('a')", "track = 5", "`track` is no longer the workbook's."),
+    "local": ("def f():\n    a += 1\nf()", "a = 1", None),
+    "other": ("1 / 0", "", None),
+}
+
+
+@pytest.mark.parametrize("cell, before, said", ADVICE.values(), ids=ADVICE)
+def test_advice(cell, before, said, pair):
+    notebook = Notebook(IMPORTS, before)
+    notebook.setdefault("check", pair.track.check)
+    notebook.setdefault("track", pair.track)
+    advice = workbook.advice_for(failing(cell, notebook), notebook, pair.track)
+    assert advice.startswith(said) if said else not advice
+
+
+# --- in a kernel ------------------------------------------------------------------------------
+
+FIRST = """
+import numpy as np
+from reimpl_helpers.workbook import start
+track = start("autoencoder", step=1)
+check = track.check
+"""
+WITH_CLASS = """
+class Names:
+    after = "tanh"
+{}"""
+CELLS = {
+    "first": (FIRST, "ok", "random.py in your folder hides Python's own module `random`"),
+    "out of order": ("check(nn_layer)", "error", "`nn_layer` means nothing in this kernel."),
+    "number": ("np = 0\nnp.ones(3)", "error", "`np` is int 0 here and hides numpy."),
+    "mended": ("import numpy as np", "ok", ""),
+    "piece": (NN_LAYER, "ok", ""),
+    "saved": ("check(nn_layer)", "ok", "Saved to model.py."),
+    "class": (WITH_CLASS.format(ENCODER.replace('"tanh"', "Names.after")), "ok", ""),
+    "saved with class": ("check(encoder)", "ok", "Saved to model.py."),
+    "hidden text": (f"%%time\n{NN_LAYER.replace('Ours', 'Timed')}", "ok", ""),
+    "asked for": ("check(nn_layer)", "ok", "hides its text"),
+    "no piece": ("track.use('nn')", "error", "`nn` is no piece of this track."),
+    "no check": ("check = 5\ncheck(nn_layer)", "error", "`check` is no longer the workbook's."),
+}
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """Run all those cells in a real kernel, in the pair's folder; return its replies."""
+    pair = Pair(tmp_path_factory.mktemp("kernel") / "work")
+    pair.folder.mkdir(parents=True)
+    (pair.folder / "random.py").write_text("raise ImportError('hidden')\n")
+    replies = []
+    client = NotebookClient(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c, *_ in CELLS.values()]),
+        timeout=60,
+        kernel_name="python3",
+        allow_errors=True,
+        resources={"metadata": {"path": str(pair.folder)}},
+        on_cell_executed=lambda cell, cell_index, execute_reply: replies.append(execute_reply),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REIMPL_WORK", str(pair.work))
+        client.execute()
+    pair.cells = {
+        name: (reply["content"]["status"], cell.outputs)
+        for name, reply, cell in zip(CELLS, replies, client.nb.cells, strict=True)
+    }
+    return pair
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_in_a_kernel(name, kernel):
+    status, outputs = kernel.cells[name]
+    _, expected, said = CELLS[name]
+    assert status == expected
+    shown = "".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs)
+    assert said in shown
+    errors = [output for output in outputs if output.output_type == "error"]
+    assert len(errors) == (status == "error")
+
+
+def test_traceback_is_still_shown_in_a_kernel(kernel):
+    (error,) = (o for o in kernel.cells["number"][1] if o.output_type == "error")
+    assert error.ename == "AttributeError"
+    assert any("np.ones(3)" in re.sub(r"\x1b\[[0-9;]*m", "", line) for line in error.traceback)
+
+
+def test_message_of_the_workbook_has_no_traceback_in_a_kernel(kernel):
+    (error,) = (o for o in kernel.cells["no piece"][1] if o.output_type == "error")
+    assert len(error.traceback) == 1 and error.traceback[0].startswith("`nn` is no piece")
+
+
+def test_what_a_kernel_saved_runs_alone(kernel):
+    module = package.load_pieces(kernel.folder, "model")
+    assert module.nn_layer.__doc__ == "Ours." and module.Names.after == "tanh"
+
+
+# --- a pair's own copy ------------------------------------------------------------------------
+
+
+def test_work_is_copied_once_and_never_overwritten(pair):
+    copied = workbook.copy_work()
+    assert {str(path.relative_to(pair.work)) for path in copied} == {
+        "00_start_here.ipynb",
+        *(f"autoencoder/{path.name}" for path in (NOTEBOOKS / "autoencoder").glob("*.ipynb")),
+        "autoencoder/original.py",
+        "autoencoder/recording.safetensors",
+    }
+    everything = {path for path in pair.work.rglob("*") if path.is_file()}
+    assert everything == {*copied, pair.folder / ".track"}
+    assert (pair.folder / ".track").read_text() == "autoencoder\n"
+    for path in everything:
+        path.write_bytes(b"ours")
+    missing = pair.folder / "original.py"
+    missing.unlink()
+    (pair.folder / "model.py").write_text("ours")
+    assert workbook.copy_work() == [missing]
+    assert missing.read_bytes() == (NOTEBOOKS / "autoencoder" / "original.py").read_bytes()
+    assert all(path.read_bytes() == b"ours" for path in everything - {missing})
+    assert workbook.copy_work() == []
+
+
+def test_copies_have_no_outputs_and_all_else(pair):
+    workbook.copy_work()
+    for path in pair.work.rglob("*.ipynb"):
+        ours = json.loads(path.read_text("utf-8"))
+        theirs = json.loads((NOTEBOOKS / path.relative_to(pair.work)).read_text("utf-8"))
+        assert any(cell.get("outputs") for cell in theirs["cells"])
+        for cell in theirs["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"], cell["execution_count"] = [], None
+        assert ours == theirs
+        nbformat.validate(ours)
+
+
+def state_of(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix != ".pyc"}
+
+
+def test_notebooks_stay_clean(pair):
+    before = state_of(NOTEBOOKS / "autoencoder" / "solution")
+    before |= {path: path.stat().st_mtime_ns for path in NOTEBOOKS.rglob("*.ipynb")}
+    workbook.copy_work()
+    for path in pair.work.rglob("*.ipynb"):
+        path.write_text("ours")
+    solve(pair, 1)
+    after = state_of(NOTEBOOKS / "autoencoder" / "solution")
+    assert before == after | {path: path.stat().st_mtime_ns for path in NOTEBOOKS.rglob("*.ipynb")}
+
+
+def test_work_is_a_file(pair):
+    pair.work.write_text("ours")
+    with pytest.raises(WorkbookError, match="work cannot be written .*REIMPL_WORK to another"):
+        workbook.copy_work()
+    assert pair.work.read_text() == "ours"
+
+
+def test_work_is_full_or_read_only(pair, monkeypatch):
+    def no(**arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", no)
+    with pytest.raises(WorkbookError, match=r"work cannot be written \(Permission denied\)"):
+        workbook.copy_work()
+    assert not [path for path in pair.work.rglob("*") if path.is_file()]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_work_is_read_only_for_real(pair):
+    pair.work.mkdir(mode=0o555)
+    with pytest.raises(WorkbookError, match=r"work cannot be written \(Permission denied\)"):
+        workbook.copy_work()
+
+
+def test_track_of_a_folder(tmp_path):
+    folder = tmp_path / "autoencoder"
+    folder.mkdir()
+    assert workbook.track_of(folder) == "autoencoder"
+    (folder / ".track").write_bytes(b"gr\xf6sse\n")
+    with pytest.raises(WorkbookError, match="belongs to no track: there is no `gr.sse`"):
+        workbook.track_of(folder)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    with pytest.raises(WorkbookError, match="Write the track's name into ours/.track."):
+        workbook.track_of(ours)
+    (ours / ".track").write_text("autoencoder\n")
+    assert workbook.track_of(Path(ours)) == "autoencoder"
