@@ -142,7 +142,9 @@ def test_minutes_add_up(path):
     cells = read(path).cells
     (title,) = re.findall(r"^\*(\d+) minutes\.\*", cells[0].source, re.M)
     headings = re.findall(r"^## .* · \*(\d+) minutes\*$", "\n".join(c.source for c in cells), re.M)
-    exercises = [cell.metadata["reimpl"]["minutes"] for cell in cells if notebooks.exercise_of(cell)]
+    exercises = [
+        cell.metadata["reimpl"]["minutes"] for cell in cells if notebooks.exercise_of(cell)
+    ]
     assert sum(map(int, headings)) == int(title) >= sum(exercises)
     row = rf"\]\({path.parent.name}/{path.name}\) \|.*\| {title} \|"
     assert re.search(row, read(START).cells[0].source)
@@ -220,7 +222,10 @@ def small_notebook(*sources):
     return notebook
 
 
-SILENCED = "get_ipython().showtraceback = lambda *a, **k: None\nget_ipython()._showtraceback = lambda *a: None"
+SILENCED = """
+get_ipython().showtraceback = lambda *a, **k: None
+get_ipython()._showtraceback = lambda *a: None
+"""
 
 
 def test_a_patched_traceback_is_refused(tmp_path):

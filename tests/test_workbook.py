@@ -138,19 +138,22 @@ def test_package_imports_alone_and_quietly(finished, without_helpers):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+TESTS = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"
+
+
 def test_package_passes_its_own_tests_alone(finished, without_helpers):
-    where = finished.work.parent
-    tests = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"
-    done = python(*tests, "work/autoencoder", cwd=where, env=without_helpers)
+    project = finished.work.parent
+    done = python(*TESTS, "work/autoencoder", cwd=project, env=without_helpers)
     assert "9 passed" in done.stdout, done.stdout
-    wrong = finished.work / "wrong" / "autoencoder"
+
+
+def test_wrong_package_fails_its_own_tests_alone(finished, without_helpers, tmp_path):
+    wrong = tmp_path / "autoencoder"
     shutil.copytree(finished.folder, wrong)
-    text = (wrong / "model.py").read_text()
-    (wrong / "model.py").write_text(text.replace(" + bias", ""))
-    done = python(*tests, "-k", "bias", wrong, cwd=where.parent, env=without_helpers)
-    assert "1 failed" in done.stdout
-    done = python(*tests, "-k", "relu", cwd=finished.folder, env=without_helpers)
-    assert "1 passed" in done.stdout
+    text = (wrong / "model.py").read_text("utf-8")
+    (wrong / "model.py").write_text(text.replace(" + bias", ""), "utf-8")
+    done = python(*TESTS, "-k", "bias or relu", cwd=wrong, env=without_helpers)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
 
 
 # --- checking and saving ----------------------------------------------------------------------
@@ -304,15 +307,14 @@ def test_check_is_handed_a_piece_from_the_file(pair):
 
 
 WRAPPED = {
-    "jitted": "@jax.jit\n",
-    "partly jitted": "import functools\n@functools.partial(jax.jit, static_argnames='nonlinearity')\n",
+    "jitted": "from functools import partial\n@partial(jax.jit, static_argnames='nonlinearity')\n",
     "wrapped": "import functools\n\ndef same(function):\n    @functools.wraps(function)\n"
     "    def inner(*args, **named):\n        return function(*args, **named)\n    return inner\n"
     "\n@same\n",
 }
 
 
-@pytest.mark.parametrize("kind", ["partly jitted", "wrapped"])
+@pytest.mark.parametrize("kind", WRAPPED)
 def test_decorated_piece_is_saved_with_its_decorators(kind, pair):
     pair.at(5)
     pair.check(WRAPPED[kind] + in_jax(NN_LAYER))
@@ -643,10 +645,13 @@ def test_in_a_kernel(name, kernel):
     status, outputs = kernel.cells[name]
     _, expected, said = CELLS[name]
     assert status == expected
-    shown = "".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs)
-    assert said in shown
     errors = [output for output in outputs if output.output_type == "error"]
     assert len(errors) == (status == "error")
+    shown = [line for output in errors for line in output.traceback]
+    shown += [
+        output.get("text", output.get("data", {}).get("text/plain", "")) for output in outputs
+    ]
+    assert said in "".join(shown)
 
 
 def test_traceback_is_still_shown_in_a_kernel(kernel):

@@ -13,7 +13,8 @@ def make_autoencoder_params(key=0, pixels=64, hidden=32, code=8):
     """
     shapes = param_shapes(pixels, hidden, code)
     params = {}
-    for layer, layer_key in zip(shapes, jax.random.split(jax.random.key(key), len(shapes))):
+    keys = jax.random.split(jax.random.key(key), len(shapes))
+    for layer, layer_key in zip(shapes, keys, strict=True):
         weight_key, bias_key = jax.random.split(layer_key)
         weight, bias = shapes[layer]["weight"], shapes[layer]["bias"]
         bound = weight[1] ** -0.5
