@@ -142,8 +142,7 @@ def judge(piece: Piece, function, recording) -> Verdict:
     if refusals:
         return refused(piece, refusals, passed)
     largest = max((difference for difference in differences if difference is not None), default=0)
-    limit = next(limit for limit in (1e-12, TOLERANCE, np.inf) if largest <= limit)
-    within = f", to within {limit:.0e}" if largest else ""
+    within = f", to within {1e-12 if largest <= 1e-12 else TOLERANCE:.0e}" if largest else ""
     return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
 
 
@@ -334,7 +333,7 @@ def compare(answer, expected, probe, path="") -> float:
 
     Raises: Refusal naming the first stage that fails: type, shape, dtype, finite, values.
     """
-    at = f"{path} on “{probe}”" if path else f"“{probe}”"
+    at = f"for {path} on “{probe}”" if path else f"on “{probe}”"
     if isinstance(expected, Mapping):
         refuse_other_keys(answer, expected, at)
         inner = {key: f"{path}.{key}" if path else str(key) for key in expected}
@@ -352,7 +351,7 @@ def refuse_other_keys(answer, expected, at):
     if not isinstance(answer, Mapping):
         raise Refusal(
             "type",
-            f"wrong type for {at}: {shorten(answer)}, expected a dict with the keys {wanted}.",
+            f"wrong type {at}: {shorten(answer)}, expected a dict with the keys {wanted}.",
         )
     missing = [str(key) for key in expected if key not in answer]
     extra = [str(key) for key in answer if key not in expected]
@@ -361,7 +360,7 @@ def refuse_other_keys(answer, expected, at):
         seen += [f"{', '.join(extra)} not among the original's"] if extra else []
         raise Refusal(
             "type",
-            f"other names than the original's on {at}: {'; '.join(seen)}. "
+            f"other names than the original's {at}: {'; '.join(seen)}. "
             "Read the names off the original's __init__.",
         )
 
@@ -373,7 +372,7 @@ def compare_shapes(answer, expected, at):
     ):
         raise Refusal(
             "type",
-            f"wrong type for {at}: {shorten(answer)}, expected a tuple of whole numbers. "
+            f"wrong type {at}: {shorten(answer)}, expected a tuple of whole numbers. "
             "A shape of one axis is written (size,).",
         )
     if tuple(answer) == expected:
@@ -384,7 +383,7 @@ def compare_shapes(answer, expected, at):
         hint = "The right sizes in another order: which axis comes first in the original?"
     else:
         hint = "Which sizes does this axis depend on? A fixed number fits one model only."
-    raise Refusal("shape", f"wrong shape for {at}: yours {tuple(answer)}. {hint}")
+    raise Refusal("shape", f"wrong shape {at}: yours {tuple(answer)}. {hint}")
 
 
 def plural_axes(count):
@@ -395,9 +394,7 @@ def as_array(answer, at):
     """Turn an answer into a plain NumPy array, whatever class it claims to be."""
     is_jax = "jax" in sys.modules and isinstance(answer, sys.modules["jax"].Array)
     if not is_jax and not isinstance(answer, np.ndarray | np.generic | int | float | complex):
-        raise Refusal(
-            "type", f"wrong type for {at}: {shorten(answer)}, expected an array of numbers."
-        )
+        raise Refusal("type", f"wrong type {at}: {shorten(answer)}, expected an array of numbers.")
     return np.array(answer, subok=False)
 
 
@@ -405,13 +402,13 @@ def compare_arrays(ours, original, at) -> float:
     if ours.shape != original.shape:
         raise Refusal(
             "shape",
-            f"wrong shape on {at}: yours {ours.shape}, the original's {original.shape}."
+            f"wrong shape {at}: yours {ours.shape}, the original's {original.shape}."
             + shape_question(ours.shape, original.shape),
         )
     if ours.dtype.kind != original.dtype.kind or ours.dtype.itemsize < original.dtype.itemsize:
         raise Refusal(
             "dtype",
-            f"wrong dtype on {at}: yours {ours.dtype}, the original's {original.dtype}. "
+            f"wrong dtype {at}: yours {ours.dtype}, the original's {original.dtype}. "
             "What on the way changes the kind of number?",
         )
     finite = np.isfinite(ours)
@@ -419,7 +416,7 @@ def compare_arrays(ours, original, at) -> float:
         place = first_place(~finite)
         raise Refusal(
             "finite",
-            f"{np.sum(~finite)} of {ours.size} values are NaN or infinite on {at}, first at "
+            f"{np.sum(~finite)} of {ours.size} values are NaN or infinite {at}, first at "
             f"{place}: yours {ours[tuple(place)]}. Is anything divided by zero, or is an "
             "exponential too large?",
         )
@@ -427,8 +424,8 @@ def compare_arrays(ours, original, at) -> float:
 
 
 def compare_values(ours, original, at) -> float:
-    difference = np.abs(ours - original)
-    differs = difference > TOLERANCE * (1 + np.abs(original))
+    difference = np.abs(ours - original) / (1 + np.abs(original))
+    differs = difference > TOLERANCE
     if not differs.any():
         return float(difference.max(initial=0.0))
     place = first_place(differs)
@@ -437,7 +434,7 @@ def compare_values(ours, original, at) -> float:
     yours, theirs = told_apart(ours[tuple(place)], original[tuple(place)])
     raise Refusal(
         "values",
-        f"{count} on {at}{where}: yours {yours}, the original's {theirs}."
+        f"{count} {at}{where}: yours {yours}, the original's {theirs}."
         f"{value_question(ours, original)}",
     )
 
@@ -456,10 +453,12 @@ def first_place(mask):
 
 
 def shape_question(ours, original):
-    if ours == original[::-1]:
-        return " Which axis is the batch?"
+    if ours == original[::-1] and len(ours) > 1:
+        return " The right sizes in the opposite order: which axis comes first?"
     if len(ours) != len(original):
         return f" The original's has {plural_axes(len(original))}: where is one lost or added?"
+    if len(ours) == 1:
+        return " How many are asked for?"
     return " Which axis of which array decides this size?"
 
 
@@ -479,7 +478,8 @@ def value_question(ours, original):
         return " The same amount everywhere: what is added once too often, or left out?"
     if not (original == 0).any():
         ratio = ours / original
-        if np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
+        whole = np.abs([ratio - np.rint(ratio), 1 / ratio - np.rint(1 / ratio)]).min() < TOLERANCE
+        if (whole or ratio.size > 1) and np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
             everywhere = " everywhere" if original.size > 1 else ""
             return f" Yours is {ratio.flat[0]:.4g} times the original's{everywhere}."
     return " Compare your lines with the original's, one operation at a time."
@@ -508,10 +508,13 @@ def time_limit(seconds):
     """Interrupt the code inside after so many seconds, and again until it stops.
 
     Works on the main thread of every platform: the interruption arrives as the one that the
-    stop button sends.
+    stop button sends. Another thread cannot be interrupted, and has no limit.
 
     Raises: TookTooLong when time ran out.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     done, fired = threading.Event(), threading.Event()
 
     def watch():

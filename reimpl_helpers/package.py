@@ -340,10 +340,10 @@ def import_from_line(name, value):
 
 
 def roundabout(module, home):
-    """Order modules: of the value's own package first, then public, then short."""
+    """Order modules: public first, then of the value's own package, then short."""
     parts = module.split(".")
     private = any(part.startswith("_") for part in parts)
-    return parts[0] != home, private, len(parts), len(module), module
+    return private, parts[0] != home.lstrip("_"), len(parts), len(module), module
 
 
 def as_literal(value):
@@ -365,7 +365,7 @@ def parse(text, filename="the text"):
     try:
         with warnings.catch_warnings(action="ignore"):
             return ast.parse(text)
-    except (SyntaxError, ValueError) as error:  # ValueError for a null byte, up to Python 3.11
+    except (SyntaxError, ValueError) as error:  # ValueError: a null byte, up to 3.11.3
         line = f" on line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise PackageError(
             f"{filename} has a syntax error{line}: {error.args[0]}. Mend it, then check again; "

@@ -27,7 +27,7 @@ from reimpl_helpers.checks import (
 
 REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
 PYTEST = (
-    "-q --no-header --tb=short --color=no --capture=sys --import-mode=importlib -W default "
+    "-q -rN --no-header --tb=short --color=no --capture=sys --import-mode=importlib -W default "
     "-p no:cacheprovider -p no:faulthandler -p no:unraisableexception -p no:threadexception"
 ).split()  # the last two would collect garbage for most of a run's time
 
@@ -180,8 +180,7 @@ def tidy(report, path, folder):
     if len(report) > REPORT:
         left_out = f"\n… {len(report) - REPORT} characters left out …\n"
         report = report[: REPORT // 2] + left_out + report[-REPORT // 2 :]
-    for place in (str(path), os.path.relpath(path, folder)):
-        report = report.replace(place, path.name)
+    report = re.sub(rf"\S{{0,200}}{re.escape(path.parent.name)}[/\\]{path.name}", path.name, report)
     report = report.replace(f"{folder}{os.sep}", "")
     report = re.sub(r"\.py #[0-9a-f]+", ".py", report)
     return re.sub(r" in \d+\.\d+s( \(.*\))?", "", report).strip()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reimpl_helpers.checks import TOLERANCE
+from reimpl_helpers.checks import TOLERANCE, shorten
 from reimpl_helpers.params import flat
 
 NOISE = 1e-12  # differences below this are rounding, and other on every machine
@@ -41,16 +41,22 @@ def gradient_table(grads: dict, recorded: dict[str, np.ndarray]) -> GradientTabl
     """Compare gradients with the recorded ones, parameter by parameter.
 
     Shapes: grads nested as params are, recorded by state_dict name, each of its parameter's shape
+    Raises: TypeError when the gradients are no dict.
     """
-    ours = flat(grads)
+    if not isinstance(grads, dict):
+        raise TypeError(
+            f"gradient_table was handed {shorten(grads)}, expected gradients nested as params are. "
+            "Hand it what jax.grad of your loss returns."
+        )
+    ours = {name: np.asarray(grad) for name, grad in flat(grads).items()}
     return GradientTable([gradient_row(name, ours.get(name), recorded[name]) for name in recorded])
 
 
 def gradient_row(name, ours, original):
     if ours is None:
         return name, f"{np.abs(original).max():.2e}", "", "missing: is it part of your params?"
-    if np.shape(ours) != original.shape:
-        return name, "", "", f"shape {np.shape(ours)}, the original's is {original.shape}"
+    if ours.shape != original.shape:
+        return name, "", "", f"shape {ours.shape}, the original's is {original.shape}"
     largest, difference = np.abs(ours).max(), np.abs(ours - original).max()
     if difference <= TOLERANCE * (1 + np.abs(original).max()):
         verdict = "equal"

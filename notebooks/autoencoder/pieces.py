@@ -144,7 +144,9 @@ def draw_cases(recording):
 def drawn_shapes(params):
     if not isinstance(params, dict):
         return params
-    return nested({name: as_array(value, name).shape for name, value in flat(params).items()})
+    return nested(
+        {name: as_array(value, f"for {name}").shape for name, value in flat(params).items()}
+    )
 
 
 def initial_at(probe, recording):
@@ -208,7 +210,7 @@ def two_arrays(answer):
             f"returns {shorten(answer)}, expected two arrays: what goes in, and what should "
             "come out.",
         ) from None
-    return {"x": as_array(x, "x"), "y": as_array(y, "y")}
+    return {"x": as_array(x, "for x"), "y": as_array(y, "for y")}
 
 
 def dummy_data_cases(recording):

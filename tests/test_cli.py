@@ -1,0 +1,331 @@
+"""`reimpl check` tells a finished package from any other, whatever is in its folder."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reimpl_helpers import checks, cli, package, workbook
+from reimpl_helpers.cli import main
+from reimpl_helpers.workbook import Track
+
+TRACK = Track("autoencoder", Path("autoencoder"), step=3)
+
+
+@pytest.fixture
+def early(tmp_path):
+    """A folder with the right pieces of steps 1 to 3, in NumPy."""
+    folder = tmp_path / "autoencoder"
+    texts = TRACK.given_texts(in_jax=False)
+    package.write_texts(folder, {name: texts[name] for name in ("shapes", "model", "params")}, {})
+    return folder
+
+
+def check(folder, capsys):
+    """Return the exit status of `reimpl check`, and the lines that it prints."""
+    status = main(["check", str(folder)])
+    return status, capsys.readouterr().out.splitlines()
+
+
+def add(folder, name, text):
+    with (folder / name).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def state_of(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*")}
+
+
+# --- verdicts ---------------------------------------------------------------------------------
+
+WRITTEN = [
+    "nn_layer · right on every probe, to within 1e-12.",
+    "encoder · right on every probe, to within 1e-12.",
+    "decoder · right on every probe, to within 1e-12.",
+    "autoencoder · right on every probe, to within 1e-12.",
+    "param_shapes · right on every probe.",
+    "activation_shapes · right on every probe.",
+    "make_autoencoder_params · right on every probe.",
+    "params_from_state_dict · right on every probe.",
+]
+MISSING = [
+    "test_layer_shape_and_relu · not written yet (step 4)",
+    "test_shapes · not written yet (step 4)",
+    "test_code_range · not written yet (step 4)",
+    "test_pixel_range · not written yet (step 4)",
+    "test_rows_do_not_mix · not written yet (step 4)",
+    "test_bias_shifts_the_output · not written yet (step 4)",
+    "dummy_image_data · not written yet (step 5)",
+    "digit_data · not written yet (step 5)",
+    "nn_layer in JAX · not written yet: still in NumPy (step 5)",
+    "make_autoencoder_params in JAX · not written yet: still in NumPy (step 5)",
+    "mse_loss · not written yet (step 5)",
+    "train · not written yet (step 5)",
+    "test_training_lowers_the_loss · not written yet (step 5)",
+    "test_every_parameter_receives_gradient · not written yet (step 5)",
+    "test_one_batch_can_be_overfitted · not written yet (step 5)",
+]
+
+
+def test_finished_package_is_right(tmp_path, capsys):
+    folder = tmp_path / "autoencoder"
+    shutil.copytree(TRACK.solution, folder, ignore=shutil.ignore_patterns("before_*", "__*"))
+    before = state_of(folder)
+    status, lines = check(folder, capsys)
+    verdicts = [line for line in lines if " · " in line]
+    assert [line.partition(" · ")[0] for line in verdicts] == [
+        piece.label for piece in TRACK.pieces if piece.module
+    ]
+    assert all(" · right " in line or " · passes on your model" in line for line in verdicts)
+    assert (status, lines[-1]) == (0, "23 of 23 pieces right.")
+    assert state_of(folder) == before
+
+
+def test_half_finished_package_lists_what_is_missing(early, capsys):
+    before = state_of(early)
+    assert check(early, capsys) == (1, [*WRITTEN, *MISSING, "8 of 23 pieces right."])
+    assert state_of(early) == before
+
+
+def test_empty_folder_lists_everything(tmp_path, capsys):
+    folder = tmp_path / "autoencoder"
+    folder.mkdir()
+    status, lines = check(folder, capsys)
+    assert status == 1 and lines[0] == "nn_layer · not written yet (step 1)"
+    assert lines[-1] == "0 of 23 pieces right." and len(lines) == 24
+
+
+def test_planted_bug_is_found(early, capsys):
+    text = (early / "model.py").read_text("utf-8")
+    assert text.count('"tanh")') == 1
+    (early / "model.py").write_text(text.replace('"tanh")', '"relu")'), "utf-8")
+    status, lines = check(early, capsys)
+    assert status == 1 and lines[-1] == "6 of 23 pieces right."
+    wrong = [line.partition(" · ")[0] for line in lines if "differ" in line]
+    assert wrong == ["encoder", "autoencoder"]
+
+
+def test_piece_of_the_workbook_is_not_the_pairs(early, capsys):
+    text = (early / "model.py").read_text("utf-8")
+    text = text.replace("def encoder(", f"{package.GIVEN}\ndef encoder(")
+    (early / "model.py").write_text(text, "utf-8")
+    status, lines = check(early, capsys)
+    assert lines[1] == "encoder · the workbook's, yours not written yet (step 1)"
+    assert status == 1 and lines[-1] == "7 of 23 pieces right."
+
+
+BROKEN = {
+    "syntax error": "def a(:\n",
+    "exit": "import sys\nsys.exit(0)\n",
+    "exception": "raise KeyError('ours')\n",
+    "name taken away": "del encoder, decoder, autoencoder, nn_layer\n",
+    "name taken over": "encoder = decoder = autoencoder = nn_layer = 3\n",
+}
+
+
+@pytest.mark.parametrize("added", BROKEN.values(), ids=BROKEN)
+def test_broken_module_is_wrong_and_the_others_are_judged(added, early, capsys):
+    add(early, "model.py", added)
+    status, lines = check(early, capsys)
+    assert status == 1 and lines[-1] == "4 of 23 pieces right."
+    assert lines[4:8] == WRITTEN[4:]
+    for name, line in zip(("nn_layer", "encoder", "decoder", "autoencoder"), lines, strict=False):
+        assert line.startswith(f"{name} · ") and "not written" not in line
+
+
+def test_file_that_is_no_text(early, capsys):
+    (early / "model.py").write_bytes(b"# gr\xf6sse\n")
+    status, lines = check(early, capsys)
+    assert status == 1 and lines[0].startswith("autoencoder · autoencoder/model.py is not UTF-8")
+    assert lines[1:] == ["0 of 23 pieces right."]
+
+
+def test_process_that_ends_itself(early, capsys):
+    add(early, "model.py", "import os, sys\nsys.stderr.write('last words')\nsys.stderr.flush()\n")
+    add(early, "model.py", "os._exit(0)\n")
+    status, lines = check(early, capsys)
+    assert status == 1
+    assert lines == [
+        "the check ended before it was done. Does a module of yours exit, or never return?",
+        "    last words",
+        "0 of 23 pieces right.",
+    ]
+
+
+def test_process_that_says_nothing_any_more(early, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "SILENCE", 3)
+    add(
+        early, "params.py", "import time\n\ndef params_from_state_dict(tree):\n    time.sleep(60)\n"
+    )
+    started = time.monotonic()
+    status, lines = check(early, capsys)
+    assert time.monotonic() - started < 20
+    assert status == 1 and lines[:7] == WRITTEN[:7]
+    assert lines[7].startswith("the check said nothing for 3 seconds.")
+    assert lines[8:] == ["7 of 23 pieces right."]
+
+
+def test_endless_import_is_stopped_and_named(early, monkeypatch):
+    monkeypatch.setattr(package, "TIME_LIMIT", 0.3)
+    add(early, "model.py", "while True: pass\n")
+    verdicts = []
+    workbook.judge_package(early, verdicts.append)
+    assert "model.py cannot be imported: TookTooLong in model.py, line" in str(verdicts[1])
+    assert [verdict.right for verdict in verdicts[:8]] == [False] * 4 + [True] * 4
+
+
+def test_endless_piece_is_stopped_and_named(early, monkeypatch):
+    monkeypatch.setattr(checks, "TIME_LIMIT", 0.3)
+    add(early, "model.py", "\n\ndef decoder(params, z):\n    while True: pass\n")
+    verdicts = []
+    workbook.judge_package(early, verdicts.append)
+    assert "still running after" in str(verdicts[2])
+    assert [verdict.right for verdict in verdicts[:8]] == [True] * 2 + [False] * 2 + [True] * 4
+
+
+def test_megabytes_that_a_package_prints_are_not_shown(early, capfd):
+    noise = (
+        "import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('noise ' * 2**20)\n"
+    )
+    add(early, "shapes.py", noise)
+    assert main(["check", str(early)]) == 1
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == [*WRITTEN, *MISSING, "8 of 23 pieces right."]
+    assert printed.err == ""
+
+
+def test_stray_files_change_nothing(early, capsys, monkeypatch):
+    for name in ("random", "numpy", "jax", "pytest", "json", "conftest", "test_model2"):
+        (early / f"{name}.py").write_text("raise ImportError('stray')\n")
+    (early / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (early / "reimpl_helpers").mkdir()
+    monkeypatch.chdir(early)
+    assert check(".", capsys) == (1, [*WRITTEN, *MISSING, "8 of 23 pieces right."])
+
+
+# --- the marker -------------------------------------------------------------------------------
+
+
+def test_marker_comes_before_the_name_of_the_folder(early, capsys):
+    ours = early.rename(early.parent / "ours")
+    assert main(["check", str(ours)]) == 2
+    assert "belongs to no track: there is no `ours`" in capsys.readouterr().err
+    (ours / ".track").write_text("autoencoder\n")
+    assert check(ours, capsys)[1][0] == WRITTEN[0]
+    back = ours.rename(early)
+    (back / ".track").write_text("gnn\n")
+    assert main(["check", str(back)]) == 2
+    assert "there is no `gnn`" in capsys.readouterr().err
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+BAD_CALLS = {
+    "nothing": ([], "the following arguments are required: COMMAND"),
+    "no command": (["chekc", "work"], "invalid choice: 'chekc'"),
+    "no folder": (["check"], "the following arguments are required: DIR"),
+    "two folders": (["check", "a", "b"], "unknown arguments: b"),
+    "no option": (["check", "--fast", "a"], "unknown arguments: --fast"),
+    "missing folder": (["check", "no/such"], "no/such is no folder. Name the one that holds your"),
+    "file": (["check", __file__], "test_cli.py is no folder."),
+    "no track": (["check", "."], "belongs to no track"),
+    "no track to record": (["record", "autoencoder", "gnn"], "there is no track `gnn`"),
+}
+
+
+@pytest.mark.parametrize("arguments, said", BAD_CALLS.values(), ids=BAD_CALLS)
+def test_bad_call(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    printed = capsys.readouterr()
+    assert status == 2 and not printed.out
+    assert said in printed.err and "Traceback" not in printed.err
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert exit.value.code == 0
+    for command in ("lab", "work", "check", "solved", "record"):
+        assert f"\n    {command} " in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_work_twice(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "mine"))
+    assert main(["work"]) == 0
+    copied = [path for path in (tmp_path / "mine").rglob("*") if path.suffix]
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'mine'}: {len(copied)} copied; what was there is untouched.\n"
+    )
+    assert main(["work"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine'}: nothing to copy.\n"
+
+
+def test_work_that_cannot_be_written(capsys, tmp_path, monkeypatch):
+    (tmp_path / "mine").write_text("")
+    monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "mine"))
+    assert main(["work"]) == 2
+    assert "mine cannot be written" in capsys.readouterr().err
+
+
+def test_stopped_by_hand(monkeypatch, early, capsys):
+    def stop(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "verdicts_on", stop)
+    assert main(["check", str(early)]) == 130
+
+
+def test_lines_come_one_by_one_in_any_encoding(early):
+    slow = (
+        "import time\n\ndef params_from_state_dict(tree):\n    time.sleep(0.2)\n    return tree\n"
+    )
+    add(early, "params.py", slow)
+    command = [sys.executable, "-m", "reimpl_helpers.cli", "check", str(early)]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ascii_only) as process:
+        arrivals = [(time.monotonic(), line) for line in process.stdout]
+    assert process.returncode == 1
+    assert arrivals[0][1].strip() == b"nn_layer ? right on every probe, to within 1e-12."
+    assert arrivals[-1][0] - arrivals[0][0] > 1
+
+
+class Process:
+    """A process that has ended, or not."""
+
+    def __init__(self, ended):
+        self.ended = ended
+
+    def poll(self):
+        return 0 if self.ended else None
+
+
+class Lines(io.StringIO):
+    """A file that is being written: each read finds one more part of it."""
+
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def readline(self):
+        return self.parts.pop(0) if self.parts else ""
+
+
+def test_line_that_is_half_written_is_waited_for(tmp_path):
+    lines = Lines('{"state": "ri', "", 'ght"}', "", "\n", "do", "ne\n")
+    assert list(cli.follow(Process(ended=False), lines, tmp_path)) == [{"state": "right"}]
+
+
+def test_lines_of_a_process_that_has_ended_are_all_read(tmp_path):
+    lines = Lines('{"state": "right"}\n', '{"state": "wrong"}\n', "done\n")
+    states = [line["state"] for line in cli.follow(Process(ended=True), lines, tmp_path)]
+    assert states == ["right", "wrong"]
