@@ -515,7 +515,7 @@ def time_limit(seconds):
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    done, fired = threading.Event(), threading.Event()
+    done, fired, inside = threading.Event(), threading.Event(), True
 
     def watch():
         wait = seconds
@@ -524,22 +524,25 @@ def time_limit(seconds):
             _thread.interrupt_main()
             wait = 0.5
 
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    def interrupted(number, frame):
+        if inside or not fired.is_set():  # else an interruption of ours has come too late
+            raise KeyboardInterrupt
+
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    handler = signal.signal(signal.SIGINT, interrupted)
     try:
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
+        watcher.start()
+        yield
+        inside = False
     except BaseException as error:
-        done.set()  # once more: the interruption may have come just before the line above
-        watcher.join()
+        inside = False
         if not fired.is_set():
             raise
         raise too_long(seconds).with_traceback(error.__traceback__) from None
     finally:
+        inside = False
+        done.set()
+        watcher.join()
         signal.signal(signal.SIGINT, handler)
     if fired.is_set():  # the code inside swallowed the interruption, as pytest does
         raise too_long(seconds)
