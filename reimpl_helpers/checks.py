@@ -7,6 +7,7 @@ import html
 import inspect
 import io
 import linecache
+import re
 import signal
 import sys
 import threading
@@ -222,9 +223,8 @@ def answer_of(function, case, args):
     except BaseException as error:
         if isinstance(error, NotImplementedError) and not error.args:
             raise Refusal("not written", not_written(error, function)) from error
-        raise Refusal(
-            "raised", raised_headline(error, function, case), where_it_stood(error, function)
-        ) from error
+        details = f"{where_it_stood(error, function)}{called_with(function, case)}"
+        raise Refusal("raised", raised_headline(error, function, case), details) from error
 
 
 def not_written(error, function):
@@ -255,9 +255,20 @@ def raised_headline(error, function, case):
         )
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"{seen} It writes into its input: make a new array instead."
+    sizes = re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", seen)
+    if sizes:
+        return (
+            f"raised ValueError on “{case.probe}”: a matrix product was asked to sum over axes of "
+            f"sizes {sizes[2]} and {sizes[1]}. Which axis of which array should it sum over?"
+        )
+    return seen
+
+
+def called_with(function, case):
+    """List the shapes of the arrays that a piece was called with."""
     arrays = leaves(by_name(function, case.args)).items()
     shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays if isinstance(a, np.ndarray))
-    return f"{seen} It was called with {shapes}." if shapes else seen
+    return f"\ncalled with {shapes}" if shapes else ""
 
 
 def by_name(function, args):

@@ -214,20 +214,21 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution
     wrong = {
         bug: with_modules(texts, {homes[bug]: bug.plant(solution[homes[bug]])}) for bug in bugs
     }
-    caught = [bug for bug in bugs if not run(wrong[bug]).passed]
-    if not caught:
+    missed = [bug.name for bug in bugs if run(wrong[bug]).passed]
+    refused = [bug.name for bug in bugs if bug.name not in missed]
+    if not refused:
         return Verdict(
             piece.label,
             WRONG,
-            f"passes on your model, and also on {plural(len(bugs), 'wrong model')} that it should "
+            f"passes on your model, and also on {plural(len(missed), 'wrong model')} that it should "
             "refuse. What would have to go wrong for an assert of yours to fail?",
-            "wrong models it passed on: " + "; ".join(bug.name for bug in bugs),
+            "wrong models it passed on: " + "; ".join(missed),
         )
     return Verdict(
         piece.label,
         RIGHT,
-        f"passes on your model, refuses {len(caught)} of {plural(len(bugs), 'wrong model')}.",
-        "refused: " + "; ".join(bug.name for bug in caught),
+        f"passes on your model, refuses {len(refused)} of {plural(len(bugs), 'wrong model')}.",
+        f"refused: {'; '.join(refused)}" + (f"\nnot seen: {'; '.join(missed)}" if missed else ""),
     )
 
 

@@ -293,6 +293,7 @@ def test_lines_come_one_by_one_in_any_encoding(early):
     add(early, "params.py", slow)
     command = [sys.executable, "-m", "reimpl_helpers.cli", "check", str(early)]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ascii_only.pop("PYTHONUNBUFFERED", None)
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ascii_only) as process:
         arrivals = [(time.monotonic(), line) for line in process.stdout]
     assert process.returncode == 1
@@ -300,32 +301,35 @@ def test_lines_come_one_by_one_in_any_encoding(early):
     assert arrivals[-1][0] - arrivals[0][0] > 1
 
 
-class Process:
-    """A process that has ended, or not."""
-
-    def __init__(self, ended):
-        self.ended = ended
-
-    def poll(self):
-        return 0 if self.ended else None
-
-
 class Lines(io.StringIO):
     """A file that is being written: each read finds one more part of it."""
 
-    def __init__(self, *parts):
-        self.parts = list(parts)
+    def __init__(self):
+        self.parts = []
 
     def readline(self):
         return self.parts.pop(0) if self.parts else ""
 
 
+class Process:
+    """A process that writes some parts of lines before it is asked the first time if it ended."""
+
+    def __init__(self, lines, *parts, ended):
+        self.lines, self.parts, self.ended = lines, list(parts), ended
+
+    def poll(self):
+        self.lines.parts += self.parts
+        self.parts = []
+        return 0 if self.ended else None
+
+
 def test_line_that_is_half_written_is_waited_for(tmp_path):
-    lines = Lines('{"state": "ri', "", 'ght"}', "", "\n", "do", "ne\n")
-    assert list(cli.follow(Process(ended=False), lines, tmp_path)) == [{"state": "right"}]
+    lines = Lines()
+    process = Process(lines, '{"state": "ri', "", 'ght"}', "", "\n", "do", "ne\n", ended=False)
+    assert list(cli.follow(process, lines, tmp_path)) == [{"state": "right"}]
 
 
 def test_lines_of_a_process_that_has_ended_are_all_read(tmp_path):
-    lines = Lines('{"state": "right"}\n', '{"state": "wrong"}\n', "done\n")
-    states = [line["state"] for line in cli.follow(Process(ended=True), lines, tmp_path)]
-    assert states == ["right", "wrong"]
+    lines = Lines()
+    process = Process(lines, '{"state": "right"}\n', '{"state": "wrong"}\n', "done\n", ended=True)
+    assert [line["state"] for line in cli.follow(process, lines, tmp_path)] == ["right", "wrong"]

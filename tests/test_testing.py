@@ -61,7 +61,7 @@ def test_right():
 def test_one_refused_model_is_enough():
     verdict = judged("def test_double():\n    assert double(3) == 6")
     assert verdict.headline == "passes on your model, refuses 1 of 2 wrong models."
-    assert verdict.details == "refused: not doubled"
+    assert verdict.details == "refused: not doubled\nnot seen: sign lost"
 
 
 def test_not_written():

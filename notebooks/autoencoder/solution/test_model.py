@@ -21,7 +21,7 @@ def test_layer_shape_and_relu():
 
 
 def test_shapes():
-    """Codes have `code` values a row, reconstructions `pixels`."""
+    """Codes are (batch, code); what decoder and autoencoder draw is (batch, pixels)."""
     params = make_autoencoder_params(key=1, pixels=6, hidden=5, code=2)
     x = np.random.default_rng(2).uniform(size=(3, 6))
     assert encoder(params, x).shape == (3, 2)
