@@ -12,7 +12,10 @@ def main(folder: str, results: str) -> None:
     with open(results, "a", encoding="utf-8") as file:
 
         def report(verdict):
-            line = {"state": verdict.state, "text": str(verdict) if verdict.right else repr(verdict)}
+            line = {
+                "state": verdict.state,
+                "text": str(verdict) if verdict.right else repr(verdict),
+            }
             file.write(json.dumps(line) + "\n")
             file.flush()
 

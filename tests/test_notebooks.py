@@ -74,7 +74,9 @@ def verdict_faults(notebook, solved):
         if not re.match(r"check\(\w+\)$", cell.source):
             continue
         verdict = text_of(cell)
-        if solved and not re.search(r"· (right on every probe|passes on your model, refuses)", verdict):
+        if solved and not re.search(
+            r"· (right on every probe|passes on your model, refuses)", verdict
+        ):
             yield f"{cell.id}: not right: {verdict}"
         if not solved and "· not written yet" not in verdict:
             yield f"{cell.id}: claims something: {verdict}"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -378,6 +379,9 @@ def test_run_uses_the_files_of_the_folder_and_does_not_touch_them(tmp_path):
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     import jax
 
+    (folder := tmp_path / "small").mkdir()
+    (tmp_path / "conftest.py").write_text("raise ValueError\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTEST_ADDOPTS", "--nonsense")
     monkeypatch.setitem(sys.modules, "model", "ours")
@@ -395,7 +399,8 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
             os.chdir(tempfile.gettempdir())
             jax.config.update("jax_enable_x64", True)
             assert double(-1) == -2
-        """
+        """,
+        folder,
     )
     assert verdict.right, repr(verdict)
     after = dict(os.environ), list(sys.path), list(sys.meta_path), os.getcwd(), set(sys.modules)
@@ -403,6 +408,12 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     assert {name for name in after[4] - before[4] if "_pytest" not in name} == set()
     assert sys.modules["model"] == "ours"
     assert jax.config.jax_enable_x64 is False
+
+
+def test_a_run_prints_nothing_of_its_own(capsys):
+    for only in ("", "test_a", "test_none"):
+        run("def test_a():\n    print('here')\n    assert double(1) == 3", only=only)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_jax_counts_as_in_a_process_of_its_own():
