@@ -220,8 +220,8 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution
         return Verdict(
             piece.label,
             WRONG,
-            f"passes on your model, and also on {plural(len(missed), 'wrong model')} that it should "
-            "refuse. What would have to go wrong for an assert of yours to fail?",
+            f"passes on your model, and also on {plural(len(missed), 'wrong model')} that it "
+            "should refuse. What would have to go wrong for an assert of yours to fail?",
             "wrong models it passed on: " + "; ".join(missed),
         )
     return Verdict(
