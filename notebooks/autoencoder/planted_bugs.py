@@ -7,6 +7,7 @@ from reimpl_helpers.testing import Bug
 
 BUGS = [
     Bug("numpy_counterparts", "weight not transposed in linear", "x @ weight.T", "x @ weight"),
+    Bug("numpy_counterparts", "no counterpart of tanh", '"tanh": lambda x: np.tanh(x),', ""),
     Bug("numpy_counterparts", "bias left out of linear", " + bias", ""),
     Bug("numpy_counterparts", "absolute value for relu", "np.maximum(x, 0)", "np.abs(x)"),
     Bug("numpy_counterparts", "sign lost in sigmoid", "np.exp(-x)", "np.exp(x)"),
@@ -73,6 +74,12 @@ BUGS = [
         "bound of the default sizes",
         "weight[1]",
         "param_shapes()[layer]['weight'][1]",
+    ),
+    Bug(
+        "make_autoencoder_params",
+        "bias counted as an input",
+        "weight[1] ** -0.5",
+        "(weight[1] + 1) ** -0.5",
     ),
     Bug(
         "make_autoencoder_params", "Glorot's bound", "weight[1] ** -0.5", "(6 / sum(weight)) ** 0.5"
