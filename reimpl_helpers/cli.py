@@ -49,6 +49,7 @@ def build_parser():
     add(work, "copy the notebooks to work/ where they are not there yet")
     folder = add(check, "judge a pair's package, piece by piece, in a fresh process")
     folder.add_argument("folder", metavar="DIR", type=Path, help="such as work/autoencoder")
+    folder.epilog = "Exit status: 0 if every piece is right, 1 if not, 2 for a bad call."
     add(solved, "run the notebooks and build the solved ones (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")

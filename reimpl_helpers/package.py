@@ -47,7 +47,8 @@ def hidden_by(name: str) -> str:
     if name in sys.stdlib_module_names:
         return f"Python's own module `{name}`"
     installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    if name not in MODULES and importlib.machinery.PathFinder.find_spec(name, installed):
+    spec = importlib.machinery.PathFinder.find_spec(name, installed)
+    if name not in MODULES and spec and spec.origin:  # no origin: a folder without __init__.py
         return f"the installed package `{name}`"
     return ""
 

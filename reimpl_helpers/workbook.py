@@ -231,7 +231,8 @@ class Track:
     def check(self, function) -> Verdict:
         """Judge a piece or a test, and save it to the pair's package when it is right.
 
-        Raises: WorkbookError when it is no piece of this track.
+        Raises: WorkbookError when it is no piece of this track; PackageError when it comes from a
+        file of the pair's that is no text any more.
         """
         plain = inspect.unwrap(function)
         if not isinstance(plain, FunctionType) or plain.__name__ == "<lambda>":
@@ -239,8 +240,11 @@ class Track:
                 f"check was handed {shorten(function)}, expected a function written with `def`. "
                 "Run the cell that defines it, then this one again."
             )
-        piece = self.piece(plain.__name__)
-        if self.origin(function) == "given":
+        piece, origin = self.piece(plain.__name__), self.origin(function)
+        is_own = origin == "notebook" or (
+            origin == "package" and self.is_own(piece.name, self.texts())
+        )
+        if not is_own:
             return Verdict(
                 piece.label,
                 NOT_WRITTEN,

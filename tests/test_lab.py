@@ -32,7 +32,7 @@ def lab(tmp_path_factory):
         ) as process,
     ):  # fmt: skip
         try:
-            address = wait_for(lambda: address_in(home / "log"), process)
+            address = wait_for(lambda: answering(home / "log"), process)
             yield home, address
         finally:
             process.terminate()
@@ -53,9 +53,13 @@ def wait_for(look, process, seconds=60):
     raise AssertionError("the lab did not come up")
 
 
-def address_in(log):
+def answering(log):
+    """Return the address in the log once the server answers there."""
     found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
-    return found and found.group()
+    try:
+        return found and ask(found.group(), "api") and found.group()
+    except urllib.error.URLError:
+        return None
 
 
 def ask(address, path, data=None):

@@ -228,6 +228,10 @@ def test_piece_of_the_workbook_that_a_piece_uses_is_marked(pair, capsys):
     assert pair.track.is_own("encoder", texts) and not pair.track.is_own("nn_layer", texts)
     assert pair.track.whose("encoder") == "ours"
     assert pair.track.whose("nn_layer") == "the workbook's"
+    with package.imported_from(pair.folder):
+        from model import nn_layer
+    assert pair.track.check(nn_layer).state == "not written yet"
+    assert package.GIVEN in pair.text()
     assert pair.check(NN_LAYER).right
     assert package.GIVEN not in pair.text() and pair.text().count("def nn_layer") == 1
     assert pair.track.whose("nn_layer") == "ours"
