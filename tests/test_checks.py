@@ -771,6 +771,18 @@ def test_time_limit_leaves_no_interruption_behind():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interruption_of_ours_that_comes_too_late_is_dropped():
+    with pytest.raises(TookTooLong), time_limit(0.05):
+        interrupted = signal.getsignal(signal.SIGINT)
+        while True:
+            pass
+    interrupted(signal.SIGINT, None)
+    with time_limit(5):
+        interrupted = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # the user's own is not
+        interrupted(signal.SIGINT, None)
+
+
 def test_another_thread_is_judged_without_a_limit(short_limit):
     verdicts = []
     thread = threading.Thread(target=lambda: verdicts.append(verdict_on(double)))

@@ -213,7 +213,9 @@ def test_an_address_or_machine_path_is_noticed(text):
     assert FOREIGN.search(text)
 
 
-@pytest.mark.parametrize("text", ["work/autoencoder", "../roots/x", "conda-forge", "/tmp/ipykernel"])
+@pytest.mark.parametrize(
+    "text", ["work/autoencoder", "../roots/x", "conda-forge", "/tmp/ipykernel"]
+)
 def test_other_names_are_left_alone(text):
     assert not FOREIGN.search(text)
 
