@@ -303,7 +303,8 @@ class Track:
         """Judge a piece or a test as it stands in the texts of a package."""
         if piece.is_test:
             bugs = [bug for bug in self.bugs if bug.name in piece.catches]
-            solution = package.read_texts(self.solution)
+            ported = self.in_jax and not any(self.unported(name, texts) for name in texts)
+            solution = self.given_texts(ported)  # float64 in NumPy, as long as theirs is
             return judge_test(piece, self.completed(texts), self.folder, bugs, solution)
         with package.imported_from(self.folder, texts):
             module = package.load_pieces(self.folder, piece.module, texts)
@@ -417,10 +418,15 @@ def explain_errors(track):
 
 
 def advice_for(error, namespace, track):
-    if type(error) is NameError and error.name:  # and not UnboundLocalError, a slip in a function
+    if isinstance(error, NameError) and error.name:  # an UnboundLocalError has no name
         return (
             f"`{error.name}` means nothing in this kernel. Is it misspelt? If not, a cell above "
             "was not run: choose Run › Run All Above Selected Cell, then run this one again."
+        )
+    if type(error).__name__ == "TracerArrayConversionError":
+        return (
+            "JAX handed a placeholder to NumPy: one of your functions still computes with np. The "
+            "traceback says which. Write it with jnp, run its check, then this cell again."
         )
     for name, ours in {"check": track.check, "track": track}.items():
         if type(namespace.get(name, ours)) is not type(ours):

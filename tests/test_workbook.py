@@ -393,6 +393,14 @@ def test_bias_shifts_the_output():
 """.lstrip()
 
 
+def test_exact_test_of_a_numpy_model_is_not_refused_for_what_jax_would_do(pair):
+    pair.check(NN_LAYER)
+    pair.at(4)
+    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    exact = TEST_BIAS.replace("atol=1e-5", "rtol=0, atol=1e-14").replace("3.0)", "3.0) / 7")
+    assert exact != TEST_BIAS and pair.check(exact).right
+
+
 def test_test_is_saved_with_what_it_tests(pair):
     pair.check(NN_LAYER)
     pair.at(4)
@@ -578,6 +586,11 @@ ADVICE = {
     "check": ("check(1)", "check = 5", "`check` is no longer the workbook's. Run the first code"),
     "track": ("track.use('a')", "track = 5", "`track` is no longer the workbook's."),
     "local": ("def f():\n    a += 1\nf()", "a = 1", None),
+    "placeholder": (
+        "import jax\njax.grad(lambda x: np.sin(x))(1.0)",
+        "",
+        "JAX handed a placeholder",
+    ),
     "other": ("1 / 0", "", None),
 }
 
