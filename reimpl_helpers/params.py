@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 
 
-def nested(state_dict: dict[str, np.ndarray]) -> dict:
+def nested(state_dict: dict[str, np.ndarray], separator: str = ".") -> dict:
     """Turn PyTorch's flat names into nested dicts: "enc.weight" becomes ["enc"]["weight"].
 
     Shapes: every array keeps its own
     """
     params = {}
     for path, value in state_dict.items():
-        *above, name = path.split(".")
+        *above, name = path.split(separator)
         layer = params
         for part in above:
             layer = layer.setdefault(part, {})
@@ -20,15 +20,15 @@ def nested(state_dict: dict[str, np.ndarray]) -> dict:
     return params
 
 
-def flat(params: dict, prefix="") -> dict[str, np.ndarray]:
+def flat(params: dict, separator: str = ".") -> dict[str, np.ndarray]:
     """Turn nested params into PyTorch's flat names: the opposite of `nested`.
 
     Shapes: every array keeps its own
     """
     state_dict = {}
     for name, value in params.items():
-        path = f"{prefix}{name}"
-        state_dict |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+        inner = flat(value, separator) if isinstance(value, dict) else {"": value}
+        state_dict |= {f"{name}{separator}{path}" if path else name: inner[path] for path in inner}
     return state_dict
 
 

@@ -7,7 +7,6 @@ rest (which operation made a value, on which line) is JSON under the metadata ke
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from reimpl_helpers.files import replace_file
+from reimpl_helpers.params import flat, nested
 
 FORMAT = 1
 
@@ -116,7 +116,7 @@ def write_recording(recording: Recording, path: Path) -> None:
         if not shared:
             tree["probes"][probe.name]["params"] = probe.params
         probes.append(_probe_facts(probe, shared))
-    arrays = {name: np.array(array, order="C") for name, array in _flatten(tree)}
+    arrays = {name: np.array(array, order="C") for name, array in flat(tree, "/").items()}
     for name, array in arrays.items():
         if not _is_finite(array) or (array.dtype.kind == "f" and array.dtype != np.float64):
             seen = array.dtype if _is_finite(array) else "NaN or Inf"
@@ -206,7 +206,7 @@ def _value_names(operation: Operation) -> list[str]:
 
 def _as_recording(path: Path, manifest: dict, arrays: dict[str, np.ndarray]) -> Recording:
     """Put a recording together from its manifest and its arrays."""
-    tree = _unflatten(arrays)
+    tree = nested(arrays, "/")
     return Recording(
         track=manifest["track"],
         path=path,
@@ -312,24 +312,3 @@ def _same_arrays(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> b
 def _is_finite(array: np.ndarray) -> bool:
     """Tell whether an array is free of NaN and Inf; integers and booleans always are."""
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
-
-
-def _flatten(tree: dict, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Walk through nested dicts of arrays, and name each array by its path."""
-    for key, branch in tree.items():
-        if isinstance(branch, dict):
-            yield from _flatten(branch, f"{path}{key}/")
-        else:
-            yield path + key, branch
-
-
-def _unflatten(arrays: dict[str, np.ndarray]) -> dict:
-    """Arrange arrays named by a path as nested dicts."""
-    tree = {}
-    for name, array in arrays.items():
-        *folders, last = name.split("/")
-        branch = tree
-        for folder in folders:
-            branch = branch.setdefault(folder, {})
-        branch[last] = array
-    return tree
