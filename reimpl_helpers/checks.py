@@ -32,7 +32,9 @@ class Case:
 
     The answer, or what `part` makes of it, is compared with `expected` (an array, or nested
     dicts of arrays and shapes), or, where no single value is right, handed to `complaint`, which
-    returns what is wrong with it or None, or raises a Refusal of its own.
+    returns what is wrong with it or None, or raises a Refusal of its own. `alike` tells whether
+    two answers show the same mistake, where values are drawn at random and never equal.
+    `unseen` makes other arguments of the same kind from a random generator.
     """
 
     probe: str
@@ -41,6 +43,8 @@ class Case:
     complaint: Callable[[object], str | None] | None = None
     call: Callable = lambda piece, *args: piece(*args)
     part: Callable = lambda answer: answer
+    alike: Callable[[object, object], bool] | None = None
+    unseen: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Verdict:
     headline: str = ""
     details: str = ""
     another_way: str = ""
+    picture: str = ""  # HTML
+    refused: object = None  # the case that the headline speaks of
 
     @property
     def right(self):
@@ -96,7 +102,8 @@ class Verdict:
             f"<div><b>{mark} {html.escape(self.label)}</b> · "
             f"{html.escape(self.headline or self.state)}</div>"
         ) + "".join(
-            f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre></details>"
+            f"<details><summary>{title}</summary><pre>{html.escape(text)}</pre>"
+            f"{self.picture if title == 'details' else ''}</details>"
             for title, text in folded
             if text
         )
@@ -109,7 +116,8 @@ class Refusal(Exception):
 
     def __init__(self, stage, headline, details=""):
         super().__init__(headline)
-        self.order, self.headline, self.details = self.STAGES.index(stage), headline, details
+        self.stage, self.order = stage, self.STAGES.index(stage)
+        self.headline, self.details = headline, details
 
 
 def judge(piece: Piece, function, recording) -> Verdict:
@@ -126,20 +134,30 @@ def judge(piece: Piece, function, recording) -> Verdict:
         )
     had_jax = "jax" in sys.modules
     cases = list(piece.cases(recording))
+    with little_printed():
+        verdict = judge_answers(piece, cases, lambda case: answer_of(function, case))
+    if verdict.state == WRONG and not had_jax and "jax" in sys.modules:
+        return judge(piece, function, recording)  # JAX came in with the piece, in float32
+    return verdict
+
+
+def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], object]) -> Verdict:
+    """Judge a piece by its answers to every case, the first one asked for twice.
+
+    `answer_to` puts a case to the piece; it raises a Refusal where no answer comes back.
+    """
     refusals, passed, differences = [], [], []
-    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+    with float64_in_jax(), np.errstate(all="ignore"):
         for case in cases:
             try:
-                differences.append(ask(function, case))
+                differences.append(compare_answer(answer_to(case), case))
                 passed.append(case.probe)
             except Refusal as refusal:
-                refusals.append((refusal, case.probe))
+                refusals.append((refusal, case))
                 if isinstance(refusal.__cause__, TookTooLong):
                     break
         if not refusals:
-            refusals += asked_again(function, cases[0])
-    if refusals and not had_jax and "jax" in sys.modules:
-        return judge(piece, function, recording)  # JAX came in with the piece, in float32
+            refusals += asked_again(answer_to, cases[0])
     if refusals:
         return refused(piece, refusals, passed)
     largest = max((difference for difference in differences if difference is not None), default=0)
@@ -147,40 +165,44 @@ def judge(piece: Piece, function, recording) -> Verdict:
     return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
 
 
-def asked_again(function, case):
+def asked_again(answer_to, case):
     """Put a case once more: return a refusal if the piece answers otherwise than the first time."""
     try:
-        ask(function, case)
+        compare_answer(answer_to(case), case)
     except Refusal as refusal:
         headline = (
             "right at first, but not when asked the same again: "
             f"{refusal.headline} What does it keep from one call to the next?"
         )
-        return [(Refusal("values", headline, refusal.details), case.probe)]
+        return [(Refusal("values", headline, refusal.details), case)]
     return []
 
 
 def refused(piece, refusals, passed):
     """Word a verdict from the refusals, the most basic one first."""
-    refusal, _ = min(refusals, key=lambda pair: pair[0].order)
+    refusal, case = min(refusals, key=lambda pair: pair[0].order)
     if refusal.order == 0:
         return Verdict(piece.label, NOT_WRITTEN, refusal.headline)
-    failed = dict.fromkeys(probe for _, probe in refusals)
+    failed = dict.fromkeys(case.probe for _, case in refusals)
     right = [probe for probe in dict.fromkeys(passed) if probe not in failed]
     details = [refusal.details] if refusal.details else []
     if right:
         details.append(f"right on: {', '.join(right)}\nwrong on: {', '.join(failed)}")
-    return Verdict(piece.label, WRONG, refusal.headline, "\n".join(details))
+    took_too_long = isinstance(refusal.__cause__, TookTooLong)  # once is enough
+    return Verdict(
+        piece.label,
+        WRONG,
+        refusal.headline,
+        "\n".join(details),
+        refused=None if took_too_long else case,
+    )
 
 
-def ask(function, case: Case) -> float | None:
-    """Put one case to a piece and return the largest difference from what is expected, if compared.
+def compare_answer(answer, case: Case) -> float | None:
+    """Hold an answer against what is expected; return the largest difference, if compared.
 
     Raises: Refusal, worded for the pair, at the first stage that fails.
     """
-    args = copy.deepcopy(case.args)
-    answer = answer_of(function, case, args)
-    refuse_changed_input(function, case, args)
     if answer is None:
         raise Refusal(
             "type", f"returns nothing on “{case.probe}”. Does the last line say `return`?"
@@ -203,11 +225,20 @@ def ask(function, case: Case) -> float | None:
     return None
 
 
-def answer_of(function, case, args):
-    """Call a piece.
+def answer_of(function, case: Case):
+    """Put one case to a piece and return its answer.
 
-    Raises: Refusal when it raises or does not end; a KeyboardInterrupt of the user passes through.
+    Raises: Refusal when it raises, does not end, or changes its input; a KeyboardInterrupt of the
+    user passes through.
     """
+    args = copy.deepcopy(case.args)
+    answer = called(function, case, args)
+    refuse_changed_input(function, case, args)
+    return answer
+
+
+def called(function, case, args):
+    """Call a piece with these arguments; see answer_of."""
     try:
         with time_limit(TIME_LIMIT):
             return case.call(function, *args)
@@ -435,6 +466,8 @@ def compare_arrays(ours, original, at) -> float:
 
 
 def compare_values(ours, original, at) -> float:
+    if original.dtype == bool:
+        ours, original = ours.astype(int), original.astype(int)
     difference = np.abs(ours - original) / (1 + np.abs(original))
     differs = difference > TOLERANCE
     if not differs.any():

@@ -1,15 +1,9 @@
 """The command `reimpl`."""
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
-
-SILENCE = 120  # seconds without a verdict after which a check is ended
 
 
 def main(arguments=None) -> int:
@@ -47,9 +41,12 @@ def build_parser():
 
     add(lab, "copy the notebooks to work/ once, and open JupyterLab there")
     add(work, "copy the notebooks to work/ where they are not there yet")
-    folder = add(check, "judge a pair's package, piece by piece, in a fresh process")
-    folder.add_argument("folder", metavar="DIR", type=Path, help="such as work/autoencoder")
-    folder.epilog = "Exit status: 0 if every piece is right, 1 if not, 2 for a bad call."
+    judged = add(check, "judge a pair's package, piece by piece, in a fresh process")
+    judged.epilog = "Exit status: 0 if every piece is right, 1 if not, 2 for a bad call."
+    scored = add(score, "score a pair's tests: which mistakes they catch, and which they miss")
+    scored.epilog = "Exit status: 0 if every mistake is caught, 1 if not, 2 for a bad call."
+    for command in (judged, scored):
+        command.add_argument("folder", metavar="DIR", type=Path, help="such as work/autoencoder")
     add(solved, "run the notebooks and build the solved ones (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")
@@ -88,70 +85,44 @@ def lab(options) -> int:
 
 
 def check(options) -> int:
-    """Judge a pair's package in a process of its own, and print a line per piece."""
-    from reimpl_helpers.workbook import Track, WorkbookError, track_of
+    """Judge a pair's package, its code in a process of its own, and print a line per piece."""
+    from reimpl_helpers.judge import judge_package
 
-    if not options.folder.is_dir():
+    track, right = track_in(options.folder), []
+
+    def report(verdict):
+        right.append(verdict.right)
+        print(verdict if verdict.right else repr(verdict), flush=True)
+
+    judge_package(track, report)
+    count = sum(piece.module is not None for piece in track.pieces)
+    print(f"{sum(right)} of {count} pieces right.")
+    return 0 if sum(right) == count else 1
+
+
+def score(options) -> int:
+    """Score a pair's tests in a process of its own, and print what they catch and miss."""
+    from reimpl_helpers.judge import score_package
+
+    reply = score_package(track_in(options.folder))
+    print(reply["score"])
+    return 0 if reply["all_caught"] else 1
+
+
+def track_in(folder):
+    """Open the track that a pair's folder belongs to.
+
+    Raises: WorkbookError when it is no folder, or of no track.
+    """
+    from reimpl_helpers.workbook import LAST_STEP, Track, WorkbookError, track_of
+
+    if not folder.is_dir():
         raise WorkbookError(
-            f"{options.folder} is no folder. Name the one that holds your model.py, such as "
+            f"{folder} is no folder. Name the one that holds your model.py, such as "
             "work/autoencoder."
         )
-    track = Track(track_of(options.folder), options.folder)
     sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
-    right = 0
-    for verdict in verdicts_on(options.folder):
-        right += verdict["state"] == "right"
-        print(verdict["text"], flush=True)
-    count = sum(piece.module is not None for piece in track.pieces)
-    print(f"{right} of {count} pieces right.")
-    return 0 if right == count else 1
-
-
-def verdicts_on(folder):
-    """Yield the verdicts that a fresh process gives, one piece after the other."""
-    from reimpl_helpers.workbook import COMPILATION_CACHE
-
-    with tempfile.TemporaryDirectory() as scratch:
-        results, said = Path(scratch) / "verdicts.jsonl", Path(scratch) / "said.txt"
-        results.touch()
-        # -P: nothing in the folder that this was called from hides a module of Python's
-        judge = [sys.executable, "-P", "-m", "reimpl_helpers.judge", str(folder), str(results)]
-        with (
-            said.open("wb") as errors,
-            subprocess.Popen(
-                judge,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={**COMPILATION_CACHE, **os.environ},
-            ) as process,
-            results.open(encoding="utf-8") as lines,
-        ):
-            try:
-                yield from follow(process, lines, said)
-            finally:
-                process.kill()
-
-
-def follow(process, lines, said):
-    """Yield each verdict as it is written, until the judge says that it is done."""
-    last, line = time.monotonic(), ""
-    while True:
-        ended = process.poll() is not None
-        line += lines.readline()
-        if line == "done\n":
-            return
-        if line.endswith("\n"):
-            yield json.loads(line)
-            last, line = time.monotonic(), ""
-        elif ended or time.monotonic() - last > SILENCE:
-            why = "ended before it was done" if ended else f"said nothing for {SILENCE} seconds"
-            text = f"the check {why}. Does a module of yours exit, or never return?"
-            last_words = said.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
-            yield {"state": "wrong", "text": "\n    ".join([text, *last_words])}
-            return
-        else:
-            time.sleep(0.05)
+    return Track(track_of(folder), folder.resolve(), LAST_STEP)
 
 
 def solved(options) -> int:

@@ -1,27 +1,260 @@
-"""Judge a pair's package in a process of its own: what `reimpl check` starts."""
+"""Judge a pair's whole package without running a line of it here: what `reimpl check` does.
 
+A process of its own runs the pair's code and hands back what it answers, on the probes and on
+inputs that nobody has seen. All comparing is done here.
+"""
+
+import base64
+import contextlib
 import json
+import os
+import queue
+import secrets
+import subprocess
 import sys
-from pathlib import Path
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from reimpl_helpers.workbook import judge_package
+import numpy as np
+
+from reimpl_helpers import package
+from reimpl_helpers.checks import (
+    NOT_WRITTEN,
+    RIGHT,
+    WRONG,
+    Refusal,
+    TookTooLong,
+    Verdict,
+    float64_in_jax,
+    judge_answers,
+)
+from reimpl_helpers.equivalence import outcome, unseen_cases
+from reimpl_helpers.workbook import COMPILATION_CACHE
+
+SILENCE = 120  # seconds without a reply after which the process is ended
+LONGEST = 2**28  # characters of one reply
 
 
-def main(folder: str, results: str) -> None:
-    """Write a line for each verdict to the file of results, and a last one that says done."""
-    with open(results, "a", encoding="utf-8") as file:
-
-        def report(verdict):
-            line = {
-                "state": verdict.state,
-                "text": str(verdict) if verdict.right else repr(verdict),
-            }
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-
-        judge_package(Path(folder), report)
-        file.write("done\n")
+class Gone(Exception):
+    """Say that the process that runs the pair's code is there no more, and why."""
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+class Answers:
+    """Talk to a process that runs the pair's code; start it where there is none."""
+
+    def __init__(self, track):
+        self.track, self.process = track, None
+
+    def __enter__(self):
+        self.said = tempfile.TemporaryFile()
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+        self.said.close()
+
+    def start(self):
+        # -P: nothing in the folder that this was called from hides a module of Python's
+        command = [sys.executable, "-P", "-m", "reimpl_helpers.answering"]
+        self.said.truncate(0)
+        self.process = subprocess.Popen(
+            [*command, str(self.track.folder), self.track.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            env={**COMPILATION_CACHE, **os.environ},
+        )
+        self.lines = queue.Queue()
+        threading.Thread(
+            target=read_lines, args=(self.process.stdout, self.lines), daemon=True
+        ).start()
+
+    def end(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            self.process = None
+
+    def replies(self, do: str, **request) -> Iterator[dict]:
+        """Send a request and yield the replies to it; the last one is done.
+
+        Raises: Gone when the process ends, or says nothing for too long.
+        """
+        if self.process is None:
+            self.start()
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
+            self.process.stdin.flush()
+            while True:
+                reply = json.loads(self.lines.get(timeout=SILENCE))
+                yield reply
+                if reply.get("done"):
+                    return
+        except queue.Empty:
+            why = f"said nothing for {SILENCE} seconds"
+        except (OSError, ValueError, AttributeError):  # a reply that is none
+            why = "ended before it was done"
+        self.end()
+        raise Gone(f"the check {why}. Does a module of yours exit, or never return?")
+
+    def ask(self, do: str, **request) -> dict:
+        """Send a request and return its last reply.
+
+        Raises: Gone, as replies does.
+        """
+        *_, last = self.replies(do, **request)
+        return last
+
+    def last_words(self) -> str:
+        """Return the last line that the process wrote to standard error."""
+        self.said.seek(0)
+        lines = self.said.read()[-10_000:].decode("utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def read_lines(stream, lines):
+    """Hand on line by line what a process says, and an empty one at its end."""
+    with stream:
+        while line := stream.readline(LONGEST):
+            lines.put(line)
+    lines.put(b"")
+
+
+def decoded(tree):
+    """Read an answer back; what could not be written is an object that says what it was."""
+    ((kind, value),) = tree.items()
+    if kind == "dict":
+        return {key: decoded(inner) for key, inner in value}
+    if kind in ("tuple", "list"):
+        return (tuple if kind == "tuple" else list)(map(decoded, value))
+    if kind == "array":
+        dtype, shape, data = value
+        return np.frombuffer(base64.b64decode(data), np.dtype(dtype)).reshape(shape)
+    if kind == "other":
+        name, words = value
+        return type(name, (), {"__repr__": lambda self: words})()
+    return value
+
+
+def judge_package(track, report: Callable[[Verdict], None]) -> None:
+    """Judge every piece of a pair's package, and report each verdict as it is found."""
+    try:
+        texts = track.texts()
+    except package.PackageError as error:
+        return report(Verdict(track.name, WRONG, str(error)))
+    with Answers(track) as answers:
+        broken = {module: why for module in texts if (why := why_broken(answers, module))}
+        for number, piece in enumerate(track.pieces):
+            if not piece.module:
+                continue
+            if piece.module in broken:
+                report(Verdict(piece.label, WRONG, broken[piece.module]))
+                continue
+            try:
+                report(why_not_there(track, piece, texts) or confirmed(answers, number, piece))
+            except Gone as gone:
+                report(Verdict(piece.label, WRONG, str(gone), answers.last_words()))
+
+
+def why_broken(answers, module) -> str:
+    """Say why a module does not import, or nothing."""
+    try:
+        return str(answers.ask("import_module", module=module).get("broken", ""))
+    except Gone:
+        return (
+            f"{module}.py ends the check while it is imported. Does it exit, or never return? "
+            f"{answers.last_words()}"
+        ).strip()
+
+
+def why_not_there(track, piece, texts) -> Verdict | None:
+    """Say that a piece is not written, or not the pair's own; None where it is there to judge."""
+    at = f"(step {piece.step})"
+    if not track.is_written(piece.name, texts):
+        return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
+    if package.is_given(texts[piece.module], piece.name):
+        return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
+    if piece.port and package.is_in_numpy(texts[piece.module], piece.name):
+        return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
+    return None
+
+
+def confirmed(answers, number, piece) -> Verdict:
+    """Judge one piece by what it answers in the other process.
+
+    Raises: Gone when that process ends.
+    """
+    if piece.is_test:  # a test is judged by running it: that process has the only word
+        return Verdict(piece.label, **words_of(answers, number))
+    cases = list(piece.cases(answers.track.recording))
+    verdict = judge_answers(piece, cases, asking(answers, number, cases, None))
+    if verdict.right:
+        return judged_unseen(answers, number, piece, cases) or verdict
+    if verdict.state == WRONG:
+        with contextlib.suppress(Gone):  # the words are the other process's, the verdict is not
+            words = words_of(answers, number)
+            return replace(verdict, **words) if words["state"] == WRONG else verdict
+    return verdict
+
+
+def words_of(answers, number) -> dict:
+    reply = answers.ask("verdict", piece=number)
+    words = {key: str(reply.get(key, "")) for key in ("state", "headline", "details")}
+    if words["state"] not in (NOT_WRITTEN, WRONG, RIGHT):
+        raise Gone("the check was answered with no verdict. Does a module of yours print it?")
+    return words
+
+
+def asking(answers, number, cases, seed):
+    """Return a function that puts one of these cases to a piece in the other process."""
+    places = {id(case): place for place, case in enumerate(cases)}
+
+    def answer_to(case):
+        reply = answers.ask("answer", piece=number, case=places[id(case)], seed=seed)
+        if "refusal" in reply:
+            raise Refusal(*reply["refusal"]) from (TookTooLong() if reply["too_long"] else None)
+        return decoded(reply["answer"])
+
+    return answer_to
+
+
+def judged_unseen(answers, number, piece, cases) -> Verdict | None:
+    """Judge a piece on fresh random inputs, against the workbook's own; None where it is right."""
+    seed, given = secrets.randbits(32), answers.track.given(piece)
+    unseen, places = [], {}
+    with float64_in_jax(), np.errstate(all="ignore"):
+        for place, case in unseen_cases(cases, seed):
+            expected = outcome(given, case)
+            if not isinstance(expected, str):  # else the workbook's does not take it either
+                unseen.append(replace(case, expected=expected))
+                places[place] = unseen[-1]
+    if not unseen:
+        return None
+    in_place = [places.get(place) for place in range(len(cases))]
+    verdict = judge_answers(piece, unseen, asking(answers, number, in_place, seed))
+    if verdict.right:
+        return None
+    headline = f"right on every probe, but not on inputs it has not seen: {verdict.headline}"
+    return replace(verdict, state=WRONG, headline=headline)
+
+
+def score_package(track) -> dict:
+    """Score a pair's tests in the other process; return the words, and whether all is caught.
+
+    A run that never ends is given up with its process; the next one goes on without it.
+    """
+    never_ends, running = [], ""
+    with Answers(track) as answers:
+        while True:
+            try:
+                for reply in answers.replies("score", never_ends=never_ends):
+                    running = reply.get("running", running)
+                return reply
+            except Gone as gone:
+                if not running or running in never_ends:
+                    words = f"no score: {gone} {answers.last_words()}".strip()
+                    return {"score": words, "all_caught": False}
+                never_ends.append(running)

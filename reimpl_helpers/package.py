@@ -4,6 +4,7 @@ import ast
 import builtins
 import codecs
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -27,7 +28,7 @@ import numpy as np
 from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten, time_limit
 from reimpl_helpers.files import replace_files
 
-MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model")
+MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write
 LINE_LENGTH = 100  # of an import of several names; ones that would be longer are written apart
 
@@ -42,6 +43,7 @@ class PackageError(Exception):
 # --- importing ----------------------------------------------------------------------------
 
 
+@functools.cache
 def hidden_by(name: str) -> str:
     """Say what a module of this name in a folder hides from everything that runs there."""
     if name in sys.stdlib_module_names:
@@ -76,10 +78,18 @@ class PackageFinder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
         linecache.checkcache(path)
         if name not in self.replaced:
             return self.source_to_code(self.get_data(path), path)
-        text = self.replaced[name]
-        path = f"{path} #{hash(text) & 0xFFFFFFFF:x}"  # tracebacks must not show the file's lines
-        linecache.cache[path] = len(text), None, lines_of(text), path
-        return self.source_to_code(text.encode(), path)
+        return code_of(self.replaced[name], path)
+
+
+@functools.lru_cache(1000)
+def code_of(text, path):
+    """Compile a text that stands in for a file, under a name of its own.
+
+    Tracebacks must not show the file's lines.
+    """
+    path = f"{path} #{hash(text) & 0xFFFFFFFF:x}"
+    linecache.cache[path] = len(text), None, lines_of(text), path
+    return compile(text.encode(), path, "exec", dont_inherit=True)
 
 
 @contextlib.contextmanager
@@ -448,6 +458,27 @@ def is_in_numpy(text, name) -> bool:
         queue += new
     used = {homes[name] for name in names if name in homes}
     return "numpy" in used and not used & {"jax", "optax"}
+
+
+def functions_of(text) -> list[str]:
+    """Name the functions of a module's text, in its order."""
+    return [node.name for node in parse(text).body if isinstance(node, ast.FunctionDef)]
+
+
+def reached_from(texts, name) -> set[str]:
+    """Name the functions of a package that one of them uses, itself and further ones included."""
+    bodies = {
+        node.name: node
+        for text in texts.values()
+        for node in parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    reached, queue = set(), [name]
+    while queue:
+        if (found := queue.pop()) in bodies and found not in reached:
+            reached.add(found)
+            queue += names_in([bodies[found]])
+    return reached
 
 
 def names_in(nodes) -> set[str]:

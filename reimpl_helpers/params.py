@@ -73,6 +73,21 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
     return None
 
 
+def same_distribution(ours: list[dict], theirs: list[dict]) -> bool:
+    """Tell whether two sets of drawn parameters follow one distribution, as far as they show.
+
+    Values apart by less than six standard errors count as the same.
+    """
+    ours, theirs = pooled(ours), pooled(theirs)
+    if ours.keys() != theirs.keys():
+        return False
+    return all(
+        np.isclose(np.abs(ours[name]).max(), np.abs(theirs[name]).max(), rtol=0.1)
+        and distance(ours[name], np.sort(theirs[name])) <= 6 / np.sqrt(ours[name].size)
+        for name in ours
+    )
+
+
 def dense(quantiles):
     """Interpolate between quantiles, evenly in probability."""
     return np.interp(np.linspace(0, len(quantiles) - 1, 10_001), range(len(quantiles)), quantiles)

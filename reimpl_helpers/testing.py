@@ -1,16 +1,22 @@
-"""Run the pair's own tests, on its model and on models that are wrong."""
+"""Run the pair's own tests with real pytest, on its model and on models that are wrong."""
 
 import ast
 import contextlib
+import functools
 import io
 import os
+import random
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+from _pytest.runner import runtestprotocol
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import (
@@ -27,48 +33,31 @@ from reimpl_helpers.checks import (
 
 REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
 PYTEST = (
-    "-q -rN --no-header --tb=short --color=no --capture=sys --import-mode=importlib -W default "
+    "--capture=sys --import-mode=importlib -W default "
     "-p no:cacheprovider -p no:faulthandler -p no:unraisableexception -p no:threadexception"
 ).split()  # the last two would collect garbage for most of a run's time
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A plausible mistake in a piece: an edit of the solution's source."""
-
-    piece: str
-    name: str
-    old: str
-    new: str
-
-    def plant(self, text: str) -> str:
-        """Make the mistake in the text of the solution's module.
-
-        Raises: ValueError when the edit no longer applies.
-        """
-        first, last = package.find_definition(text, self.piece) or (1, 0)
-        lines = text.splitlines(keepends=True)
-        definition = "".join(lines[first - 1 : last])
-        if self.old not in definition:
-            raise ValueError(
-                f"planted bug “{self.name}”: {self.old!r} no longer stands in {self.piece}. "
-                "Mend the edit in planted_bugs.py."
-            )
-        wrong = definition.replace(self.old, self.new, 1)
-        return "".join(lines[: first - 1]) + wrong + "".join(lines[last:])
+WITH_REPORT = "-q -rN --no-header --tb=short --color=no".split()
+WITHOUT_REPORT = "-p no:terminal --assert=plain".split()
+CODE = [module for module in package.MODULES if module not in ("test_model", "mistakes")]
+PASSED, NO_MODULE = "passed", "import"  # the name of what fails before there is a test
 
 
 @dataclass(frozen=True, repr=False)
 class TestRun:
     """What pytest said of one run: how each test ended, and its report."""
 
-    outcomes: dict[str, str]  # test name -> passed, failed, not written, stopped, skipped
-    failures: dict[str, str]  # name of a test, or of the module -> what it failed with
-    report: str
+    outcomes: dict[str, str]  # test name -> see ending()
+    failures: dict[str, str]  # name of a test, or NO_MODULE -> what it failed with
+    report: str = ""
+    called: dict[str, set[str]] = field(default_factory=dict)  # by test, functions of the package
 
     @property
     def passed(self):
-        return set(self.outcomes.values()) == {"passed"} and not self.failures
+        return set(self.outcomes.values()) == {PASSED} and not self.failures
+
+    @property
+    def first_failure(self):
+        return next(iter(self.failures.values()), "it does not run.")
 
     def __repr__(self):
         return self.report
@@ -81,46 +70,58 @@ class Collector:
 
     def __init__(self):
         self.outcomes, self.failures, self.interrupted = {}, {}, False
+        self.limit = TIME_LIMIT
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item):
-        with time_limit(TIME_LIMIT):
+        with time_limit(self.limit):
             return (yield)
 
     pytest_runtest_call = pytest_runtest_setup
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection(self):
+    @contextlib.contextmanager
+    def importing(self):
+        """Note what ends the import of the test module, and let pytest end."""
         try:
             with time_limit(TIME_LIMIT):
-                return (yield)
+                yield
         except (TookTooLong, SystemExit) as error:
-            self.failures["import"] = first_line(f"{type(error).__name__}: {error}")
+            self.failures[NO_MODULE] = first_line(f"{type(error).__name__}: {error}")
             pytest.exit(f"while test_model.py is imported: {error}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self):
+        with self.importing():
+            return (yield)
 
     def pytest_collectreport(self, report):
         if report.failed:
             said = [line[1:] for line in report.longreprtext.splitlines() if line[:2] == "E "]
-            self.failures["import"] = first_line(said[-1] if said else report.longreprtext)
+            self.failures[NO_MODULE] = first_line(said[-1] if said else report.longreprtext)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
         if report.failed or report.when == "call" or report.skipped:
-            self.outcomes[item.name] = ending(report, call)
+            self.outcomes[name_of(item)] = ending(report, call)
             if report.failed:
-                self.failures[item.name] = first_line(call.excinfo.exconly())
+                self.failures[name_of(item)] = first_line(call.excinfo.exconly())
         return report
 
     def pytest_keyboard_interrupt(self, excinfo):
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
 
 
+def name_of(item):
+    return item.nodeid.partition("::")[2]
+
+
 def ending(report, call):
-    if call.excinfo is not None and call.excinfo.errisinstance(NotImplementedError):
-        return "not written"
-    if call.excinfo is not None and call.excinfo.errisinstance(TookTooLong):
-        return "stopped"
+    """Say how a test ended: passed, failed, skipped, not written, stopped, exited."""
+    kinds = {NotImplementedError: "not written", TookTooLong: "stopped", SystemExit: "exited"}
+    for kind, ended in kinds.items():
+        if call.excinfo is not None and call.excinfo.errisinstance(kind):
+            return ended
     return report.outcome
 
 
@@ -133,22 +134,30 @@ def run_tests(text: str, folder: Path, replaced: dict[str, str], only: str = "")
     Raises: KeyboardInterrupt when the user stops the run.
     """
     collector, output = Collector(), io.StringIO()
+    with test_file(text) as path, contextlib.redirect_stderr(output):
+        with package.imported_from(folder, replaced), contextlib.redirect_stdout(output):
+            run_pytest(path, folder, collector, WITH_REPORT, only)
+    report = tidy(output.getvalue(), path, folder)
+    return TestRun(collector.outcomes, collector.failures, report)
+
+
+@contextlib.contextmanager
+def test_file(text):
+    """Keep a test module in a file of its own, for as long as pytest needs it."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "test_model.py"
         path.write_text(text, encoding="utf-8")
-        where = [f"--rootdir={scratch}", f"--confcutdir={scratch}", f"--basetemp={scratch}/tmp"]
-        arguments = [f"{path}::{only}" if only else str(path), "-c", os.devnull, *where, *PYTEST]
-        with (
-            package.imported_from(folder, replaced),
-            all_as_before(folder),
-            contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(output),
-        ):
-            pytest.main(arguments, plugins=[collector])
-    if collector.interrupted:
+        yield path
+
+
+def run_pytest(path, folder, plugin, options, only=""):
+    where = [f"--rootdir={path.parent}", f"--confcutdir={path.parent}"]
+    where += [f"--basetemp={path.parent / 'tmp'}", "-c", os.devnull]
+    with all_as_before(folder):
+        tests = f"{path}::{only}" if only else str(path)
+        pytest.main([tests, *where, *PYTEST, *options], plugins=[plugin])
+    if plugin.interrupted:
         raise KeyboardInterrupt
-    report = tidy(output.getvalue(), path, folder)
-    return TestRun(collector.outcomes, collector.failures, report)
 
 
 @contextlib.contextmanager
@@ -186,76 +195,242 @@ def tidy(report, path, folder):
     return re.sub(r" in \d+\.\d+s( \(.*\))?", "", report).strip()
 
 
-def judge_test(piece: Piece, texts: dict[str, str], folder: Path, bugs, solution) -> Verdict:
+# --- the same tests on many models, in one session ----------------------------------------
+
+
+class Suite(Collector):
+    """Run one test module again and again in one pytest session, each time fresh."""
+
+    def __init__(self, path: Path, folder: Path, work: Callable):
+        super().__init__()
+        self.path, self.folder, self.work, self.runs = path, folder, work, 0
+        self.result, self.error = None, None
+        self.before_each = lambda test: None  # called with the name of a test before it runs
+
+    def pytest_collection(self, session):
+        session.items, self.session = [], session
+        return True
+
+    def pytest_runtestloop(self):
+        try:
+            self.result = self.work(self)
+        except Exception as error:  # pytest would report it as its own
+            self.error = error
+        return True
+
+    def names(self, texts: dict[str, str]) -> TestRun:
+        """List the tests that there are, without running them."""
+        self.outcomes, self.failures = {}, {}
+        with self.model(texts):
+            self.outcomes = {name_of(item): "not run" for item in self.collected()}
+        return TestRun(self.outcomes, self.failures)
+
+    def run(
+        self,
+        texts: dict[str, str],
+        only: Iterable[str],
+        limit: float | None = None,
+        first_failure: bool = False,
+        note_calls: bool = False,
+    ) -> TestRun:
+        """Run some tests on a model of their own: that of the texts of a package.
+
+        `limit` is in seconds, for each test. With `first_failure` the run ends where one does not
+        pass. With `note_calls` it also says which functions of the package each test calls.
+        """
+        self.outcomes, self.failures, self.limit, called = {}, {}, limit or TIME_LIMIT, {}
+        with self.model(texts):
+            items = [  # a name may stand for all that a test is parametrized with
+                item for item in self.collected() if {name_of(item), item.originalname} & {*only}
+            ]
+            for item, following in zip(items, [*items[1:], None], strict=False):
+                self.before_each(name_of(item))
+                noted = calls_noted(self.folder) if note_calls else contextlib.nullcontext()
+                with noted as called[name_of(item)]:
+                    self.run_one(item, following)
+                if first_failure and self.failures:
+                    self.session._setupstate.teardown_exact(None)
+                    break
+        return TestRun(self.outcomes, self.failures, called=called)
+
+    @contextlib.contextmanager
+    def model(self, texts):
+        with (
+            package.imported_from(self.folder, texts),
+            all_as_before(self.folder),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            yield
+
+    def collected(self):
+        """Import the test module anew, under a new name for pytest, and list its tests."""
+        self.runs += 1
+        name = f"{self.runs}/{self.path.name}"
+        module = pytest.Module.from_parent(self.session, path=self.path, nodeid=name)
+        try:
+            with self.importing():
+                return list(self.session.genitems(module))
+        except pytest.exit.Exception as error:
+            self.failures.setdefault(NO_MODULE, first_line(str(error)))
+            return []
+
+    def run_one(self, item, following):
+        random.seed(0)  # a score must not depend on chance
+        np.random.seed(0)
+        try:
+            runtestprotocol(item, log=False, nextitem=following)
+        except pytest.exit.Exception as error:
+            self.outcomes[name_of(item)] = "exited"
+            self.failures[name_of(item)] = first_line(str(error))
+
+
+@contextlib.contextmanager
+def calls_noted(folder):
+    """Note which functions of a folder's modules are called inside."""
+    noted, before = set(), sys.getprofile()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(f"{folder}{os.sep}"):
+            noted.add(frame.f_code.co_qualname.partition(".")[0])
+
+    sys.setprofile(note)
+    try:
+        yield noted
+    finally:
+        sys.setprofile(before)
+
+
+def in_one_session(text: str, folder: Path, work: Callable[[Suite], object]):
+    """Call `work` with a Suite of the text of a test module; return what it returns.
+
+    Raises: KeyboardInterrupt when the user stops it.
+    """
+    ignored = io.StringIO()
+    with test_file(text) as path:
+        suite = Suite(path, folder, work)
+        with contextlib.redirect_stdout(ignored), contextlib.redirect_stderr(ignored):
+            run_pytest(path, folder, suite, WITHOUT_REPORT)
+    if suite.error:
+        raise suite.error
+    return suite.result
+
+
+# --- a model that computes nonsense -------------------------------------------------------
+
+
+def hollowed(texts: dict[str, str]) -> dict[str, str]:
+    """Make every function of a package answer nonsense; the tests stay."""
+    return {name: text + hollows(text) if name in CODE else text for name, text in texts.items()}
+
+
+def hollows(text):
+    lines = [f"{name} = _hollow({name})" for name in package.functions_of(text)]
+    return "\n".join(["", "", "from reimpl_helpers.testing import hollow as _hollow", *lines, ""])
+
+
+def hollow(function):
+    """Make a function answer with other values, other shapes, and never with an exception."""
+
+    @functools.wraps(function)
+    def answer(*args, **kwargs):
+        try:
+            return nonsense(function(*args, **kwargs))
+        except Exception:
+            return np.array([7.0, -5.0])
+
+    return answer
+
+
+def nonsense(value):
+    if isinstance(value, dict):
+        return {key: nonsense(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(nonsense(inner) for inner in value)
+    values = np.asarray(value)
+    if values.dtype.kind not in "fiu":
+        return value
+    return np.stack([7 * values + 3, -5 * values - 2]) if values.ndim else -5 * value - 2
+
+
+# --- judging a test -----------------------------------------------------------------------
+
+
+def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) -> Verdict:
     """Judge a test: it must pass on the pair's own model and on a right one, and fail on a wrong.
 
-    `texts` is the pair's package with the test in it, completed by the workbook's pieces;
-    `solution` the texts in which the planted bugs are made.
+    `texts` is the pair's package with the test in it, completed by the workbook's pieces; `right`
+    holds modules of another right model, `wrong` those with a bug planted, by the bug.
     """
+    only, other = [piece.name], with_modules(texts, right)
 
-    def run(texts):
-        return run_tests(texts["test_model"], folder, texts, only=piece.name)
+    def ends_of(suite):
+        ours = suite.run(texts, only)
+        if not ours.passed:
+            return ours, None, [], False
+        theirs = suite.run(other, only, note_calls=True)
+        called = set().union(*theirs.called.values())
+        refused = [
+            bug.name
+            for bug, modules in wrong.items()
+            if theirs.passed and bug.piece in called
+            if not suite.run(with_modules(texts, modules), only).passed
+        ]
+        return ours, theirs, refused, not refused and suite.run(hollowed(texts), only).passed
 
-    ours = run(texts)
+    ours, theirs, refused, is_empty = in_one_session(texts["test_model"], folder, ends_of)
     if set(ours.outcomes.values()) == {"not written"}:
         return Verdict(piece.label, NOT_WRITTEN)
     if not ours.passed:
-        return Verdict(piece.label, WRONG, why_not_passed(ours), ours.report)
-    homes = {bug: home_of(bug, solution) for bug in bugs}
-    right = run(with_modules(texts, {home: solution[home] for home in homes.values()}))
-    if not right.passed:
+        report = run_tests(texts["test_model"], folder, texts, piece.name).report
+        return Verdict(piece.label, WRONG, why_not_passed(ours), report)
+    if not theirs.passed:
         return Verdict(
             piece.label,
             WRONG,
-            f"passes on your model, but fails on another that is right: {first_failure(right)} "
+            f"passes on your model, but fails on another that is right: {theirs.first_failure} "
             "What does it ask for that the original does not promise?",
-            right.report,
+            run_tests(texts["test_model"], folder, other, piece.name).report,
         )
-    wrong = {
-        bug: with_modules(texts, {homes[bug]: bug.plant(solution[homes[bug]])}) for bug in bugs
-    }
-    missed = [bug.name for bug in bugs if run(wrong[bug]).passed]
-    refused = [bug.name for bug in bugs if bug.name not in missed]
+    missed = [bug.name for bug in wrong if bug.name not in refused]
+    if is_empty:
+        return Verdict(
+            piece.label,
+            WRONG,
+            "passes on your model, and also on one that answers nonsense throughout. "
+            "What would have to go wrong for an assert of yours to fail?",
+        )
     if not refused:
         return Verdict(
             piece.label,
             WRONG,
             f"passes on your model, and also on {plural(len(missed), 'wrong model')} that it "
-            "should refuse. What would have to go wrong for an assert of yours to fail?",
+            "should refuse. What do they do that yours does not?",
             "wrong models it passed on: " + "; ".join(missed),
         )
     return Verdict(
         piece.label,
         RIGHT,
-        f"passes on your model, refuses {len(refused)} of {plural(len(bugs), 'wrong model')}.",
+        f"passes on your model, refuses {len(refused)} of {plural(len(wrong), 'wrong model')}.",
         f"refused: {'; '.join(refused)}" + (f"\nnot seen: {'; '.join(missed)}" if missed else ""),
     )
 
 
 def why_not_passed(run):
-    if "stopped" in run.outcomes.values():
+    outcomes = run.outcomes.values()
+    if "stopped" in outcomes:
         return (
             f"still running after {TIME_LIMIT:g} seconds, and stopped. "
             "Is there a loop that never ends?"
         )
-    if run.failures and not run.outcomes:
-        return f"does not come as far as its first line: {first_failure(run)} Mend that first."
+    if "exited" in outcomes:
+        return "ends Python, or pytest, altogether. What should it assert instead?"
+    if run.failures and not outcomes:
+        return f"does not come as far as its first line: {run.first_failure} Mend that first."
     if run.failures:
-        return f"fails on your own model: {first_failure(run)} Is the test wrong, or the model?"
-    if run.outcomes:
+        return f"fails on your own model: {run.first_failure} Is the test wrong, or the model?"
+    if outcomes:
         return "was skipped: a test that does not run guards nothing."
-    return "pytest found no test to run, or was told to exit. Does the name start with test_?"
-
-
-def first_failure(run):
-    return next(iter(run.failures.values()), "it does not run.")
-
-
-def home_of(bug, solution):
-    """Name the module of the solution that a bug is made in."""
-    return next(
-        module for module in solution if package.find_definition(solution[module], bug.piece)
-    )
+    return "pytest found no test to run. Does the name start with test_?"
 
 
 def with_modules(texts, modules):

@@ -24,6 +24,8 @@ from reimpl_helpers.checks import (
 )
 from reimpl_helpers.files import add_file
 from reimpl_helpers.recording import RecordingError, read_recording
+from reimpl_helpers.score import Score, said_of_mistake, score_tests
+from reimpl_helpers.suspects import explained
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,9 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 SWAP = "Swap: the navigator drives now."
+MISTAKES = (
+    '"""Mistakes that our tests must catch: each name says what is wrong in which piece."""\n'
+)
 
 
 class WorkbookError(Exception):
@@ -103,17 +108,34 @@ class Track:
         """Say in which module of the package each piece lives."""
         return {piece.name: piece.module for piece in self.pieces if piece.module}
 
+    def module_of(self, name) -> str | None:
+        """Name the module that a piece, or a test of the pair's own, is saved in."""
+        return self.modules.get(name, "test_model" if name.startswith("test_") else None)
+
     @property
     def in_jax(self) -> bool:
         """Tell whether this step is written in JAX: the one with ports, and those after."""
         return self.step >= min(piece.step for piece in self.pieces if piece.port)
 
+    def is_reached(self, name) -> bool:
+        """Tell whether a piece that is saved has been asked for by this step."""
+        return any(
+            piece.step <= self.step
+            for piece in self.pieces
+            if piece.name == name and piece.module and not piece.is_test
+        )
+
     def piece(self, name: str) -> Piece:
         """Find a piece by name; where there are several, the one of this step or the last before.
+
+        A test of the pair's own is a piece too: it is to catch any planted bug.
 
         Raises: WorkbookError when there is none, naming those there are.
         """
         found = [piece for piece in self.pieces if piece.name == name]
+        if not found and name.startswith("test_"):
+            catches = tuple(bug.name for bug in self.bugs if self.is_reached(bug.piece))
+            return Piece(name, "test_model", self.step, catches=catches)
         if not found:
             names = ", ".join(dict.fromkeys(piece.name for piece in self.pieces))
             raise WorkbookError(
@@ -121,6 +143,21 @@ class Track:
                 "Keep the name that the exercise gives."
             )
         return next((piece for piece in reversed(found) if piece.step <= self.step), found[0])
+
+    def suspects(self, piece):
+        """Yield each known mistake that shows in a piece, with the piece as that makes it."""
+        in_jax = piece.port or self.in_jax
+        texts, module = self.given_texts(in_jax), piece.module or "before_port"
+        reached = package.reached_from(texts, piece.name) | {piece.name}
+        for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name):
+            if bug.piece in reached:
+                wrong = {**texts, **self.planted(bug, in_jax)}
+                yield bug, getattr(package.load_pieces(self.solution, module, wrong), piece.name)
+
+    def judge(self, piece, function) -> Verdict:
+        """Judge a piece of code, and say what is known about an answer that is wrong."""
+        verdict = judge(piece, function, self.recording)
+        return explained(verdict, piece, function, self.recording, self.suspects(piece))
 
     # --- whose a piece is ---
 
@@ -133,14 +170,14 @@ class Track:
 
     def is_written(self, name, texts) -> bool:
         """Tell whether the pair's package has a piece, the pair's own or a given one."""
-        module = self.modules.get(name)
+        module = self.module_of(name)
         text = texts.get(module, "")
         return package.find_definition(text, name, f"{module}.py") is not None
 
     def is_own(self, name, texts) -> bool:
         """Tell whether the pair's package has this piece, and the pair wrote it."""
         return self.is_written(name, texts) and not package.is_given(
-            texts[self.modules[name]], name
+            texts[self.module_of(name)], name
         )
 
     def whose(self, name) -> str:
@@ -159,15 +196,41 @@ class Track:
             if package.is_in_numpy(texts[module], piece.name)
         ]
 
+    def step_reached(self, texts) -> int:
+        """Tell how far a package is: the last step of which it has a piece of the pair's own."""
+        own = [piece for piece in self.pieces if self.is_own(piece.name, texts)]
+        return max((min(p.step for p in own if p.name == q.name) for q in own), default=1)
+
+    def is_ported(self, texts) -> bool:
+        """Tell whether a package is in JAX, as far as this step asks for it."""
+        return self.in_jax and not any(self.unported(module, texts) for module in texts)
+
     def given_texts(self, in_jax) -> dict[str, str]:
         """Return the workbook's own package, as it stands before or after the port."""
-        texts = package.read_texts(self.solution)
-        if not in_jax:
-            early = package.load_pieces(self.solution, "before_port")
-            for piece in self.pieces:
-                if piece.port:
-                    texts = self.with_piece(texts, getattr(early, piece.name))
+        return dict(self._given_in_jax if in_jax else self._given_in_numpy)
+
+    @cached_property
+    def _given_in_jax(self):
+        return package.read_texts(self.solution)
+
+    @cached_property
+    def _given_in_numpy(self):
+        texts = self._given_in_jax
+        early = package.load_pieces(self.solution, "before_port")
+        for piece in self.pieces:
+            if piece.port:
+                texts = self.with_piece(texts, getattr(early, piece.name))
         return texts
+
+    def planted(self, bug, in_jax) -> dict[str, str]:
+        """Make a mistake in the workbook's package; return the module that it is in.
+
+        Raises: ValueError when the edit does not apply.
+        """
+        module = self.modules.get(bug.piece, "before_port")
+        early = (self.solution / "before_port.py").read_text("utf-8")
+        text = {"before_port": early, **self.given_texts(in_jax)}[module]
+        return {module: bug.plant(text, in_jax)}
 
     def given(self, piece: Piece):
         """Return the workbook's own version of a piece."""
@@ -186,11 +249,13 @@ class Track:
 
     def with_piece(self, texts, function, given=False) -> dict[str, str]:
         """Put one function into the texts of a package; a new module opens with its docstring."""
-        module = self.modules[inspect.unwrap(function).__name__]
+        name = inspect.unwrap(function).__name__
+        module = self.module_of(name)
         if module not in texts:
             docstring = package.docstring_of((self.solution / f"{module}.py").read_text("utf-8"))
             texts = {**texts, module: docstring}
-        return package.with_piece(texts, function, module, self.modules, given)
+        modules = {**self.modules, name: module}
+        return package.with_piece(texts, function, module, modules, given)
 
     def origin(self, function) -> str:
         """Tell where a function comes from: the "notebook", the pair's "package", "given"."""
@@ -252,7 +317,7 @@ class Track:
             )
         if not piece.is_test:
             with package.imported_from(self.folder):
-                verdict = judge(piece, function, self.recording)
+                verdict = self.judge(piece, function)
             if not verdict.right:
                 return verdict
         try:
@@ -261,7 +326,8 @@ class Track:
             return Verdict(piece.label, WRONG, f"not saved: {error}")
         if not verdict.right:
             return verdict
-        way = package.source_of_piece(self.given(piece))
+        is_asked_for = piece.name in {piece.name for piece in self.pieces}
+        way = package.source_of_piece(self.given(piece)) if is_asked_for else ""
         return replace(verdict, headline=f"{verdict.headline} {note}", another_way=way)
 
     def run_tests(self) -> TestRun:
@@ -273,6 +339,50 @@ class Track:
         if "test_model" not in texts:
             return TestRun({}, {}, "no tests yet: test_model.py is written by step 4.")
         return run_tests(texts["test_model"], self.folder, texts)
+
+    def score(self, **more) -> Score:
+        """Score the pair's saved tests: how many mistakes they catch, and which they miss.
+
+        Raises: PackageError for a file that is no text.
+        """
+        return score_tests(self, self.texts(), **more)
+
+    def add_mistake(self, function) -> str:
+        """Save a mistake of the pair's own, and say which of their tests catches it.
+
+        `encoder__codes_rounded` is an `encoder` that is wrong in the way its name says.
+
+        Raises: WorkbookError when it is no mistake in a piece of this track.
+        """
+        piece = self.mistaken_piece(function)
+        verdict = judge(piece, function, self.recording)
+        if verdict.state != WRONG:
+            raise WorkbookError(
+                f"{function.__name__} is {verdict.state} as {piece.name}: no check can "
+                "tell it from a right one, and no test should. Make a mistake that shows."
+            )
+        before = self.texts()
+        texts = {"mistakes": MISTAKES, **before}
+        modules = {**self.modules, function.__name__: "mistakes"}
+        texts = package.with_piece(texts, function, "mistakes", modules)
+        package.write_texts(self.folder, texts, before)
+        return said_of_mistake(self, texts, function.__name__)
+
+    def mistaken_piece(self, function) -> Piece:
+        """Find the piece that a function is a wrong version of.
+
+        Raises: WorkbookError when its name does not say, or the piece is no code of the package.
+        """
+        name = getattr(function, "__name__", shorten(function))
+        wrong, named, what = name.partition("__")
+        names = dict.fromkeys(p.name for p in self.pieces if self.is_reached(p.name))
+        if not (named and what and wrong in names and isinstance(function, FunctionType)):
+            raise WorkbookError(
+                f"`{name}` names no mistake. Name the piece, two underscores, and what is wrong, "
+                f"as in def {next(iter(names))}__bias_left_out(...). "
+                f"The pieces so far are: {', '.join(names)}."
+            )
+        return self.piece(wrong)
 
     # --- saving ---
 
@@ -302,18 +412,20 @@ class Track:
     def judge_alone(self, piece, texts) -> Verdict:
         """Judge a piece or a test as it stands in the texts of a package."""
         if piece.is_test:
+            ported, texts = self.is_ported(texts), self.completed(texts)
+            given = self.given_texts(ported)  # float64 in NumPy, as long as theirs is
             bugs = [bug for bug in self.bugs if bug.name in piece.catches]
-            ported = self.in_jax and not any(self.unported(name, texts) for name in texts)
-            solution = self.given_texts(ported)  # float64 in NumPy, as long as theirs is
-            return judge_test(piece, self.completed(texts), self.folder, bugs, solution)
+            wrong = {bug: self.planted(bug, ported) for bug in bugs}
+            right = {module: given[module] for modules in wrong.values() for module in modules}
+            return judge_test(piece, texts, self.folder, right, wrong)
         with package.imported_from(self.folder, texts):
             module = package.load_pieces(self.folder, piece.module, texts)
-            return judge(piece, getattr(module, piece.name, None), self.recording)
+            return self.judge(piece, getattr(module, piece.name, None))
 
     def keeps_port(self, name, function, texts) -> bool:
         """Tell whether the pair's package has a piece in JAX, and this one is for NumPy."""
         has_port = any(piece.port and piece.name == name for piece in self.pieces)
-        module = self.modules[name]
+        module = self.module_of(name)
         if not has_port or not self.is_own(name, texts) or package.is_in_numpy(texts[module], name):
             return False
         alone = package.with_piece({}, function, module, self.modules)
@@ -343,7 +455,7 @@ class Track:
         written = package.definition_of(texts.get(self.modules[name], ""), name)
         if written == package.source_of_piece(used) or self.keeps_port(name, used, texts):
             return texts
-        verdict = judge(self.piece(name), used, self.recording)
+        verdict = self.judge(self.piece(name), used)
         if not verdict.right:
             raise package.PackageError(
                 f"{user} uses {name}, which is not right yet. Mend that one first: {verdict}"
@@ -491,47 +603,3 @@ def track_of(folder: Path) -> str:
             f"{', '.join(tracks())}. Write the track's name into {folder.name}/{MARKER}."
         )
     return name
-
-
-# --- judging a whole package --------------------------------------------------------------
-
-
-def judge_package(folder: Path, report) -> None:
-    """Judge every piece of a pair's package, and report each verdict as it is found.
-
-    Raises: WorkbookError when the folder belongs to no track.
-    """
-    track = Track(track_of(folder), folder.resolve(), step=LAST_STEP)
-    try:
-        texts = track.texts()
-    except package.PackageError as error:
-        return report(Verdict(track.name, WRONG, str(error)))
-    broken = broken_modules(track, texts)
-    for piece in track.pieces:
-        if piece.module in broken:
-            report(Verdict(piece.label, WRONG, broken[piece.module]))
-        elif piece.module:
-            report(judge_saved(track, piece, texts))
-
-
-def broken_modules(track, texts) -> dict[str, str]:
-    """Say for each module that does not import why."""
-    broken = {}
-    for module in texts:
-        try:
-            package.load_pieces(track.folder, module)
-        except package.PackageError as error:
-            broken[module] = str(error)
-    return broken
-
-
-def judge_saved(track, piece, texts) -> Verdict:
-    """Judge one piece as it stands in the pair's package."""
-    at = f"(step {piece.step})"
-    if not track.is_written(piece.name, texts):
-        return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
-    if package.is_given(texts[piece.module], piece.name):
-        return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
-    if piece.port and package.is_in_numpy(texts[piece.module], piece.name):
-        return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
-    return track.judge_alone(piece, texts)

@@ -1,6 +1,7 @@
-"""Let JAX compute the same on every machine, and find what it compiled before."""
+"""Let JAX compute the same on every machine; sum up at the end what the checks were tried on."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from reimpl_helpers.notebooks import STABLE
@@ -8,3 +9,32 @@ from reimpl_helpers.notebooks import STABLE
 worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where two write to one
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print one line on the checks: of how many of each kind they said what they should."""
+    noted = [
+        found
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, found in report.user_properties
+        if name == "CHECKS"
+    ]
+    tried = Counter(kind for kind, _ in noted)
+    so = Counter(kind for kind, is_so in noted if is_so)
+    if noted:
+        share = {kind: f"{so[kind]}/{tried[kind]}" for kind in (*KINDS, "named")}
+        share["planted bugs refused"] += f" (named {share.pop('named')})"
+        line = ", ".join(f"{kind} {share[kind]}" for kind in KINDS)
+        terminalreporter.write_line(f"CHECKS {line}")
+
+
+KINDS = (
+    "unsolved",
+    "solved",
+    "variants",
+    "planted bugs refused",
+    "mutations refused",
+    "cheats refused",
+)

@@ -1,6 +1,7 @@
 """Every piece of every track: never right unsolved, never refused when right, never right wrong.
 
-A new track is held to this by having a folder.
+A new track is held to this by having a folder. Each test notes what it found for the line that
+begins with CHECKS at the end of the run (see conftest.py).
 """
 
 import ast
@@ -9,12 +10,14 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reimpl_helpers import package
-from reimpl_helpers.checks import NOT_WRITTEN, WRONG, judge
+from reimpl_helpers.checks import NOT_WRITTEN, WRONG, float64_in_jax
+from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
+from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.testing import judge_test
 from reimpl_helpers.workbook import Track, load_file, tracks
 
 
@@ -82,16 +85,14 @@ def stub(name, piece):
 
 
 def verdict_on(name, piece, function):
-    return judge(piece, function, track_at(name, piece.step).recording)
+    return track_at(name, piece.step).judge(piece, function)
 
 
 def verdict_on_test(name, piece, source):
     """Judge the source of a test, with the imports of the solution's tests above it."""
     track, texts = track_at(name, piece.step), texts_at(name, piece.step)
     imports = imports_of(texts["test_model"]) + imports_of((track.home / "variants.py").read_text())
-    texts = {**texts, "test_model": f"{imports}\n\n{source}"}
-    bugs = [bug for bug in track.bugs if bug.name in piece.catches]
-    return judge_test(piece, texts, track.folder, bugs, texts_at(name, piece.step))
+    return track.judge_alone(piece, {**texts, "test_model": f"{imports}\n\n{source}"})
 
 
 def imports_of(text):
@@ -104,21 +105,12 @@ def source_in_solution(name, piece):
     return next(node for node in tree.body if getattr(node, "name", "") == piece.name)
 
 
-def wrong_function(name, piece, bug):
-    """Make a mistake in the workbook's piece, in NumPy where the step is and the edit applies."""
+def function_from(name, piece, modules):
+    """Load the workbook's piece, with some of its modules replaced, as it is at its step."""
     track = track_at(name, piece.step)
-    if piece.module is None:
-        text = (track.solution / "before_port.py").read_text("utf-8")
-        module, texts = "before_port", {}
-    else:
-        module, texts = piece.module, texts_at(name, 5 if piece.port else piece.step)
-        text = texts[module]
-    try:
-        wrong = bug.plant(text)
-    except ValueError:
-        wrong = bug.plant(package.read_texts(track.solution)[module])
-    module = package.load_pieces(track.solution, module, {**texts, module: wrong})
-    return getattr(module, piece.name)
+    module = piece.module or "before_port"
+    texts = {**texts_at(name, piece.step), **modules}
+    return getattr(package.load_pieces(track.solution, module, texts), piece.name)
 
 
 def assert_readable(verdict):
@@ -127,50 +119,62 @@ def assert_readable(verdict):
     assert verdict.headline.endswith((".", "?")), verdict.headline
 
 
+@pytest.fixture
+def count(record_property):
+    """Count one more of a kind for the line of the checks; fail where it is not as it should."""
+
+    def count(kind, is_so, why=""):
+        record_property("CHECKS", [kind, bool(is_so)])
+        assert is_so, why
+
+    return count
+
+
 # --- an unsolved piece is never called right ---
 
 
 @every(the_piece, tests=False)
-def test_unsolved(name, piece, case):
+def test_unsolved(name, piece, case, count):
     namespace = {}
     exec(compile(stub(name, piece), "<ipython-input-1>", "exec"), namespace)
     verdict = verdict_on(name, piece, namespace[piece.name])
+    count("unsolved", verdict.state == NOT_WRITTEN, repr(verdict))
     assert str(verdict) == f"{piece.label} · {NOT_WRITTEN}"
-    assert verdict.state == NOT_WRITTEN
 
 
 @every(the_piece, tests=True)
-def test_unsolved_test(name, piece, case):
+def test_unsolved_test(name, piece, case, count):
     verdict = verdict_on_test(name, piece, stub(name, piece))
-    assert (verdict.state, str(verdict)) == (NOT_WRITTEN, f"{piece.label} · {NOT_WRITTEN}")
+    count("unsolved", verdict.state == NOT_WRITTEN, repr(verdict))
+    assert str(verdict) == f"{piece.label} · {NOT_WRITTEN}"
 
 
 # --- a correct answer is never refused ---
 
 
 @every(the_piece, tests=False)
-def test_solution(name, piece, case):
+def test_solution(name, piece, case, count):
     verdict = verdict_on(name, piece, track_at(name, piece.step).given(piece))
-    assert verdict.right, repr(verdict)
+    count("solved", verdict.right, repr(verdict))
 
 
 @every(the_piece, tests=True)
-def test_solution_test(name, piece, case):
+def test_solution_test(name, piece, case, count):
     verdict = verdict_on_test(name, piece, ast.unparse(source_in_solution(name, piece)))
-    assert verdict.right, repr(verdict)
+    count("solved", verdict.right, repr(verdict))
 
 
 @every(its_variants, tests=False)
-def test_variant(name, piece, case):
+def test_variant(name, piece, case, count):
     verdict = verdict_on(name, piece, case)
-    assert verdict.right, repr(verdict)
+    count("variants", verdict.right, repr(verdict))
 
 
 @every(its_variants, tests=True)
-def test_variant_test(name, piece, case):
+def test_variant_test(name, piece, case, count):
     source = inspect.getsource(case).replace(f"def {case.__name__}(", f"def {piece.name}(")
     verdict = verdict_on_test(name, piece, source)
-    assert verdict.right, repr(verdict)
+    count("variants", verdict.right, repr(verdict))
 
 
 @pytest.mark.parametrize("name", tracks())
@@ -182,26 +186,31 @@ def test_every_piece_has_variants_and_every_variant_a_piece(name):
     assert [key for key in variants_of(name) if key.split("__")[0] not in names] == []
 
 
-# --- a plausible mistake is never accepted ---
+# --- a planted bug is refused, and named ---
 
 
 @every(its_bugs, tests=False)
-def test_planted_bug(name, piece, case):
-    verdict = verdict_on(name, piece, wrong_function(name, piece, case))
-    assert verdict.state == WRONG, str(verdict)
+def test_planted_bug(name, piece, case, count):
+    track = track_at(name, piece.step)
+    planted = track.planted(case, piece.port or track.in_jax)
+    verdict = verdict_on(name, piece, function_from(name, piece, planted))
+    count("planted bugs refused", verdict.state == WRONG, repr(verdict))
     assert_readable(verdict)
-    assert case.old.strip() not in verdict.headline
+    assert case.old.strip() not in verdict.headline and case.new not in case.question
+    count("named", verdict.headline.endswith(f" {case.question}"), verdict.headline)
 
 
 @pytest.mark.parametrize("name", tracks())
 def test_every_piece_has_bugs_and_every_edit_applies(name):
     track = track_at(name, 0)
     written = [piece for piece in track.pieces if not piece.is_test]
-    assert [piece.label for piece in written if len(its_bugs(name, piece)) < 3] == []
-    modules = {piece.name: piece.module or "before_port" for piece in written}
+    assert [piece.label for piece in written if len(its_bugs(name, piece)) < 5] == []
+    ported = {piece.name for piece in written if piece.port}
     for bug in track.bugs:
-        text = (track.solution / f"{modules[bug.piece]}.py").read_text("utf-8")
-        assert bug.plant(text) != text
+        for in_jax in {True, bug.piece not in ported}:
+            ((module, text),) = track.planted(bug, in_jax).items()
+            assert text != track.given_texts(in_jax).get(module)
+        assert bug.question.endswith("?") and bug.hint.endswith(".") and bug.why.endswith(".")
     names = [bug.name for bug in track.bugs]
     for piece in track.pieces:
         for caught in piece.catches:
@@ -229,7 +238,47 @@ def asserts(statement):
 
 
 @every(weak_tests, tests=True)
-def test_weak_test(name, piece, case):
+def test_weak_test(name, piece, case, count):
     verdict = verdict_on_test(name, piece, case)
-    assert verdict.state == WRONG, str(verdict)
+    count("planted bugs refused", verdict.state == WRONG, repr(verdict))
     assert_readable(verdict)
+    named = "nonsense throughout", "passes on your model", "fails on your own model"
+    count("named", any(words in verdict.headline for words in named), verdict.headline)
+
+
+# --- an automatic mutation is refused, or computes the same ---
+
+
+def its_mutations(name, piece):
+    """Make every mutation of the workbook's piece as it stands at its step."""
+    track = track_at(name, piece.step)
+    if piece.module is None:
+        text = (track.solution / "before_port.py").read_text("utf-8")
+    else:
+        text = texts_at(name, 5 if piece.port else piece.step)[piece.module]
+    return {
+        f"{number} {mutation.name}, {mutation.after}": mutation
+        for number, mutation in enumerate(mutations_of(text, [piece.name]))
+    }
+
+
+@every(its_mutations, tests=False)
+def test_mutation(name, piece, case, count):
+    mutant = function_from(name, piece, {piece.module or "before_port": case.text})
+    verdict = verdict_on(name, piece, mutant)
+    if verdict.right and is_same(name, piece, mutant):
+        return
+    count("mutations refused", verdict.state == WRONG, f"{case.before} → {case.after}: {verdict}")
+    assert_readable(verdict)
+
+
+def is_same(name, piece, mutant):
+    """Prove that a mutation computes what the workbook's piece does, on inputs never seen."""
+    track, given = track_at(name, piece.step), function_from(name, piece, {})
+    with float64_in_jax(), np.errstate(all="ignore"):
+        cases = list(piece.cases(track.recording))
+        drawn = [case for case in cases if case.complaint]
+        unseen = [case for seed in range(3) for _, case in unseen_cases(cases, seed)]
+        return all(
+            same_values(outcome(given, case), outcome(mutant, case)) for case in unseen + drawn
+        )

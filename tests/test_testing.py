@@ -12,7 +12,8 @@ import pytest
 
 from reimpl_helpers import testing
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG, Piece
-from reimpl_helpers.testing import Bug, judge_test, run_tests
+from reimpl_helpers.mistakes import Bug
+from reimpl_helpers.testing import judge_test, run_tests
 
 MODEL = '''"""Doubles."""
 
@@ -27,16 +28,20 @@ def quadruple(x):
 '''
 SOLUTION = {"model": MODEL.replace("2 * x", "x + x")}
 BUGS = [
-    Bug("double", "not doubled", "x + x", "x"),
-    Bug("double", "sign lost", "x + x", "abs(x + x)"),
+    Bug("double", name, "x + x", edit, why="?", question="?", hint="?")
+    for name, edit in {"not doubled": "x", "sign lost": "abs(x + x)"}.items()
 ]
 HEADER = "import pytest\nfrom model import double, quadruple\n\n\n"
 PIECE = Piece("test_double", "test_model", 4, catches=tuple(bug.name for bug in BUGS))
 
 
-def judged(source, folder=Path("work/small"), bugs=BUGS, solution=SOLUTION, model=MODEL):
+def planted(right):
+    return {bug: {"model": bug.plant(right["model"])} for bug in BUGS}
+
+
+def judged(source, folder=Path("work/small"), right=SOLUTION, model=MODEL):
     texts = {"model": model, "test_model": HEADER + textwrap.dedent(source)}
-    return judge_test(PIECE, texts, folder, bugs, solution)
+    return judge_test(PIECE, texts, folder, right, planted(right))
 
 
 def run(source, folder=Path("work/small"), model=MODEL, **options):
@@ -86,8 +91,17 @@ def test_that_cannot_fail(body):
     verdict = judged(f"def test_double():\n    {body}")
     assert verdict.state == WRONG
     assert verdict.headline == (
-        "passes on your model, and also on 2 wrong models that it should refuse. "
+        "passes on your model, and also on one that answers nonsense throughout. "
         "What would have to go wrong for an assert of yours to fail?"
+    )
+
+
+def test_that_sees_none_of_its_mistakes():
+    verdict = judged("def test_double():\n    assert double(0) == 0")
+    assert verdict.state == WRONG
+    assert verdict.headline == (
+        "passes on your model, and also on 2 wrong models that it should refuse. "
+        "What do they do that yours does not?"
     )
     assert verdict.details == "wrong models it passed on: not doubled; sign lost"
 
@@ -116,7 +130,7 @@ def test_that_asks_for_more_than_the_original_promises():
     other = {"model": SOLUTION["model"].replace("Double a", "Two times")}
     assert verdict.right
     verdict = judged(
-        "def test_double():\n    assert double(1) == 2 and double.__doc__[7] == 'a'", solution=other
+        "def test_double():\n    assert double(1) == 2 and double.__doc__[7] == 'a'", right=other
     )
     assert verdict.state == WRONG
     assert verdict.headline.startswith(
@@ -218,15 +232,15 @@ def test_forms_of_tests(form):
         ),
         ("@pytest.mark.parametrize('x', [])\ndef test_double(x):\n    assert x", "was skipped"),
         ("def tset_double():\n    assert double(1) == 2", "pytest found no test to run"),
-        ("def test_double():\n    pytest.exit('enough')", "to run, or was told to exit."),
+        ("def test_double():\n    pytest.exit('enough')", "ends Python, or pytest, altogether."),
         ("import nothing\ndef test_double():\n    pass", "No module named 'nothing'."),
         ("from model import half\ndef test_double():\n    pass", "cannot import name 'half'"),
-        ("def test_double():\n    return", "that it should refuse"),
+        ("def test_double():\n    return", "answers nonsense throughout"),
         ("1 / 0\ndef test_double():\n    pass", "ZeroDivisionError: division by zero. Mend that"),
         ("raise SystemExit(3)\ndef test_double():\n    pass", "line: SystemExit: 3. Mend that"),
         ("def test_double(:\n    pass", "first line: SyntaxError: invalid syntax"),
         ("def test_double(nothing):\n    pass", "fails on your own model"),
-        ("import sys\ndef test_double():\n    sys.exit(3)", "model: SystemExit: 3. Is the test"),
+        ("import sys\ndef test_double():\n    sys.exit(3)", "ends Python, or pytest, altogether."),
         ("def test_double():\n    double(None)", "fails on your own model: TypeError: unsupported"),
         (
             "@pytest.fixture\ndef x():\n    1 / 0\ndef test_double(x):\n    pass",
@@ -371,7 +385,7 @@ def test_run_uses_the_files_of_the_folder_and_does_not_touch_them(tmp_path):
         "model": MODEL,
         "test_model": f"{HEADER}def test_double():\n    assert double(-1) == -2",
     }
-    assert judge_test(PIECE, wrong, tmp_path, BUGS, SOLUTION).right
+    assert judge_test(PIECE, wrong, tmp_path, SOLUTION, planted(SOLUTION)).right
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
     assert after == before
 
@@ -444,20 +458,3 @@ def test_a_run_outside_of_pytest():
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
     assert result.stdout == "{'test_a': 'AssertionError: assert 2 == 3.'}\n", result.stderr
-
-
-# --- planted bugs ---
-
-
-def test_a_bug_is_planted_in_its_own_piece_only():
-    text = Bug("quadruple", "once too few", "double(double(x))", "double(x)").plant(MODEL)
-    assert text == MODEL.replace("double(double(x))", "double(x)")
-    twice = f"{MODEL}\n\ndef half(x):\n    return 0.5 * (2 * x) + 2 * x\n"
-    planted = Bug("half", "not halved", "2 * x", "x").plant(twice)
-    assert planted == twice.replace("(2 * x)", "(x)")
-
-
-@pytest.mark.parametrize("piece, old", [("quadruple", "2 * x"), ("double", "3 * x"), ("half", "x")])
-def test_an_edit_that_no_longer_applies(piece, old):
-    with pytest.raises(ValueError, match="“a name”: .* no longer stands in .* Mend the edit"):
-        Bug(piece, "a name", old, "x").plant(MODEL)

@@ -1,16 +1,22 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
+import atexit
+import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
 from reimpl_helpers.package import load_pieces
-from reimpl_helpers.params import flat, initial_complaint, nested, shared_draws
+from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
 
 SOLUTION = Path(__file__).parent / "solution"
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
+# of -1000, 0 and 1000, where the exponential overflows
+FAR_OUT = {"relu": [0.0, 0.0, 1000.0], "tanh": [-1.0, 0.0, 1.0], "sigmoid": [0.0, 0.5, 1.0]}
 
 
 def sizes_of(probe):
@@ -28,6 +34,16 @@ def counterpart_cases(recording):
                 expected=operation.values[0],
                 call=partial(call_counterpart, operation.op),
             )
+    for op, expected in FAR_OUT.items():
+        args = (np.array([[-1000.0, 0.0, 1000.0]]),)
+        call = partial(call_counterpart, op)
+        yield Case(f"{op}, very large values", args, np.array([expected]), call=call)
+
+
+def call_counterpart(op, piece, *args):
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    return answer[op](*args) if is_there else answer
 
 
 def missing_counterparts(names, answer):
@@ -36,12 +52,6 @@ def missing_counterparts(names, answer):
     missing = sorted(names - set(answer))
     if missing:
         raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
-
-
-def call_counterpart(op, piece, *args):
-    answer = piece()
-    is_there = isinstance(answer, dict) and op in answer
-    return answer[op](*args) if is_there else answer
 
 
 def layers_of(probe):
@@ -63,10 +73,14 @@ def layer_cases(recording):
                 np.maximum(linear - bias, 0),
                 call=lambda piece, *args: piece(*args, nonlinearity="relu"),
             )
+    for nonlinearity, expected in FAR_OUT.items():
+        args = np.eye(3), np.array([[-1000.0, 0.0, 1000.0]]), np.zeros(3), nonlinearity
+        yield Case("very large values", args, np.array([expected]))
 
 
 def layer_cases_in_jax(recording):
-    yield from (case for case in layer_cases(recording) if case.probe == "other sizes")
+    few = "other sizes", "very large values"
+    yield from (case for case in layer_cases(recording) if case.probe in few)
     for probe in recording.probes.values():
         layers = {name: (weight.T, x, bias) for name, x, weight, bias, *_ in layers_of(probe)}
         after = {name: after for name, *_, after in layers_of(probe)}
@@ -96,6 +110,15 @@ def decoder_cases(recording):
     for probe in recording.probes.values():
         args = nested(probe.params), probe.results["encoder"]
         yield Case(probe.name, args, probe.results["decoder"])
+    probe = recording.probes["other sizes"]
+    params, z = nested(probe.params), 3 * probe.results["encoder"]  # codes that no encoder gives
+    yield Case("large codes", (params, z), decoded(params, z))
+
+
+def decoded(params, z):
+    hidden = np.maximum(z @ params["dec_hidden"]["weight"].T + params["dec_hidden"]["bias"], 0)
+    pixels = hidden @ params["dec_pixels"]["weight"].T + params["dec_pixels"]["bias"]
+    return 1 / (1 + np.exp(-pixels))
 
 
 def autoencoder_cases(recording):
@@ -131,6 +154,7 @@ def draw_cases(recording):
     yield Case(
         "fifty keys",
         complaint=lambda trees: initial_complaint(trees, recording.initial),
+        alike=same_distribution,
         call=lambda piece: [piece(key) for key in range(50)],
     )
     other = recording.probes["other sizes"]
@@ -138,6 +162,7 @@ def draw_cases(recording):
         "fifty keys, other sizes",
         sizes_of(other),
         complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
+        alike=same_distribution,
         call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
     )
 
@@ -145,9 +170,7 @@ def draw_cases(recording):
 def drawn_shapes(params):
     if not isinstance(params, dict):
         return params
-    return nested(
-        {name: as_array(value, f"for {name}").shape for name, value in flat(params).items()}
-    )
+    return shapes_of(nested({name: as_array(a, f"for {name}") for name, a in flat(params).items()}))
 
 
 def initial_at(probe, recording):
@@ -181,6 +204,10 @@ def key_complaint(trees):
     shared = shared_draws([trees[0], trees[2]])
     if shared:
         return f"{' and '.join(shared)} are the same random numbers. Are they drawn independently?"
+    later = {f"{name} of the next key": values for name, values in other.items()}
+    shared = shared_draws([{**first, **later}])
+    if shared:
+        return f"{' and '.join(shared)} are the same random numbers. Where do the keys meet?"
     return None
 
 
@@ -191,9 +218,13 @@ def draw_cases_in_jax(recording):
     yield Case(
         "a traced key",
         expected=nested({name: value.shape for name, value in recording.params.items()}),
-        call=lambda piece: jax.eval_shape(piece, 1),
-        part=lambda params: nested({name: value.shape for name, value in flat(params).items()}),
+        call=lambda piece: shapes_of(jax.eval_shape(piece, 1)),
     )
+
+
+def shapes_of(params):
+    """Read the shapes of arrays, or of JAX's placeholders for them."""
+    return nested({name: value.shape for name, value in flat(params).items()})
 
 
 def state_dict_cases(recording):
@@ -240,7 +271,7 @@ def dummy_data_complaint(batch, pixels, answers):
             )
     if not (np.min(x) >= 0 and np.max(x) <= 1):
         return f"x reaches from {np.min(x):.3g} to {np.max(x):.3g}; grey levels are 0 to 1."
-    if np.ptp(x) <= (0.5 if x.size > 1000 else 0) or (batch > 1 and np.array_equal(x[0], x[1])):
+    if np.ptp(x) <= (0.5 if x.size > 1000 else 0) or len(np.unique(x, axis=0)) < batch:
         return "the images are all but alike. What should a batch of images hold?"
     if not np.array_equal(x, y):
         return "x and y differ. What should an autoencoder draw from an image?"
@@ -252,8 +283,23 @@ def dummy_data_complaint(batch, pixels, answers):
 
 
 def digit_data_cases(recording):
-    x = recording.data["images"].reshape(-1, 64) / 16
-    yield Case("digits", (recording.path,), {"x": x, "y": x}, part=digits)
+    for name, path in (
+        ("digits", recording.path),
+        ("other digits", *other_digits(np.random.default_rng(0))),
+    ):
+        x = load_file(path)["data/images"].reshape(-1, 64) / 16
+        yield Case(name, (path,), {"x": x, "y": x}, part=digits, unseen=other_digits)
+
+
+def other_digits(rng):
+    """Write a file such as the recording with other images in it."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "recording.safetensors"
+    images = rng.integers(0, 17, size=(20, 8, 8), dtype=np.uint8)
+    labels = rng.integers(0, 10, size=20, dtype=np.uint8)
+    save_file({"data/images": images, "data/labels": labels}, path)
+    return (path,)
 
 
 def digits(answer):
@@ -302,8 +348,8 @@ def training_cases(recording):
     training, start = recording.training, nested(recording.training.params)
     x, y, losses = training.x, training.y, training.losses
 
-    def learn(steps, piece, *args, **more):
-        return piece(*args, steps=steps, step_size=training.learning_rate, **more)
+    def learn(steps, piece, *args, step_size=training.learning_rate, **more):
+        return piece(*args, steps=steps, step_size=step_size, **more)
 
     def trained(answer):
         params, losses = answer
@@ -319,27 +365,50 @@ def training_cases(recording):
             part=trained,
         )
 
+    more, steps, step_size = np.concatenate([x, x[::-1] / 2]), 6, 20.0
     yield Case(
         "another model, another y",
-        (start, other_model, x, 1 - y),
-        np.mean((other_model(start, x) - (1 - y)) ** 2)[None],
-        call=partial(learn, 1),
-        part=lambda answer: np.asarray(answer[1], dtype=float),
+        (start, other_model, more, 100 * (1 - more)),
+        adam_on_bias(start["dec_pixels"]["bias"], more, 100 * (1 - more), steps, step_size),
+        call=partial(learn, steps, step_size=step_size),
+        part=lambda answer: {
+            "the losses": np.asarray(answer[1], dtype=float),
+            "the params returned": np.asarray(answer[0]["dec_pixels"]["bias"]),
+        },
     )
 
     def reported(piece, *args):
-        lengths = []
-        learn(3, piece, *args, report=lambda losses: lengths.append(len(losses)))
-        return lengths
-
-    def report_complaint(lengths):
-        if lengths != [1, 2, 3]:
-            return (
-                f"in 3 steps, `report` was called {len(lengths)} times, with {lengths} losses. "
-                "When should it be called, and with what?"
-            )
+        reports = []
+        _, losses = learn(3, piece, *args, report=lambda losses: reports.append(list(losses)))
+        return [np.asarray(report, dtype=float) for report in [*reports, losses]]
 
     yield Case("report", (start, autoencoder, x, y), complaint=report_complaint, call=reported)
+
+
+def adam_on_bias(bias, x, y, steps, step_size):
+    """Train other_model in NumPy: of its params, only one bias has a gradient."""
+    mean, square, losses = 0.0, 0.0, []
+    for step in range(1, steps + 1):
+        error = 0.5 * x + bias - y
+        losses.append(np.mean(error**2))
+        grad = 2 * error.sum(axis=0) / error.size
+        mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
+        root = np.sqrt(square / (1 - 0.999**step)) + 1e-8
+        bias = bias - step_size * mean / (1 - 0.9**step) / root
+    return {"the losses": np.array(losses), "the params returned": bias}
+
+
+def report_complaint(reports):
+    *reports, losses = reports
+    lengths = [len(report) for report in reports]
+    if lengths != [1, 2, 3]:
+        return (
+            f"in 3 steps, `report` was called {len(lengths)} times, with {lengths} losses. "
+            "When should it be called, and with what?"
+        )
+    if not all(np.allclose(report, losses[: len(report)]) for report in reports):
+        return "`report` is handed other losses than `train` returns. Which ones should it get?"
+    return None
 
 
 def tests_of(step, **catches):

@@ -1,0 +1,134 @@
+"""Run a pair's code in a process of its own, which only answers: what `reimpl check` starts.
+
+Requests come as lines of JSON, replies go back as lines of JSON, arrays in them as bytes. The
+verdict is given elsewhere, in a process that never imports a module of the pair's: nothing that
+the pair's code does here can touch it.
+"""
+
+import base64
+import contextlib
+import functools
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from reimpl_helpers import package
+from reimpl_helpers.checks import (
+    Case,
+    Refusal,
+    TookTooLong,
+    answer_of,
+    as_array,
+    float64_in_jax,
+    shorten,
+)
+from reimpl_helpers.equivalence import unseen_cases
+from reimpl_helpers.score import score_tests
+from reimpl_helpers.workbook import LAST_STEP, Track
+
+
+class Answerer:
+    """Answer requests about one pair's package."""
+
+    def __init__(self, track: Track, send):
+        self.track, self.send, self.modules, self.made = track, send, {}, {}
+
+    @functools.cached_property
+    def texts(self):
+        return self.track.texts()
+
+    def import_module(self, module: str) -> dict:
+        """Import a module; reply with what is wrong with it, or nothing."""
+        try:
+            package.load_pieces(self.track.folder, module)
+        except package.PackageError as error:
+            return {"broken": str(error)}
+        return {"broken": ""}
+
+    def answer(self, piece: int, case: int, seed: int | None) -> dict:
+        """Put one case to a piece; reply with what it answers, or why there is no answer."""
+        asked = self.track.pieces[piece]
+        with package.imported_from(self.track.folder, self.texts), float64_in_jax():
+            try:
+                function = getattr(self.module(asked.module), asked.name, None)
+                return {"answer": encoded(answer_of(function, self.cases(piece, seed)[case]))}
+            except Refusal as refusal:
+                too_long = isinstance(refusal.__cause__, TookTooLong)
+                said = [refusal.stage, refusal.headline, refusal.details]
+                return {"refusal": said, "too_long": too_long}
+
+    def module(self, name):
+        """Import a module of the pair's, once."""
+        if name not in self.modules:
+            self.modules[name] = package.load_pieces(self.track.folder, name, self.texts)
+        return self.modules[name]
+
+    def cases(self, piece, seed) -> dict[int, Case]:
+        """Make the cases of a piece, by their place: those of the probes, or unseen ones; once."""
+        if (piece, seed) not in self.made:
+            cases = list(self.track.pieces[piece].cases(self.track.recording))
+            made = dict(enumerate(cases) if seed is None else unseen_cases(cases, seed))
+            self.made[piece, seed] = made
+        return self.made[piece, seed]
+
+    def verdict(self, piece: int) -> dict:
+        """Judge a piece here, for the words: reply with the state, the headline, the details."""
+        verdict = self.track.judge_alone(self.track.pieces[piece], self.texts)
+        return {key: getattr(verdict, key) for key in ("state", "headline", "details")}
+
+    def score(self, never_ends: list[str]) -> dict:
+        """Score the pair's tests; before each run, say of what it is."""
+        score = score_tests(
+            Track(self.track.name, self.track.folder, self.track.step_reached(self.texts)),
+            self.texts,
+            frozenset(never_ends),
+            lambda what: self.send({"running": what}),
+        )
+        return {"score": repr(score), "all_caught": bool(score.findings) and not score.missed}
+
+
+def encoded(value) -> dict:
+    """Write an answer in JSON's terms; what cannot be written becomes a few words about it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"value": value}
+    if isinstance(value, Mapping):
+        return {"dict": [[str(key), encoded(inner)] for key, inner in value.items()]}
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [encoded(inner) for inner in value]}
+    try:
+        array = as_array(value, "")
+    except Refusal:
+        array = np.array(None)
+    if array.dtype.kind not in "biufc":
+        return {"other": [type(value).__name__, shorten(value).partition(" ")[2]]}
+    data = base64.b64encode(array.tobytes()).decode()
+    return {"array": [array.dtype.str, array.shape, data]}
+
+
+def main(folder: str, name: str) -> None:
+    """Answer requests from standard input until it ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")  # what a package prints goes elsewhere
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+    def send(reply):
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+    import jax  # noqa: F401  before the first answer, or that would be in float32
+
+    answerer = Answerer(Track(name, Path(folder), LAST_STEP), send)
+    for line in sys.stdin:
+        request = json.loads(line)
+        with contextlib.redirect_stdout(open(os.devnull, "w")):
+            reply = getattr(answerer, request.pop("do"))(**request)
+        send({"done": True, **reply})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,125 @@
+"""Compare functions by what they answer: on the probes, and on inputs that nobody has seen."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array
+
+
+def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
+    """Make cases of the same kind with other inputs, each with the place of its model in the list.
+
+    Only cases to which one answer is right have such; their `expected` is not that any more.
+    """
+    for place, case in enumerate(cases):
+        rng = np.random.default_rng((seed, place))
+        args = case.unseen(rng) if case.unseen else other_values(case.args, rng)
+        if case.complaint is None and args is not None:
+            yield place, replace(case, args=args, expected=None)
+
+
+def other_values(args: tuple, rng) -> tuple | None:
+    """Draw other floats of the same mean and spread, or other sizes where there are no floats.
+
+    Shapes: every array keeps its own
+    """
+    arrays = with_leaves(args, lambda leaf: other_floats(leaf, rng) if is_floats(leaf) else leaf)
+    if any_leaf(args, is_floats):
+        return arrays
+    if any_leaf(args, is_size):
+        return with_leaves(args, lambda leaf: int(rng.integers(1, 20)) if is_size(leaf) else leaf)
+    return None
+
+
+def other_floats(array, rng):
+    drawn = np.mean(array) + (np.std(array) or 1.0) * rng.normal(size=array.shape)
+    return drawn.astype(array.dtype)
+
+
+def is_floats(leaf) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.size > 0
+
+
+def is_size(leaf) -> bool:
+    return isinstance(leaf, int) and not isinstance(leaf, bool)
+
+
+def with_leaves(tree, change):
+    """Rebuild nested dicts, lists and tuples with every leaf changed."""
+    if isinstance(tree, Mapping):
+        return {key: with_leaves(value, change) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(with_leaves(value, change) for value in tree)
+    return change(tree)
+
+
+def any_leaf(tree, test) -> bool:
+    found = []
+    with_leaves(tree, lambda leaf: found.append(test(leaf)))
+    return any(found)
+
+
+def outcome(function, case: Case):
+    """Put a case to a function; return what it answers, or the words of a refusal."""
+    try:
+        return case.part(answer_of(function, case))
+    except Refusal as refusal:
+        return refusal.headline
+    except Exception as error:  # an answer that cannot be taken apart
+        return f"{type(error).__name__}: {error}"
+
+
+def alike(ours, theirs, case: Case) -> bool:
+    """Tell whether two outcomes of a case show the same mistake, or none."""
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return isinstance(ours, type(theirs)) and ours == theirs
+    try:
+        if case.alike:
+            return case.alike(ours, theirs)
+        if case.complaint:
+            return complaint_words(case, ours) == complaint_words(case, theirs)
+    except Exception:
+        return False
+    return same_values(ours, theirs)
+
+
+def complaint_words(case, answer) -> str:
+    """Read the complaint about an answer without its numbers, which differ with every draw."""
+    try:
+        complaint = case.complaint(answer) or ""
+    except Refusal as refusal:
+        complaint = refusal.headline
+    return re.sub(r"[-+]?\d[\d.e+-]*", "", complaint)
+
+
+def same_values(ours, theirs) -> bool:
+    """Compare answers leaf by leaf, shapes included.
+
+    Shapes: any; nothing broadcasts
+    """
+    if isinstance(ours, Mapping) or isinstance(theirs, Mapping):
+        is_same_kind = isinstance(ours, Mapping) and isinstance(theirs, Mapping)
+        return (
+            is_same_kind
+            and ours.keys() == theirs.keys()
+            and all(same_values(ours[key], theirs[key]) for key in ours)
+        )
+    if isinstance(ours, tuple | list) or isinstance(theirs, tuple | list):
+        is_same_kind = isinstance(ours, tuple | list) and isinstance(theirs, tuple | list)
+        return is_same_kind and len(ours) == len(theirs) and all(map(same_values, ours, theirs))
+    try:
+        ours, theirs = as_array(ours, ""), as_array(theirs, "")
+    except Refusal:
+        return type(ours) is type(theirs) and ours == theirs
+    return ours.shape == theirs.shape and same_numbers(ours, theirs)
+
+
+def same_numbers(ours, theirs) -> bool:
+    if ours.dtype.kind not in "iufc" or theirs.dtype.kind not in "iufc":
+        return np.array_equal(ours, theirs)
+    with np.errstate(all="ignore"):
+        near = np.abs(ours - theirs) <= TOLERANCE * (1 + np.abs(theirs))
+        return bool(np.all(near | (ours == theirs) | ((ours != ours) & (theirs != theirs))))

@@ -1,0 +1,376 @@
+"""Score a pair's own tests: how many mistakes they catch, planted ones and automatic ones (step 4).
+
+Nothing is written to the pair's folder: every mistake is made in memory, in a text that stands in
+for the file.
+"""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reimpl_helpers import package
+from reimpl_helpers.checks import float64_in_jax, judge
+from reimpl_helpers.equivalence import alike, outcome, unseen_cases
+
+from reimpl_helpers.mutations import mutations_of
+from reimpl_helpers.testing import (
+    CODE,
+    PASSED,
+    TIME_LIMIT,
+    Suite,
+    hollowed,
+    in_one_session,
+    plural,
+    with_modules,
+)
+
+PLANTED, MUTATION, OWN = "planted bugs", "mutations of your own code", "mistakes of your own"
+PATIENCE = (
+    2.0  # seconds for a test on a wrong model; more only where it needs more on the right one
+)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong model that the pair's tests should refuse."""
+
+    kind: str
+    piece: str  # the function it is made in
+    name: str
+    change: str  # the line that it changes, or why people make it
+    hint: str  # the shortest way to a test that would catch it
+    texts: dict[str, str] = field(repr=False)  # the package with the mistake in it
+
+    @property
+    def label(self) -> str:
+        return f"{self.piece} · {self.name}"
+
+    @property
+    def line(self) -> str:
+        """Say in one line what is wrong, and for a mutation where."""
+        return f"{self.label}, {self.change}" if self.kind == MUTATION else self.label
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one mistake: the test that caught it, or None."""
+
+    mistake: Mistake
+    caught_by: str | None
+
+    @property
+    def said(self) -> str:
+        """Name the test that caught it, or say what would."""
+        return self.caught_by or self.mistake.hint
+
+
+@dataclass(frozen=True, repr=False)
+class Score:
+    """Say how many mistakes the pair's tests catch, and which they miss."""
+
+    findings: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = ()  # a line each on tests that are left out, or check nothing
+    problem: str = ""  # why nothing is scored
+    equivalent: int = 0  # mutations that compute the same, and do not count
+
+    def of(self, kind: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.mistake.kind == kind]
+
+    @property
+    def missed(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.caught_by is None]
+
+    @property
+    def caught(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.caught_by is not None]
+
+    @property
+    def headline(self) -> str:
+        if self.problem:
+            return f"no score: {self.problem}"
+        counts = [
+            f"{sum(finding.caught_by is not None for finding in found)} of {len(found)} {kind}"
+            for kind in (PLANTED, MUTATION, OWN)
+            if (found := self.of(kind))
+        ]
+        return f"your tests catch {', '.join(counts) or 'nothing: there is nothing to catch yet'}."
+
+    def __repr__(self):
+        lines = [self.headline, *self.remarks]
+        for word, findings in (("missed", self.missed), ("caught", self.caught)):
+            width = min(60, max((len(found.mistake.line) for found in findings), default=0))
+            lines += [f"{word}  {f.mistake.line:{width}}  {f.said}" for f in findings]
+        return "\n".join([*lines, *self._not_counted()])
+
+    def _repr_html_(self):
+        lines = [f"<b>{html.escape(self.headline)}</b>", *map(html.escape, self.remarks)]
+        parts = [f"<div>{line}</div>" for line in lines]
+        tables = (("missed", self.missed, "try"), ("caught", self.caught, "caught by"))
+        for word, findings, last in tables:
+            if findings:
+                rows = [(f.mistake.label, f.mistake.change, f.said) for f in findings]
+                table = html_table(rows, ("mistake", "about it", last))
+                opened = " open" if word == "missed" else ""
+                summary = f"<summary>{word}: {len(findings)}</summary>"
+                parts.append(f"<details{opened}>{summary}{table}</details>")
+        parts += [f"<div>{html.escape(line)}</div>" for line in self._not_counted()]
+        return "".join(parts)
+
+    def _not_counted(self):
+        if not self.equivalent:
+            return []
+        them = plural(self.equivalent, "more mutation")
+        return [f"{them} compute the same as your code, and do not count."]
+
+
+def html_table(rows, head):
+    cell = 'style="text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0"'
+    titles = "".join(f'<th scope="col" {cell}>{title}</th>' for title in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td {cell}>{html.escape(text)}</td>" for text in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def score_tests(
+    track,
+    texts: dict[str, str],
+    never_ends: frozenset[str] = frozenset(),
+    running: Callable[[str], None] = lambda what: None,
+) -> Score:
+    """Run the tests of a pair's package on wrong models, and say which of these they refuse.
+
+    `running` is told before each run what it is of; what stands in `never_ends` is not run again.
+
+    Raises: KeyboardInterrupt when the user stops it.
+    """
+    if "test_model" not in texts:
+        return Score(problem="there is no test_model.py yet. Write a test, and check it.")
+    try:
+        package.parse(texts["test_model"], "test_model.py")
+    except package.PackageError as error:
+        return Score(problem=str(error))
+    scorer = Scorer(track, track.completed(texts), mistakes_of(track, texts), never_ends, running)
+    return in_one_session(texts["test_model"], track.folder, scorer.score)
+
+
+def mistakes_of(track, texts) -> list[Mistake]:
+    """List every mistake that a pair's tests are held against: planted, automatic, their own."""
+    whole, ported = track.completed(texts), track.is_ported(texts)
+    planted = [
+        Mistake(
+            PLANTED,
+            bug.piece,
+            bug.name,
+            bug.why,
+            bug.hint,
+            with_modules(whole, track.planted(bug, ported)),
+        )
+        for bug in track.bugs
+        if track.is_reached(bug.piece)
+    ]
+    return planted + mutations(track, texts, whole) + own_mistakes(texts, whole)
+
+
+def mutations(track, texts, whole) -> list[Mistake]:
+    """Make small mistakes in every function that the pair wrote itself."""
+    found = []
+    for module in filter(texts.__contains__, CODE):
+        own = [
+            name
+            for name in package.functions_of(texts[module])
+            if not package.is_given(texts[module], name)
+        ]
+        for mutation in mutations_of(whole[module], own):
+            change = f"line {mutation.line}: {mutation.before} → {mutation.after}"
+            mutated = {**whole, module: mutation.text}
+            found.append(
+                Mistake(MUTATION, mutation.function, mutation.name, change, mutation.hint, mutated)
+            )
+    return found
+
+
+def own_mistakes(texts, whole) -> list[Mistake]:
+    """Put each mistake of the pair's own in the place of the piece that it is made in."""
+    found = []
+    for name in package.functions_of(texts.get("mistakes", "")):
+        piece, named, what = name.partition("__")
+        home = next((home for home in whole if piece in package.functions_of(whole[home])), None)
+        if named and home:
+            wrong = f"{whole[home]}\n\nfrom mistakes import {name} as {piece}\n"
+            change = "your own, in mistakes.py"
+            hint = "Look at what it does to one input, by hand."
+            mistaken = {**whole, home: wrong}
+            found.append(Mistake(OWN, piece, what.replace("_", " "), change, hint, mistaken))
+    return found
+
+
+def said_of_mistake(track, texts, name) -> str:
+    """Say which test of the pair's catches one mistake of their own."""
+    (mistake,) = (
+        found
+        for found in own_mistakes({"mistakes": texts["mistakes"]}, track.completed(texts))
+        if f"{found.piece}__{found.name.replace(' ', '_')}" == name
+    )
+    if "test_model" not in texts:
+        return f"{mistake.label} · saved to mistakes.py. You have no test yet that could catch it."
+    scorer = Scorer(track, track.completed(texts), [mistake])
+    score = in_one_session(texts["test_model"], track.folder, scorer.score)
+    if score.problem:
+        return f"{mistake.label} · saved to mistakes.py. {score.headline}"
+    test = score.findings[0].caught_by
+    if test is None:
+        return f"{mistake.label} · no test of yours catches it. Swap: write the one that does."
+    return f"{mistake.label} · caught by {test}. Can you make a subtler one?"
+
+
+class Problem(Exception):
+    """Say why a suite of tests scores nothing."""
+
+
+@dataclass
+class Scorer:
+    """Score one suite; see score_tests."""
+
+    track: object
+    texts: dict[str, str]  # of the pair's package, completed
+    mistakes: list[Mistake]
+    never_ends: frozenset[str] = frozenset()
+    running: Callable[[str], None] = lambda what: None
+    remarks: list[str] = field(default_factory=list)
+
+    def score(self, suite: Suite) -> Score:
+        try:
+            tests, called = self.tests_that_count(suite)
+        except Problem as problem:
+            return Score(problem=str(problem), remarks=tuple(self.remarks))
+        suite.before_each = lambda test: None
+        self.remark_on_empty_tests(suite, tests, called)
+        findings, equivalent = [], 0
+        for mistake in self.mistakes:
+            finding = Finding(mistake, self.caught_by(suite, mistake, tests, called))
+            missed = finding.caught_by is None
+            if (
+                missed
+                and mistake.kind == MUTATION
+                and is_equivalent(self.track, self.texts, mistake)
+            ):
+                equivalent += 1
+            else:
+                findings.append(finding)
+        return Score(tuple(findings), tuple(self.remarks), equivalent=equivalent)
+
+    def tests_that_count(self, suite) -> tuple[list[str], dict[str, set[str]]]:
+        """Find the tests that pass on every right model, alone as well as together.
+
+        Returns their names, and the functions that each of them calls.
+
+        Raises: Problem when one of them fails on a right model, or none is left.
+        """
+        found = suite.names(self.texts)
+        if found.failures:
+            raise Problem(f"test_model.py does not run: {found.first_failure} Mend that first.")
+        suite.before_each = self.running
+        names = [name for name in found.outcomes if name not in self.never_ends]
+        together, called = suite.run(self.texts, names), {}
+        together.outcomes.update(dict.fromkeys(found.outcomes.keys() & self.never_ends, "stopped"))
+        counted = []
+        for name in found.outcomes:
+            alone = suite.run(self.texts, {name} - self.never_ends, note_calls=True)
+            called |= alone.called
+            if self.counts(name, together, alone):
+                counted.append(name)
+        theirs = suite.run(self.right_model(), counted, note_calls=True)
+        if theirs.failures:
+            name, why = next(iter(theirs.failures.items()))
+            raise Problem(
+                f"{name} passes on your model, but fails on another that is right: {why} "
+                "What does it ask for that the original does not promise?"
+            )
+        if not counted:
+            raise Problem("no test is there to be scored. Write one, and check it.")
+        return counted, {name: called[name] | theirs.called[name] for name in counted}
+
+    def right_model(self) -> dict[str, str]:
+        """Put the workbook's own modules in the place of the pair's."""
+        right = self.track.given_texts(self.track.is_ported(self.texts))
+        return with_modules(self.texts, {name: right[name] for name in right if name in CODE})
+
+    def counts(self, name, together, alone) -> bool:
+        """Tell whether a test is scored; where it is not, remark why.
+
+        Raises: Problem when it fails on the pair's own model.
+        """
+        ends = {together.outcomes[name], alone.outcomes.get(name, "missing")}
+        why_not = {
+            "stopped": f"still running after {TIME_LIMIT:g} seconds. Is there a loop that never "
+            "ends?",
+            "exited": "it ends Python, or pytest, altogether. What should it assert instead?",
+            "skipped": "a test that is skipped guards nothing.",
+            "not written": "not written yet.",
+        }
+        for end, why in why_not.items():
+            if end in ends:
+                self.remarks.append(f"left out: {name}: {why}")
+                return False
+        if ends == {PASSED}:
+            return True
+        if PASSED in ends:
+            self.remarks.append(
+                f"left out: {name}: it passes or fails depending on which tests run before it. "
+                "What does it find there that it should make itself?"
+            )
+            return False
+        raise Problem(
+            f"{name} fails on your own model: {together.failures[name]} A suite that refuses right "
+            "code scores nothing. Is the test wrong, or the model?"
+        )
+
+    def remark_on_empty_tests(self, suite, tests, called):
+        """Name the tests that pass on nonsense, and on every mistake."""
+        run = suite.run(hollowed(self.texts), tests, limit=PATIENCE)
+        for name in tests:
+            passes = (
+                self.caught_by(suite, mistake, [name], called) is None for mistake in self.mistakes
+            )
+            if run.outcomes.get(name) == PASSED and all(passes):
+                self.remarks.append(
+                    f"{name} passes whatever your model computes. What does it assert?"
+                )
+
+    def caught_by(self, suite, mistake, tests, called) -> str | None:
+        """Name the first test that does not pass on a wrong model, of those that call it."""
+        concerned = [name for name in tests if mistake.piece in called[name]]
+        if not concerned:
+            return None
+        if mistake.line in self.never_ends:
+            return concerned[0]
+        self.running(mistake.line)
+        run = suite.run(mistake.texts, concerned, limit=PATIENCE, first_failure=True)
+        if run.failures.keys() - run.outcomes.keys():
+            return concerned[0]  # not even the import passes
+        return next((name for name, end in run.outcomes.items() if end != PASSED), None)
+
+
+def is_equivalent(track, texts, mistake) -> bool:
+    """Tell whether a mutation computes the same on every probe and on inputs nobody has seen."""
+    for piece in pieces_using(track, texts, mistake.piece):
+        ours, mutant = (
+            getattr(package.load_pieces(track.folder, piece.module, version), piece.name)
+            for version in (texts, mistake.texts)
+        )
+        if not judge(piece, mutant, track.recording).right:
+            return False
+        cases = list(piece.cases(track.recording))
+        for _, case in unseen_cases(cases, seed=0):
+            with float64_in_jax():
+                if not alike(outcome(ours, case), outcome(mutant, case), case):
+                    return False
+    return True
+
+
+def pieces_using(track, texts, function):
+    """List the pieces whose answers a function of the package has a part in."""
+    names = [name for name in track.modules if not track.piece(name).is_test]
+    return [track.piece(name) for name in names if function in package.reached_from(texts, name)]

@@ -1,0 +1,165 @@
+"""`reimpl check` confirms a package: it judges on inputs nobody has seen, and cannot be talked to.
+
+A new track is held to this by having a folder.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import cheat
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reimpl_helpers import judge
+from reimpl_helpers.answering import encoded
+from reimpl_helpers.checks import Refusal, as_array
+from reimpl_helpers.equivalence import same_values, unseen_cases
+from reimpl_helpers.judge import decoded, judge_package
+from reimpl_helpers.workbook import LAST_STEP, Track, tracks
+
+ANYWHERE = (  # these need no inputs that were never seen to be found out
+    "lying_answers",
+    "patched_comparisons",
+    "caught_exceptions",
+    "forged_verdicts",
+)
+WHERE_UNSEEN = "stored_answers", "looked_up_answers"
+
+
+def finished(name, folder):
+    """Make a folder with the workbook's own package in it."""
+    track = Track(name, folder / name, LAST_STEP)
+    ignored = shutil.ignore_patterns("before_*", "__*")
+    shutil.copytree(track.solution, track.folder, ignore=ignored)
+    return track
+
+
+def code_of(track):
+    return [piece for piece in track.pieces if piece.module and not piece.is_test]
+
+
+def cheating(track, way):
+    """Make every function of a package cheat; those that they call stay right, in true_*.py."""
+    shutil.copy(Path(cheat.__file__), track.folder / "cheat.py")
+    modules = {piece.module: [] for piece in code_of(track)}
+    for piece in code_of(track):
+        modules[piece.module] += [piece.name] if piece.name not in modules[piece.module] else []
+    for module, names in modules.items():
+        path = track.folder / f"{module}.py"
+        text = re.sub(
+            rf"^from ({'|'.join(modules)}) ", r"from true_\1 ", path.read_text(), flags=re.M
+        )
+        (track.folder / f"true_{module}.py").write_text(text)
+        path.write_text(CHEATING.format(name=track.name, step=LAST_STEP, way=way, module=module))
+        with path.open("a") as file:
+            for name in names:
+                file.write(f"\n\ndef {name}(*args, **more):\n")
+                file.write(f"    return cheats[{name!r}](*args, **more)\n")
+
+
+CHEATING = """
+import cheat
+import jax
+import true_{module}
+from reimpl_helpers.workbook import Track
+
+track, cheats = Track({name!r}, None, {step}), {{}}
+for piece in track.pieces:
+    if piece.module == {module!r}:
+        both = [p for p in track.pieces if p.name == piece.name]  # before and after a port
+        cases = [case for p in both for case in p.cases(track.recording)]
+        cheats[piece.name] = cheat.{way}(getattr(true_{module}, piece.name), cases)
+"""
+
+
+@pytest.mark.parametrize("way", [*ANYWHERE, *WHERE_UNSEEN])
+@pytest.mark.parametrize("name", tracks())
+def test_cheat(name, way, tmp_path, record_property):
+    track, verdicts = finished(name, tmp_path), {}
+    cheating(track, way)
+    judge_package(track, lambda verdict: verdicts.setdefault(verdict.label, verdict))
+    right = []
+    for piece in code_of(track):
+        cases = list(piece.cases(track.recording))
+        if way in ANYWHERE or list(unseen_cases(cases, seed=0)):
+            right += [piece.label] if verdicts[piece.label].right else []
+            record_property("CHECKS", ["cheats refused", not verdicts[piece.label].right])
+    assert right == []
+
+
+def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path):
+    track, verdicts = finished("autoencoder", tmp_path), []
+    cheating(track, "stored_answers")
+    judge_package(track, verdicts.append)
+    unseen = [verdict for verdict in verdicts if "inputs it has not seen" in verdict.headline]
+    assert {"encoder", "param_shapes", "mse_loss", "train"} <= {verdict.label for verdict in unseen}
+    for verdict in unseen:
+        assert verdict.headline.startswith("right on every probe, but not on inputs it has not")
+
+
+# --- answers on their way -----------------------------------------------------------------
+
+ANSWERS = {
+    "array": np.arange(6.0).reshape(2, 3),
+    "no axis": np.float64(3.5),
+    "ints": np.arange(3, dtype=np.int8),
+    "empty": np.zeros((0, 4)),
+    "not finite": np.array([np.nan, np.inf]),
+    "python": {"a": [1, 2.5, None, True], "b": (3, (4,)), "c": "text"},
+    "jax": jnp.ones((2, 1)),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_comes_back_as_it_went(answer):
+    back = decoded(json.loads(json.dumps(encoded(answer))))
+    assert same_values(back, answer) or back == answer
+    if isinstance(answer, np.ndarray):
+        assert back.dtype == answer.dtype and back.shape == answer.shape
+
+
+@pytest.mark.parametrize("answer", [object(), len, np.array([None]), np.array(["a"]), {1, 2}])
+def test_an_answer_that_cannot_be_written_says_what_it_was(answer):
+    back = decoded(json.loads(json.dumps(encoded(answer))))
+    assert type(back).__name__ == type(answer).__name__
+    with pytest.raises(Refusal, match=f"type here: {type(answer).__name__} .*expected an array"):
+        as_array(back, "here")
+
+
+# --- processes that end, or do not --------------------------------------------------------
+
+
+def judged(track, added):
+    """Judge a package with some lines added to the end of modules, by module."""
+    for module, text in added.items():
+        with (track.folder / f"{module}.py").open("a") as file:
+            file.write(text)
+    verdicts = {}
+    judge_package(track, lambda verdict: verdicts.setdefault(verdict.label, verdict))
+    return verdicts
+
+
+def test_a_piece_that_ends_the_process_does_not_take_the_others_along(tmp_path):
+    ends = "\n\ndef encoder(params, x):\n    import os\n    os._exit(0)\n"
+    verdicts = judged(finished("autoencoder", tmp_path), {"model": ends})
+    assert verdicts["encoder"].headline.startswith("the check ended before it was done.")
+    assert verdicts["decoder"].right and verdicts["train"].right
+    assert not verdicts["autoencoder"].right
+
+
+def test_a_piece_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "SILENCE", 6)
+    sleeps = "\n\ndef digit_data(recording):\n    import time\n    time.sleep(60)\n"
+    verdicts = judged(finished("autoencoder", tmp_path), {"data": sleeps})
+    assert verdicts["digit_data"].headline.startswith("the check said nothing for 6 seconds.")
+    assert verdicts["dummy_image_data"].right and verdicts["mse_loss"].right
+
+
+def test_nothing_of_the_package_is_imported_here(tmp_path, monkeypatch):
+    here = "import os\nos.environ['REIMPL_SEEN'] = 'yes'\n"
+    judged(finished("autoencoder", tmp_path), {"model": here})
+    assert "REIMPL_SEEN" not in os.environ

@@ -1,0 +1,50 @@
+"""Planted bugs: each edit applies exactly once, in its own piece, before and after the port."""
+
+import pytest
+
+from reimpl_helpers.mistakes import Bug
+
+MODEL = '''"""Doubles."""
+
+
+def double(x):
+    """Double a number, twice two is four."""
+    return 2 * x
+
+
+def quadruple(x):
+    return double(double(x))
+
+
+def half(x):
+    return 0.25 * (2 * x)
+'''
+
+
+def bug(piece, old, new, **more):
+    return Bug(piece, "a name", old, new, why="?", question="?", hint="?", **more)
+
+
+def test_a_bug_is_planted_in_its_own_piece_only():
+    text = bug("quadruple", "double(double(x))", "double(x)").plant(MODEL)
+    assert text == MODEL.replace("double(double(x))", "double(x)")
+    assert bug("half", "2 * x", "x").plant(MODEL) == MODEL.replace("(2 * x)", "(x)")
+
+
+def test_a_piece_may_read_otherwise_before_its_port():
+    early = MODEL.replace("2 * x", "x + x")
+    wrong = bug("double", "2 * x", "3 * x", before_port=("x + x", "x + x + x"))
+    assert wrong.plant(MODEL) == MODEL.replace("return 2 * x", "return 3 * x")
+    assert wrong.plant(early, in_jax=False) == early.replace("return x + x", "return x + x + x")
+    with pytest.raises(ValueError, match="stands 0 times in double"):
+        wrong.plant(early)
+
+
+@pytest.mark.parametrize(
+    "piece, old, times",
+    [("quadruple", "2 * x", 0), ("double", "3 * x", 0), ("nothing", "x", 0), ("quadruple", "x", 2)],
+)
+def test_an_edit_that_does_not_apply_once(piece, old, times):
+    words = f"“a name”: .* stands {times} times in {piece}, expected once. Mend the edit"
+    with pytest.raises(ValueError, match=words):
+        bug(piece, old, "y").plant(MODEL)
