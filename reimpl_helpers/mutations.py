@@ -23,8 +23,6 @@ STEADY = set(
     "transpose swapaxes moveaxis squeeze expand_dims concatenate stack strict copy has_aux print "
     "maximum minimum max min where".split()
 )
-CASTS = set("array asarray astype copy float float32 float64 int list tuple".split())
-SIGNLESS = set("abs square norm l2_loss squared_error len".split())
 REDUCTIONS = set("sum mean max min argmax argmin std var prod any all".split())
 
 HAND = "Work out one value by hand."
@@ -263,39 +261,9 @@ def argument_of(default, parents):
     )
 
 
-def is_read(node, name):
-    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
-
-
 def reads(node, name):
-    return any(is_read(part, name) for part in ast.walk(node))
-
-
-def is_row(node, parents):
-    """Tell whether a node is what a loop goes through, and so has an axis less."""
-    loops = [loop for loop in parents if isinstance(loop, ast.For | ast.comprehension)]
-    names = [part for loop in loops for part in ast.walk(loop.target)]
-    return isinstance(node, ast.Name) and node.id in [getattr(name, "id", "") for name in names]
-
-
-def is_squared(node, parents):
-    """Tell whether the sign of a value is lost: it is squared, perhaps under a name."""
-    match parents.get(node):
-        case None:  # an assignment whose name is being followed
-            return True
-        case ast.BinOp(_, ast.Pow(), ast.Constant(int(power))):
-            return power % 2 == 0
-        case ast.Call(args=[a, b]) | ast.BinOp(a, ast.Mult() | ast.MatMult(), b):
-            return ast.dump(a) == ast.dump(b)
-        case ast.Call(args=[_]) as call:
-            return called(call) in SIGNLESS or is_squared(call, parents)
-        case ast.Attribute(attr="size" | "shape"):
-            return True
-        case ast.Assign([ast.Name(name)]) as assignment:
-            uses = [node for node in parents if is_read(node, name)]
-            others = {part: whole for part, whole in parents.items() if whole is not assignment}
-            return bool(uses) and all(is_squared(use, others) for use in uses)
-    return False
+    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    return any(part.id == name and isinstance(part.ctx, ast.Load) for part in names)
 
 
 # --- operators: each gives the mistakes in a node, as name, hint, template and its parts ----
@@ -319,9 +287,11 @@ REWRITES = [  # name, hint, pattern → template; of two that come to the same, 
     ("addend dropped", "Try an input of zeros.", "A + E → A"),
     ("addend dropped", HAND, "A + X → A", "X + A → A"),
     ("subtraction dropped", HAND, "A - X → A"),
+    ("operands swapped", SIGN, "X - A → A - X"),
     ("sign flipped", SIGN, "X + A → X - A", "X - Y → X + Y", "F += X → F -= X", "F -= X → F += X"),
     ("scale dropped", HAND, "A * X → A", "X * A → A", "A / X → A", "A // X → A"),
     ("operands swapped", HAND, "X / A → A / X"),
+    ("sign flipped", SIGNS, "-A → A"),
     ("power dropped", POWERS, "A ** X → A"),
     ("sign flipped", POWERS, "A ** -F → A ** F"),
     ("operands swapped", SIZES, "A @ C → C @ A", "F.matmul(A, C) → F.matmul(C, A)"),
@@ -385,26 +355,8 @@ def matches(pattern, node, parts):
 def rewrites(node, parents):
     for name, hint, pattern, template in PATTERNS:
         parts = {}
-        if matches(pattern, node, parts) and not (hint == SIZES and is_flat(parts, parents)):
+        if matches(pattern, node, parts):
             yield name, hint, template, parts
-
-
-def is_flat(parts, parents):
-    """Tell whether no transpose shows: of rows in a loop, or of a vector times itself."""
-    operands = [part for letter, part in parts.items() if letter not in "FM"]
-    is_own = len(operands) == 2 and ast.dump(operands[0]) == ast.dump(operands[1])
-    return is_own or all(is_row(operand, parents) for operand in operands)
-
-
-def reversals(node, parents):
-    """Reverse the sign of a value, where it is not lost later."""
-    match node:
-        case ast.BinOp(left, ast.Sub(), right) if number_in(right) is None:
-            if not is_squared(node, parents):
-                yield "operands swapped", SIGN, "A - B", {"A": right, "B": left}
-        case ast.UnaryOp(ast.USub(), operand) if number_in(node) is None:
-            if not is_squared(node, parents):
-                yield "sign flipped", SIGNS, "A", {"A": operand}
 
 
 def biases(node, parents):
@@ -497,8 +449,7 @@ def words(node, parents):
 def updates(node, parents):
     match node:
         case ast.Assign([ast.Name(target)], value) if reads(value, target):
-            if called(value) not in CASTS:
-                yield "update skipped", CHANGES, "pass", {}
+            yield "update skipped", CHANGES, "pass", {}
         case ast.Assign([ast.Subscript()]) | ast.AugAssign():
             yield "update skipped", "Look at every entry that comes out.", "pass", {}
         case ast.Expr(ast.Call(ast.Attribute(attr="append" | "extend"))):
@@ -514,4 +465,4 @@ def updates(node, parents):
                     yield "update skipped", hint, "_", {}
 
 
-OPERATORS = rewrites, reversals, biases, axes, constants, positions, words, updates
+OPERATORS = rewrites, biases, axes, constants, positions, words, updates

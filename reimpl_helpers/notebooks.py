@@ -90,6 +90,11 @@ def exercise_of(cell) -> str | None:
     return cell.metadata.get("reimpl", {}).get("exercise")
 
 
+def example_of(cell) -> str | None:
+    """Name the test or the mistake of the pair's own that a cell starts them on, or None."""
+    return cell.metadata.get("reimpl", {}).get("example")
+
+
 def solved(path: Path):
     """Return a notebook with every exercise cell replaced by the workbook's piece, not yet run."""
     notebook = nbformat.read(path, as_version=4)
@@ -98,6 +103,13 @@ def solved(path: Path):
         name = exercise_of(cell)
         if name:
             cell.source = package.source_of_piece(track.given(track.piece(name))).rstrip()
+        elif name := example_of(cell):
+            texts = track.given_texts(track.in_jax)
+            (cell.source,) = (
+                package.definition_of(text, name).rstrip()
+                for text in texts.values()
+                if name in package.functions_of(text)
+            )
     return notebook
 
 

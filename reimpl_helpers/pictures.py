@@ -19,10 +19,12 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from reimpl_helpers.score import KINDS
 from reimpl_helpers.shapes import named_shape
 
 if TYPE_CHECKING:
     from reimpl_helpers.recording import Operation
+    from reimpl_helpers.score import Score
 
 WIDTH = 9.0  # inches; an inch is shown as 100 pixels
 INK, MUTED, OURS, ORIGINAL = "#1a1a1a", "#595959", "#0072B2", "#D55E00"  # Okabe and Ito's
@@ -357,6 +359,65 @@ class LiveLossCurve:
             self._display = display(data, metadata=metadata, raw=True, display_id=True)
         else:
             self._display.update(data, metadata=metadata, raw=True)
+
+
+# --- the score of a pair's tests
+
+
+@_styled
+def score_map(score: Score) -> Picture:
+    """Show every mistake as a square, a row for each function: filled if caught, open if missed."""
+    kinds = [kind for kind in KINDS if score.of(kind)]
+    names = list(dict.fromkeys(found.mistake.piece for found in score.findings))
+    if not names:
+        return _words(score.headline)
+    rows = {
+        (name, kind): [found for found in score.of(kind) if found.mistake.piece == name]
+        for name in names
+        for kind in kinds
+    }
+    widths = [max(len(rows[name, kind]) for name in names) for kind in kinds]
+    starts = np.cumsum([0] + [width + 2 for width in widths])
+    picture = Picture(figsize=(WIDTH, 0.27 * len(names) + 1.1), layout="constrained")
+    axes = picture.subplots()
+    for row, name in enumerate(names):
+        for start, kind in zip(starts, kinds, strict=False):
+            caught = sorted(found.caught_by is None for found in rows[name, kind])
+            for column, missed in enumerate(caught):
+                look = {"facecolors": "none" if missed else OURS, "marker": "s", "s": 70}
+                axes.scatter(start + column, row, edgecolors=ORIGINAL if missed else OURS, **look)
+    axes.set(
+        xlim=(-1, starts[-1] - 1),
+        ylim=(len(names) - 0.4, -0.6),
+        xticks=starts[:-1],
+        yticks=range(len(names)),
+        yticklabels=names,
+    )
+    axes.set_xticklabels(kinds, ha="left")
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    handles = [
+        axes.scatter([], [], marker="s", s=70, facecolors=fill, edgecolors=edge)
+        for fill, edge in ((OURS, OURS), ("none", ORIGINAL))
+    ]
+    picture.legend(handles, ("caught", "missed"), loc="outside lower right", ncols=2, frameon=False)
+    caught = {name: sum(f.mistake.piece == name for f in score.caught) for name in names}
+    total = {name: sum(f.mistake.piece == name for f in score.findings) for name in names}
+    picture.alt = (
+        "Mistakes caught, by function: "
+        + ", ".join(f"{name} {caught[name]} of {total[name]}" for name in names)
+        + "."
+    )
+    return picture
+
+
+def _words(text: str) -> Picture:
+    """Say in a picture why there is none."""
+    picture = Picture(figsize=(WIDTH, 0.6))
+    picture.text(0.01, 0.5, text, va="center")
+    picture.alt = text
+    return picture
 
 
 # --- the forward pass as a graph: boxes in layers, read downwards; lengths in inches

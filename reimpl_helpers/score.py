@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from reimpl_helpers import package
 from reimpl_helpers.checks import float64_in_jax, judge
 from reimpl_helpers.equivalence import alike, outcome, unseen_cases
-
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.testing import (
     CODE,
@@ -24,7 +23,11 @@ from reimpl_helpers.testing import (
     with_modules,
 )
 
-PLANTED, MUTATION, OWN = "planted bugs", "mutations of your own code", "mistakes of your own"
+KINDS = PLANTED, MUTATION, OWN = (
+    "planted bugs",
+    "mutations of your own code",
+    "mistakes of your own",
+)
 PATIENCE = (
     2.0  # seconds for a test on a wrong model; more only where it needs more on the right one
 )
@@ -90,7 +93,7 @@ class Score:
             return f"no score: {self.problem}"
         counts = [
             f"{sum(finding.caught_by is not None for finding in found)} of {len(found)} {kind}"
-            for kind in (PLANTED, MUTATION, OWN)
+            for kind in KINDS
             if (found := self.of(kind))
         ]
         return f"your tests catch {', '.join(counts) or 'nothing: there is nothing to catch yet'}."
@@ -158,19 +161,15 @@ def score_tests(
 def mistakes_of(track, texts) -> list[Mistake]:
     """List every mistake that a pair's tests are held against: planted, automatic, their own."""
     whole, ported = track.completed(texts), track.is_ported(texts)
-    planted = [
-        Mistake(
-            PLANTED,
-            bug.piece,
-            bug.name,
-            bug.why,
-            bug.hint,
-            with_modules(whole, track.planted(bug, ported)),
-        )
-        for bug in track.bugs
-        if track.is_reached(bug.piece)
-    ]
+    bugs = [bug for bug in track.bugs if track.is_reached(bug.piece)]
+    planted = [planted_mistake(track, whole, bug, ported) for bug in bugs]
     return planted + mutations(track, texts, whole) + own_mistakes(texts, whole)
+
+
+def planted_mistake(track, whole, bug, ported) -> Mistake:
+    """Put the workbook's module with a bug in it in the place of the pair's."""
+    wrong = with_modules(whole, track.planted(bug, ported))
+    return Mistake(PLANTED, bug.piece, bug.name, bug.why, bug.hint, wrong)
 
 
 def mutations(track, texts, whole) -> list[Mistake]:
@@ -192,37 +191,33 @@ def mutations(track, texts, whole) -> list[Mistake]:
 
 
 def own_mistakes(texts, whole) -> list[Mistake]:
-    """Put each mistake of the pair's own in the place of the piece that it is made in."""
-    found = []
-    for name in package.functions_of(texts.get("mistakes", "")):
-        piece, named, what = name.partition("__")
-        home = next((home for home in whole if piece in package.functions_of(whole[home])), None)
-        if named and home:
-            wrong = f"{whole[home]}\n\nfrom mistakes import {name} as {piece}\n"
-            change = "your own, in mistakes.py"
-            hint = "Look at what it does to one input, by hand."
-            mistaken = {**whole, home: wrong}
-            found.append(Mistake(OWN, piece, what.replace("_", " "), change, hint, mistaken))
-    return found
+    """List the mistakes of the pair's own, each in the place of the piece that it is made in."""
+    names = package.functions_of(texts.get("mistakes", ""))
+    homes = {piece: home for home in CODE for piece in package.functions_of(whole.get(home, ""))}
+    return [own_mistake(whole, homes, name) for name in names if name.partition("__")[0] in homes]
 
 
-def said_of_mistake(track, texts, name) -> str:
-    """Say which test of the pair's catches one mistake of their own."""
-    (mistake,) = (
-        found
-        for found in own_mistakes({"mistakes": texts["mistakes"]}, track.completed(texts))
-        if f"{found.piece}__{found.name.replace(' ', '_')}" == name
-    )
+def own_mistake(whole, homes, name) -> Mistake:
+    piece, _, what = name.partition("__")
+    home = homes[piece]
+    wrong = f"{whole[home]}\n\nfrom mistakes import {name} as {piece}\n"
+    hint = "Look at what it does to one input, by hand."
+    change = "one of your own, in mistakes.py"
+    return Mistake(OWN, piece, what.replace("_", " "), change, hint, {**whole, home: wrong})
+
+
+def said_of(track, texts, mistake: Mistake) -> str:
+    """Say which test of the pair's catches one mistake."""
     if "test_model" not in texts:
-        return f"{mistake.label} · saved to mistakes.py. You have no test yet that could catch it."
+        return f"{mistake.label} · you have no test yet that could catch it."
     scorer = Scorer(track, track.completed(texts), [mistake])
     score = in_one_session(texts["test_model"], track.folder, scorer.score)
     if score.problem:
-        return f"{mistake.label} · saved to mistakes.py. {score.headline}"
+        return f"{mistake.label} · {score.headline}"
     test = score.findings[0].caught_by
     if test is None:
-        return f"{mistake.label} · no test of yours catches it. Swap: write the one that does."
-    return f"{mistake.label} · caught by {test}. Can you make a subtler one?"
+        return f"{mistake.label} · no test of yours catches it. Can you write the one that does?"
+    return f"{mistake.label} · caught by {test}."
 
 
 class Problem(Exception):

@@ -23,8 +23,9 @@ from reimpl_helpers.checks import (
     shorten,
 )
 from reimpl_helpers.files import add_file
+from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.recording import RecordingError, read_recording
-from reimpl_helpers.score import Score, said_of_mistake, score_tests
+from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.suspects import explained
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
@@ -38,9 +39,6 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 SWAP = "Swap: the navigator drives now."
-MISTAKES = (
-    '"""Mistakes that our tests must catch: each name says what is wrong in which piece."""\n'
-)
 
 
 class WorkbookError(Exception):
@@ -48,6 +46,13 @@ class WorkbookError(Exception):
 
     def _render_traceback_(self):
         return [str(self)]
+
+
+class Note(str):
+    """Be a line that a notebook shows as it is, without quotation marks."""
+
+    def __repr__(self):
+        return str(self)
 
 
 def tracks() -> list[str]:
@@ -109,8 +114,10 @@ class Track:
         return {piece.name: piece.module for piece in self.pieces if piece.module}
 
     def module_of(self, name) -> str | None:
-        """Name the module that a piece, or a test of the pair's own, is saved in."""
-        return self.modules.get(name, "test_model" if name.startswith("test_") else None)
+        """Name the module that a piece is saved in, or a test or a mistake of the pair's own."""
+        if name.startswith("test_"):
+            return "test_model"
+        return "mistakes" if name.partition("__")[2] else self.modules.get(name)
 
     @property
     def in_jax(self) -> bool:
@@ -354,19 +361,45 @@ class Track:
 
         Raises: WorkbookError when it is no mistake in a piece of this track.
         """
-        piece = self.mistaken_piece(function)
+        name, piece = function.__name__, self.mistaken_piece(function)
         verdict = judge(piece, function, self.recording)
-        if verdict.state != WRONG:
+        if verdict.state == NOT_WRITTEN:
+            return Note(f"{name} · not written yet")
+        if verdict.right:
             raise WorkbookError(
-                f"{function.__name__} is {verdict.state} as {piece.name}: no check can "
-                "tell it from a right one, and no test should. Make a mistake that shows."
+                f"{name} is {verdict.headline} No check can tell it from a right {piece.name}, "
+                "and no test should. Make a mistake that shows."
             )
         before = self.texts()
-        texts = {"mistakes": MISTAKES, **before}
-        modules = {**self.modules, function.__name__: "mistakes"}
-        texts = package.with_piece(texts, function, "mistakes", modules)
+        texts = self.with_piece(before, function)
         package.write_texts(self.folder, texts, before)
-        return said_of_mistake(self, texts, function.__name__)
+        mistake = own_mistake(self.completed(texts), self.modules, name)
+        return Note(f"{said_of(self, texts, mistake)} Swap.")
+
+    def caught_by(self, mistake: str) -> str:
+        """Say which of the pair's tests catches a planted bug.
+
+        Raises: WorkbookError when there is none of this name.
+        """
+        texts, bug = self.texts(), self.bug(mistake)
+        wrong = planted_mistake(self, self.completed(texts), bug, self.is_ported(texts))
+        return Note(said_of(self, texts, wrong))
+
+    def wrong(self, name: str, mistake: str):
+        """Hand out a piece as it is with a planted bug in it.
+
+        Raises: WorkbookError when there is no such piece, or no such bug.
+        """
+        piece, bug = self.piece(name), self.bug(mistake)
+        texts = {**self.given_texts(self.in_jax), **self.planted(bug, self.in_jax)}
+        return getattr(package.load_pieces(self.solution, piece.module, texts), name)
+
+    def bug(self, name: str) -> Bug:
+        for bug in self.bugs:
+            if bug.name == name:
+                return bug
+        names = ", ".join(bug.name for bug in self.bugs)
+        raise WorkbookError(f"no planted bug is called `{name}`. There are: {names}.")
 
     def mistaken_piece(self, function) -> Piece:
         """Find the piece that a function is a wrong version of.

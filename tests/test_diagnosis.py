@@ -113,6 +113,16 @@ LOOPS = {
         return np.array(
             [[TANH(sum(v * h for v, h in zip(unit, row)) + bias) for unit, bias in zip(V, C)]
              for row in hidden])""",
+    "indices in one expression": """
+        width, hidden = range(x.shape[1]), np.empty((len(x), len(b)))
+        for row in range(len(x)):
+            for unit in range(len(b)):
+                hidden[row, unit] = RELU(sum(x[row, k] * W[unit, k] for k in width) + (B)[unit])
+        width, code = range(len(b)), np.empty((len(x), len(c)))
+        for row in range(len(x)):
+            for unit in range(len(c)):
+                code[row, unit] = TANH(sum(hidden[row, k] * V[unit, k] for k in width) + (C)[unit])
+        return code""",
     "lists": """
         def product(rows, units, biases):
             return [[sum(a * b for a, b in zip(row, unit)) + bias
@@ -121,6 +131,19 @@ LOOPS = {
         hidden = [[float(RELU(value)) for value in row] for row in hidden]
         code = product(hidden, V, C)
         return np.array([[TANH(value) for value in row] for row in code])""",
+    "Python's own numbers": """
+        def layer(rows, units, biases, after):
+            output, nothing = [], float("nan")
+            for row in rows:
+                output.append([])
+                for unit, bias in zip(units, biases):
+                    total = bias
+                    for k in range(len(unit)):
+                        total += row[k] * unit[k]
+                    output[-1].append(after(total))
+            return output
+        hidden = layer(x.tolist(), W.tolist(), (B).tolist(), lambda z: float(RELU(z)))
+        return np.array(layer(hidden, V.tolist(), (C).tolist(), lambda z: float(TANH(z))))""",
 }
 IN_JAX = {
     "eager": STYLES["one expression"],
@@ -191,6 +214,7 @@ def test_element_by_element(style):
     for wrong, (_, _, missed) in MISTAKES.items():
         found = ask(encoder_in(LOOPS[style], wrong), probe="wide hidden")
         assert found.operation.index == {1: 2}.get(missed, missed), (wrong, found)
+        assert found.equal_up_to is None or found.equal_up_to.index != 1 or wrong != "RELU"
 
 
 @pytest.mark.parametrize("style", IN_JAX)

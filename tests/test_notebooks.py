@@ -108,7 +108,7 @@ def exercise_faults(notebook, pieces):
     if names != [piece.name for piece in pieces]:
         yield f"exercises {names}, pieces {[piece.name for piece in pieces]}"
     for cell, after in zip(cells, cells[1:], strict=False):
-        name = notebooks.exercise_of(cell)
+        name = notebooks.exercise_of(cell) or notebooks.example_of(cell)
         if not name:
             continue
         (function,) = ast.parse(cell.source).body
@@ -117,9 +117,10 @@ def exercise_faults(notebook, pieces):
             yield f"{cell.id}: not the function {name} with a docstring"
         if body[1] != "raise NotImplementedError":
             yield f"{cell.id}: the body does not begin with raise NotImplementedError"
-        if not isinstance(cell.metadata["reimpl"].get("minutes"), int):
+        minutes = cell.metadata["reimpl"].get("minutes")
+        if notebooks.exercise_of(cell) and not isinstance(minutes, int):
             yield f"{cell.id}: how many minutes does it take?"
-        if after.source != f"check({name})":
+        if after.source not in (f"check({name})", f"track.add_mistake({name})"):
             yield f"{cell.id}: the next code cell is not its check"
 
 

@@ -149,7 +149,10 @@ def draw_cases(recording):
             nested(shapes),
             call=lambda piece, *sizes: piece(1, *sizes),
             part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
         )
+    default = nested({name: value.shape for name, value in recording.params.items()})
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
     yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
     yield Case(
         "fifty keys",
@@ -433,6 +436,13 @@ PIECES = [
         test_pixel_range=("sigmoid left out", "tanh instead of sigmoid"),
         test_rows_do_not_mix=("batch normalised", "mean taken over the batch"),
         test_bias_shifts_the_output=("bias left out", "bias subtracted"),
+        test_by_hand=(
+            "sign lost in the sigmoid",
+            "no relu in the encoder",
+            "no bias before the code",
+            "no relu in the decoder",
+            "no bias before the pixels",
+        ),
     ),
     Piece("dummy_image_data", "data", 5, dummy_data_cases),
     Piece("digit_data", "data", 5, digit_data_cases),

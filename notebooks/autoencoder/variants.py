@@ -4,6 +4,7 @@ The checks must call every one of them right. Where a piece is ported to JAX, th
 with `jax` are the port's. The modules of the solution are there to import.
 """
 
+import math
 import random
 from functools import partial
 
@@ -335,6 +336,28 @@ def test_bias_shifts_the_output__ones():
 def test_bias_shifts_the_output__alone():
     bias = np.array([1.5, -2.0])
     assert np.array_equal(nn_layer(np.zeros((3, 2)), np.zeros((1, 3)), bias=bias), bias[None])
+
+
+def test_by_hand__one_unit():
+    def layer(weight, bias):
+        return {"weight": np.array([[weight]]), "bias": np.array([bias])}
+
+    names = ["enc_hidden", "enc_code", "dec_hidden", "dec_pixels"]
+    params = dict(
+        zip(names, map(layer, (2.0, 0.5, -3.0, 4.0), (1.0, -1.0, 1.0, -2.0)), strict=True)
+    )
+    z = math.tanh(0.5 * (2 * 0.25 + 1) - 1)
+    assert float(encoder(params, np.array([[0.25]]))[0, 0]) == pytest.approx(z, abs=1e-5)
+    pixel = 1 / (1 + math.exp(-(4 * (1 - 3 * z) - 2)))
+    assert float(autoencoder(params, np.array([[0.25]]))[0, 0]) == pytest.approx(pixel, abs=1e-5)
+
+
+def test_by_hand__a_dead_layer():
+    params = make_autoencoder_params(0, 3, 2, 1)
+    params = {name: {**layer, "bias": layer["bias"] * 0 - 100} for name, layer in params.items()}
+    x = np.zeros((1, 3))
+    assert np.allclose(encoder(params, x), np.tanh(-100))
+    assert np.allclose(decoder(params, np.zeros((1, 1))), 1 / (1 + np.exp(100)))
 
 
 # --- 5 training test ----------------------------------------------------------------------

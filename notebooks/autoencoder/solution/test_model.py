@@ -1,21 +1,26 @@
 """What must stay true of the autoencoder."""
 
+import math
+
 import jax
 import numpy as np
-from data import dummy_image_data
+from data import digit_data, dummy_image_data
 from losses import mse_loss
 from model import autoencoder, decoder, encoder, nn_layer
-from params import make_autoencoder_params
+from params import make_autoencoder_params, params_from_state_dict
+from safetensors.numpy import save_file
+from shapes import activation_shapes, param_shapes
 from training import train
 
 
 def test_layer_shape_and_relu():
     """A layer gives output_dims values a row, and ReLU none below zero."""
     input_dims, output_dims, batch_size = 7, 3, 5
-    weights = np.random.normal(size=(input_dims, output_dims))
-    data = np.random.normal(size=(batch_size, input_dims))
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(input_dims, output_dims))
+    data = rng.normal(size=(batch_size, input_dims))
     output = nn_layer(weights, data)
-    assert output.shape[1] == output_dims
+    assert output.shape == (batch_size, output_dims)
     output = nn_layer(weights, data, nonlinearity="relu")
     assert np.all(output >= 0)
 
@@ -63,6 +68,150 @@ def test_bias_shifts_the_output():
     np.testing.assert_allclose(shift, np.tile(bias, (5, 1)), rtol=1e-4, atol=1e-5)
 
 
+def test_by_hand():
+    """An image of two pixels gets the code and the drawing that were worked out on paper."""
+    params = {
+        "enc_hidden": {
+            "weight": np.array([[1, 2], [-1, 1], [0.5, -1]]),
+            "bias": np.array([1, 0.5, 1]),
+        },
+        "enc_code": {"weight": np.array([[1, 3, -0.5]]), "bias": np.array([1.0])},
+        "dec_hidden": {"weight": np.array([[1], [-2], [0.5]]), "bias": np.array([0.5, 0.5, 1])},
+        "dec_pixels": {"weight": np.array([[2, 1, -1], [1, -1, 0.5]]), "bias": np.array([0.5, -2])},
+    }
+    x = np.array([[2.0, -1.0]])
+    # hidden: 1 * 2 - 2 * 1 + 1 = 1, then -2 - 1 + 0.5 = -2.5 and so 0, then 1 + 1 + 1 = 3
+    z = math.tanh(1 * 1 + 3 * 0 - 0.5 * 3 + 1)
+    # on the way back: z + 0.5, then 0.5 - 2 * z < 0 and so 0, then 0.5 * z + 1
+    first = 2 * (z + 0.5) - (0.5 * z + 1) + 0.5
+    second = (z + 0.5) + 0.5 * (0.5 * z + 1) - 2
+    y = [1 / (1 + math.exp(-first)), 1 / (1 + math.exp(-second))]
+    np.testing.assert_allclose(encoder(params, x), [[z]], rtol=1e-5)
+    np.testing.assert_allclose(decoder(params, np.array([[z]])), [y], rtol=1e-5)
+    np.testing.assert_allclose(autoencoder(params, x), [y], rtol=1e-5)
+
+
+def test_initial_values_fill_their_bounds():
+    """Initial values reach 1 / sqrt(in_features) on both sides of zero, and go no further."""
+    drawn = [make_autoencoder_params(key, pixels=6, hidden=5, code=2) for key in range(50)]
+    inputs = {"enc_hidden": 6, "enc_code": 5, "dec_hidden": 2, "dec_pixels": 5}
+    for layer, in_features in inputs.items():
+        for name in ("weight", "bias"):
+            values = np.array([params[layer][name] for params in drawn]) * in_features**0.5
+            assert 0.85 < np.max(values) < 1.00001
+            assert -1.00001 < np.min(values) < -0.85
+
+
+def test_every_initial_value_is_its_own_draw():
+    """No two initial values are equal, even where every layer has the same bound."""
+    params = make_autoencoder_params(key=1, pixels=5, hidden=5, code=5)
+    arrays = [np.ravel(values) for layer in params.values() for values in layer.values()]
+    assert len(np.unique(np.concatenate(arrays))) == 4 * (5 * 5 + 5)
+
+
+def test_keys_matter():
+    """A key draws the same values every time, and another key draws others."""
+    first, again, other = (make_autoencoder_params(key) for key in (1, 1, 2))
+    for layer in first:
+        for name in first[layer]:
+            np.testing.assert_array_equal(first[layer][name], again[layer][name])
+            assert not np.allclose(first[layer][name], other[layer][name])
+
+
+def test_state_dict_keeps_every_array():
+    """Every array of a state_dict is found under its layer and its name, as it was."""
+    state_dict = {
+        "enc_hidden.weight": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
+        "enc_hidden.bias": np.array([7.0, 8.0, 9.0]),
+        "enc_code.weight": np.array([[10.0, 11.0, 12.0]]),
+        "enc_code.bias": np.array([13.0]),
+    }
+    params = params_from_state_dict(state_dict)
+    for path, value in state_dict.items():
+        layer, name = path.split(".")
+        np.testing.assert_array_equal(params[layer][name], value)
+
+
+def test_state_dict_keeps_every_digit():
+    """Where JAX counts in float64, no digit of a float64 array is lost."""
+    third = np.array([[1 / 3]])
+    with jax.enable_x64(True):
+        params = params_from_state_dict({"enc_code.weight": third, "enc_code.bias": third[0]})
+    np.testing.assert_array_equal(params["enc_code"]["weight"], third)
+    np.testing.assert_array_equal(params["enc_code"]["bias"], third[0])
+
+
+def test_param_shapes_follow_the_sizes():
+    """A weight is (out_features, in_features), a bias (out_features,), whatever the sizes."""
+    shapes = param_shapes(pixels=7, hidden=5, code=3)
+    weights = {layer: tuple(shapes[layer]["weight"]) for layer in shapes}
+    biases = {layer: tuple(shapes[layer]["bias"]) for layer in shapes}
+    assert weights == {
+        "enc_hidden": (5, 7),
+        "enc_code": (3, 5),
+        "dec_hidden": (5, 3),
+        "dec_pixels": (7, 5),
+    }
+    assert biases == {"enc_hidden": (5,), "enc_code": (3,), "dec_hidden": (5,), "dec_pixels": (7,)}
+
+
+def test_activation_shapes_follow_the_sizes():
+    """What leaves a layer is (batch, out_features), whatever the sizes."""
+    shapes = activation_shapes(4, pixels=7, hidden=5, code=3)
+    assert {layer: tuple(shape) for layer, shape in shapes.items()} == {
+        "enc_hidden": (4, 5),
+        "enc_code": (4, 3),
+        "dec_hidden": (4, 5),
+        "dec_pixels": (4, 7),
+    }
+
+
+def test_default_sizes():
+    """Without sizes there are 64 pixels, 32 hidden and a code of 8, as in the original."""
+    assert param_shapes() == param_shapes(pixels=64, hidden=32, code=8)
+    assert activation_shapes(5) == activation_shapes(5, pixels=64, hidden=32, code=8)
+    params = make_autoencoder_params()
+    assert params["enc_hidden"]["weight"].shape == (32, 64)
+    assert params["enc_code"]["weight"].shape == (8, 32)
+
+
+def test_dummy_images_are_their_own_answers():
+    """Made-up images are (batch, pixels), between 0 and 1 and not all alike, and y is x."""
+    x, y = dummy_image_data(key=1, batch=5, pixels=7)
+    assert x.shape == (5, 7)
+    assert np.all((x >= 0) & (x <= 1))
+    assert not np.allclose(x[0], x[1])
+    np.testing.assert_array_equal(x, y)
+
+
+def test_dummy_images_follow_their_key():
+    """A key makes up the same 32 images of 64 pixels every time, and another key others."""
+    (first, _), (again, _), (other, _) = (dummy_image_data(key) for key in (1, 1, 2))
+    assert first.shape == (32, 64)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_digits_keep_their_place(tmp_path):
+    """Row r, column c of a square is pixel 8 * r + c of its image, and 16 is full ink."""
+    images = np.zeros((3, 8, 8), dtype=np.uint8)
+    images[1, 2, 3], images[2, 7, 0] = 16, 4
+    labels = np.array([0, 1, 2], dtype=np.uint8)
+    save_file({"data/images": images, "data/labels": labels}, tmp_path / "digits.safetensors")
+    x, y = digit_data(tmp_path / "digits.safetensors")
+    assert x.shape == (3, 64)
+    assert x[1, 19] == 1 and x[2, 56] == 0.25 and np.sum(x) == 1.25
+    np.testing.assert_array_equal(x, y)
+
+
+def test_loss_of_known_answers():
+    """Errors of 1, -3, 0, 0, 2 and 2 are 18 when squared and added, and so 3 in the mean."""
+    y = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    answers = y + np.array([[1.0, -3.0, 0.0], [0.0, 2.0, 2.0]])
+    loss = mse_loss({"scale": 2.0}, lambda params, x: params["scale"] * x, answers / 2, y)
+    np.testing.assert_allclose(loss, 3, rtol=1e-5)
+
+
 def test_training_lowers_the_loss():
     """A few steps of training end on a lower loss than they start from."""
     params = make_autoencoder_params()
@@ -87,3 +236,50 @@ def test_one_batch_can_be_overfitted():
     x, y = dummy_image_data(batch=4)
     params, losses = train(params, autoencoder, x, y, steps=500, step_size=0.01)
     assert losses[-1] < 0.1 * losses[0]
+
+
+def shifted(params, x):
+    """Add one number to every pixel: a model whose training can be followed on paper."""
+    return x + params["shift"]
+
+
+def test_losses_are_those_before_each_step():
+    """The loss before a step is that of the params which the steps before it have made."""
+    x, start = np.array([[0.0, 2.0, 4.0]]), {"shift": np.array(0.0)}
+    _, losses = train(start, shifted, x, x + 1, steps=3, step_size=0.1)
+    assert len(losses) == 3
+    for steps in range(3):
+        params, _ = train(start, shifted, x, x + 1, steps=steps, step_size=0.1)
+        np.testing.assert_allclose(losses[steps], mse_loss(params, shifted, x, x + 1), rtol=1e-5)
+
+
+def test_report_is_called_after_every_step():
+    """A report is handed the losses so far: one, then two, then three."""
+    counts = []
+
+    def report(losses):
+        counts.append(len(losses))
+
+    x = np.array([[0.0, 2.0, 4.0]])
+    train({"shift": np.array(0.0)}, shifted, x, x + 1, steps=3, report=report)
+    assert counts == [1, 2, 3]
+
+
+def test_adam_takes_the_known_steps():
+    """A model of one parameter goes where Adam's formulas, written out, take it."""
+    x, start = np.array([[0.0, 2.0, 4.0]]), {"shift": np.array(0.0)}
+    params, _ = train(start, shifted, x, x + 1, steps=5, step_size=0.4)
+    shift, mean, square = 0.0, 0.0, 0.0
+    for step in range(1, 6):
+        grad = 2 * (shift - 1)  # of the loss, (shift - 1) ** 2
+        mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
+        root = np.sqrt(square / (1 - 0.999**step)) + 1e-8
+        shift -= 0.4 * mean / (1 - 0.9**step) / root
+    np.testing.assert_allclose(params["shift"], shift, rtol=1e-4)
+
+
+def test_only_gradients_move_params():
+    """A model that does not look at its params leaves them where they are."""
+    x, start = np.array([[0.0, 2.0, 4.0]]), {"shift": np.array(1.0)}
+    params, _ = train(start, lambda params, x: x, x, x + 1, steps=5, step_size=0.1)
+    np.testing.assert_allclose(params["shift"], 1, rtol=1e-6)
