@@ -204,132 +204,6 @@ def sources(probe: Probe, place: Place) -> list[Place]:
 
 def last_equal(probe: Probe, way: set[Place], suspect: Place, produced) -> Operation | None:
     """Find the last operation before the suspect that the pair's code certainly computes."""
-    for place in sorted(way, reverse=True):
-        if place[0] < suspect[0] and produced.shows(value_at(probe, place)):
-            return probe.operations[place[0]]
-    return None
-
-
-def nearest(self) -> str:
-    """Say how far the pair's nearest value is from the original's."""
-    if self.candidate is None:
-        return f"no value in your code of shape {self.value.shape} comes near it"
-    difference = np.abs(self.candidate - self.value)
-    place = first_place(difference == difference.max())
-    yours, theirs = told_apart(self.candidate[tuple(place)], self.value[tuple(place)])
-    return (
-        f"nearest of yours: largest difference {difference.max():.2g}, at {place}: "
-        f"yours {yours}, the original's {theirs}"
-    )
-
-
-def shortened(operation: Operation) -> str:
-    text = " ".join(operation.expression.split())
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def where(operation: Operation) -> str:
-    """Write an operation's line as the original has it, with the variable that it sets."""
-    start = f"{operation.variable} = " if operation.variable else ""
-    return f"original.py line {operation.line:<4} {start}{shortened(operation)}"
-
-
-# --- finding it ---------------------------------------------------------------------------
-
-
-def first_difference(
-    probe: Probe, expected, call: Callable[..., object], function, args: tuple
-) -> FirstDifference | None:
-    """Find where the pair's function leaves the original, or None where that cannot be told.
-
-    Args:
-        expected: the recorded value that the answer should have equalled, and does not.
-        call: runs the function as its check did: `call(function, *args)`.
-
-    Raises: nothing that the function raises; a KeyboardInterrupt of the user passes through.
-    """
-    try:
-        with time_limit(SECONDS), quiet(), float64_in_jax(), np.errstate(all="ignore"):
-            target = place_of(probe, expected)
-            return target and diagnose(probe, target, call, function, args)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # TookTooLong, TooMuch, SystemExit, and whatever the function raises
-        return None
-
-
-@contextlib.contextmanager
-def quiet():
-    """Swallow everything that is printed inside."""
-    nothing = LittlePrinted(sys.stdout, 0)
-    with (
-        contextlib.redirect_stdout(nothing),
-        contextlib.redirect_stderr(nothing),
-        warnings.catch_warnings(action="ignore"),
-    ):
-        yield
-
-
-def diagnose(probe: Probe, target: Place, call, function, args) -> FirstDifference:
-    """Run the function watched, and look for what the target is computed from, back to front."""
-    recorded = [value for operation in probe.operations for value in operation.values]
-    given, produced = Values(recorded), Values(recorded)
-    given.add(args)
-    produced.add(args)
-    answer = watch(produced, call, function, args)
-    way = walk_back(probe, target, given.has)
-    if produced.shows(value_at(probe, target)):
-        suspect, equal = target, probe.operations[target[0]]
-    else:
-        suspect = min(walk_back(probe, target, produced.holds))
-        equal = last_equal(probe, way, suspect, produced)
-    value = value_at(probe, suspect)
-    if suspect == target and is_array(answer) and answer.shape == value.shape:
-        candidate = as_plain(answer)
-    else:
-        known = Values(recorded)
-        known.add([args, [value_at(probe, place) for place in way]])
-        candidate = nearest(value, (a for a in produced.of_size(value.size) if not known.has(a)))
-    return FirstDifference(probe.operations[suspect[0]], value, equal, candidate)
-
-
-def place_of(probe: Probe, expected) -> Place | None:
-    """Find the last operation that gave this array."""
-    places = [
-        (operation.index, output)
-        for operation in probe.operations
-        for output, value in enumerate(operation.values)
-        if np.array_equal(value, expected)
-    ]
-    return max(places, default=None)
-
-
-def value_at(probe: Probe, place: Place) -> np.ndarray:
-    index, output = place
-    return np.asarray(probe.operations[index].values[output], dtype=float)
-
-
-def walk_back(probe: Probe, target: Place, stops: Callable[[np.ndarray], bool]) -> set[Place]:
-    """Collect what the target was computed from, back to the values that `stops` is true of."""
-    found, seen, ahead = set(), {target}, [target]
-    while ahead:
-        place = ahead.pop()
-        if place == target or not stops(value_at(probe, place)):
-            found.add(place)
-            ahead += set(sources(probe, place)) - seen
-            seen.update(ahead)
-    return found
-
-
-def sources(probe: Probe, place: Place) -> list[Place]:
-    """List the earlier values that an operation read."""
-    inputs = probe.operations[place[0]].inputs
-    numbers = [name[1:].split(".") for name in inputs if name.startswith("#")]
-    return [(int(index), int(*output or [0])) for index, *output in numbers]
-
-
-def last_equal(probe: Probe, way: set[Place], suspect: Place, produced) -> Operation | None:
-    """Find the last operation before the suspect that the pair's code certainly computes."""
     for index in sorted({place[0] for place in way if place[0] < suspect[0]}, reverse=True):
         if all(produced.shows(value_at(probe, place)) for place in way if place[0] == index):
             return probe.operations[index]
@@ -419,10 +293,10 @@ class Values:
         )
 
     def has_slices(self, value: np.ndarray) -> bool:
-        """Tell whether a value is kept whole, or slice by slice along one of its axes."""
-        axes = range(value.ndim) if value.ndim > 1 else ()
+        """Tell whether a value is kept whole, or slice by slice, as rows; zeros need not be."""
         return self.has(value) or any(
-            all(map(self.has_slices, np.moveaxis(value, axis, 0))) for axis in axes
+            all(not part.any() or self.has_slices(part) for part in np.moveaxis(value, axis, 0))
+            for axis in range(value.ndim if value.ndim > 1 else 0)
         )
 
     def has_numbers(self, value: np.ndarray) -> bool:
@@ -494,7 +368,9 @@ def watch(values: Values, call, function, args):
     watcher = Watcher(values)
     try:
         with watched_lines(watcher), watched_primitives(values):
-            return call(function, *watcher.watched(copy.deepcopy(args)))
+            answer = call(function, *watcher.watched(copy.deepcopy(args)))
+        values.add(answer)
+        return answer
     finally:
         values.closed = True  # what the pair's code keeps for its next call reports for ever
 
@@ -516,6 +392,9 @@ class Watching:
 class WatchedArray(Watching, np.ndarray):
     def __getitem__(self, key):
         return self.watcher.watched(super().__getitem__(key))
+
+    def __iter__(self):
+        return map(self.__getitem__, range(len(self)))
 
 
 class WatchedNumber(Watching, NDArrayOperatorsMixin, float):  # NumPy crashes on its own's subclass

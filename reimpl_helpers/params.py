@@ -89,7 +89,7 @@ def same_distribution(ours: list[dict], theirs: list[dict]) -> bool:
 
 
 def distance_of_draws(ours, theirs):
-    """Measure the largest gap between two samples' cumulative distributions, values equal or not."""
+    """Measure the largest gap between the cumulative distributions of two samples."""
     places = np.concatenate([ours, theirs])
     below = [
         np.searchsorted(np.sort(draws), places, side="right") / draws.size

@@ -4,6 +4,7 @@ A known mistake is named by a question. Where none fits, the first line of the o
 whose value the pair's code never produces.
 """
 
+import html
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from reimpl_helpers.checks import (
     little_printed,
     unwrap,
 )
+from reimpl_helpers.diagnosis import FirstDifference, first_difference, shortened
 from reimpl_helpers.equivalence import alike, outcome
 from reimpl_helpers.mistakes import Bug
 
@@ -44,7 +46,37 @@ def explained(
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
         return replace(verdict, headline=with_question(verdict.headline, look + bug.question))
-    return verdict
+    found = first_difference_on(recording, verdict.refused, function)
+    if found is None:
+        return verdict
+    return replace(
+        verdict,
+        headline=with_question(verdict.headline, found.headline),
+        details="\n".join(filter(None, [found.details, verdict.details])),
+        picture=picture_of(found),
+    )
+
+
+def first_difference_on(recording, case: Case, function) -> FirstDifference | None:
+    """Find where a function leaves the original, if the case is a probe of whole arrays."""
+    probe = recording.probes.get(case.probe)
+    if probe is None or not isinstance(case.expected, np.ndarray):
+        return None
+    return first_difference(probe, case.expected, case.call, function, case.args)
+
+
+def picture_of(found: FirstDifference) -> str:
+    """Draw the original's value beside the pair's nearest, as HTML."""
+    if found.candidate is None or not found.value.ndim:
+        return ""
+    from reimpl_helpers.pictures import compare_activations
+
+    name = f"line {found.operation.line}: {shortened(found.operation)}"
+    titles = "original", "yours", "difference"
+    picture = compare_activations(found.value, found.candidate, name, titles)
+    data, metadata = picture.bundle(dpi=110)
+    width, alt = metadata["image/png"]["width"], html.escape(picture.alt, quote=True)
+    return f'<img width="{width}" alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
 
 
 def suspect_of(function, cases: list[Case], suspects) -> Bug | None:
