@@ -39,6 +39,7 @@ PYTEST = (
 WITH_REPORT = "-q -rN --no-header --tb=short --color=no".split()
 WITHOUT_REPORT = "-p no:terminal --assert=plain".split()
 CODE = [module for module in package.MODULES if module not in ("test_model", "mistakes")]
+FEW = 10  # mistakes that are named one by one
 PASSED, NO_MODULE = "passed", "import"  # the name of what fails before there is a test
 
 
@@ -411,8 +412,14 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) 
         piece.label,
         RIGHT,
         f"passes on your model, refuses {len(refused)} of {plural(len(wrong), 'wrong model')}.",
-        f"refused: {'; '.join(refused)}" + (f"\nnot seen: {'; '.join(missed)}" if missed else ""),
+        f"refused: {'; '.join(refused)}{not_seen(missed)}",
     )
+
+
+def not_seen(missed):
+    if len(missed) > FEW:
+        return f"\nnot seen: {len(missed)} others, which the score lists"
+    return f"\nnot seen: {'; '.join(missed)}" if missed else ""
 
 
 def why_not_passed(run):

@@ -564,6 +564,7 @@ EXACTLY = {
     "return x @ x": [("operand transposed", "x @ x", "x @ x.T")],
     "return x @ model(y)": [("operands swapped", "x @ model(y)", "model(y) @ x")],
     "for row in -x:\n        print(row)": [("sign flipped", "-x", "x")],
+    "return x if y else 0.5": [("constant changed", "x if y else 0.5", "x if y else 1.0")],
     "x: float = 1.0": [("constant changed", "x: float = 1.0", "x: float = 2.0")],
 }
 

@@ -3,6 +3,6 @@
 from model import encoder
 
 
-def encoder__codes_rounded(params, x):
-    """Be an encoder whose codes keep two digits after the point."""
-    return encoder(params, x).round(2)
+def encoder__blank_images_skipped(params, x):
+    """Be an encoder that saves its work on blank images: their codes are zeros."""
+    return encoder(params, x) * x.any(axis=1, keepdims=True)

@@ -91,6 +91,12 @@ def test_by_hand():
     np.testing.assert_allclose(autoencoder(params, x), [y], rtol=1e-5)
 
 
+def test_a_blank_image_has_a_code():
+    """A blank image is an image like others: its code is made of the biases."""
+    z = encoder(make_autoencoder_params(key=1), np.zeros((1, 64)))
+    assert np.max(np.abs(z)) > 0.01
+
+
 def test_initial_values_fill_their_bounds():
     """Initial values reach 1 / sqrt(in_features) on both sides of zero, and go no further."""
     drawn = [make_autoencoder_params(key, pixels=6, hidden=5, code=2) for key in range(50)]
