@@ -204,9 +204,9 @@ def sources(probe: Probe, place: Place) -> list[Place]:
 
 def last_equal(probe: Probe, way: set[Place], suspect: Place, produced) -> Operation | None:
     """Find the last operation before the suspect that the pair's code certainly computes."""
-    for index in sorted({place[0] for place in way if place[0] < suspect[0]}, reverse=True):
-        if all(produced.shows(value_at(probe, place)) for place in way if place[0] == index):
-            return probe.operations[index]
+    for place in sorted(way, reverse=True):
+        if place[0] < suspect[0] and produced.shows(value_at(probe, place)):
+            return probe.operations[place[0]]
     return None
 
 
@@ -293,10 +293,10 @@ class Values:
         )
 
     def has_slices(self, value: np.ndarray) -> bool:
-        """Tell whether a value is kept whole, or slice by slice, as rows; zeros need not be."""
+        """Tell whether a value is kept whole, or slice by slice along one of its axes."""
+        axes = range(value.ndim) if value.ndim > 1 else ()
         return self.has(value) or any(
-            all(not part.any() or self.has_slices(part) for part in np.moveaxis(value, axis, 0))
-            for axis in range(value.ndim if value.ndim > 1 else 0)
+            all(map(self.has_slices, np.moveaxis(value, axis, 0))) for axis in axes
         )
 
     def has_numbers(self, value: np.ndarray) -> bool:
@@ -368,9 +368,7 @@ def watch(values: Values, call, function, args):
     watcher = Watcher(values)
     try:
         with watched_lines(watcher), watched_primitives(values):
-            answer = call(function, *watcher.watched(copy.deepcopy(args)))
-        values.add(answer)
-        return answer
+            return call(function, *watcher.watched(copy.deepcopy(args)))
     finally:
         values.closed = True  # what the pair's code keeps for its next call reports for ever
 
@@ -392,9 +390,6 @@ class Watching:
 class WatchedArray(Watching, np.ndarray):
     def __getitem__(self, key):
         return self.watcher.watched(super().__getitem__(key))
-
-    def __iter__(self):
-        return map(self.__getitem__, range(len(self)))
 
 
 class WatchedNumber(Watching, NDArrayOperatorsMixin, float):  # NumPy crashes on its own's subclass

@@ -34,6 +34,9 @@ from reimpl_helpers.equivalence import outcome, unseen_cases
 from reimpl_helpers.workbook import COMPILATION_CACHE
 
 SILENCE = 120  # seconds without a reply after which the process is ended
+NONSENSE = (
+    "the check was answered with something else. What does a module of yours write, and where?"
+)
 LONGEST = 2**28  # characters of one reply
 
 
@@ -204,7 +207,8 @@ def words_of(answers, number) -> dict:
     reply = answers.ask("verdict", piece=number)
     words = {key: str(reply.get(key, "")) for key in ("state", "headline", "details")}
     if words["state"] not in (NOT_WRITTEN, WRONG, RIGHT):
-        raise Gone("the check was answered with no verdict. Does a module of yours print it?")
+        answers.end()
+        raise Gone(NONSENSE)
     return words
 
 
@@ -214,9 +218,14 @@ def asking(answers, number, cases, seed):
 
     def answer_to(case):
         reply = answers.ask("answer", piece=number, case=places[id(case)], seed=seed)
-        if "refusal" in reply:
-            raise Refusal(*reply["refusal"]) from (TookTooLong() if reply["too_long"] else None)
-        return decoded(reply["answer"])
+        try:
+            if "refusal" not in reply:
+                return decoded(reply["answer"])
+            refusal = Refusal(*map(str, reply["refusal"]))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            answers.end()
+            raise Gone(NONSENSE) from error
+        raise refusal from (TookTooLong() if reply.get("too_long") else None)
 
     return answer_to
 

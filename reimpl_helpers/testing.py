@@ -281,6 +281,7 @@ class Suite(Collector):
         try:
             runtestprotocol(item, log=False, nextitem=following)
         except pytest.exit.Exception as error:
+            self.session._setupstate.teardown_exact(None)
             self.outcomes[name_of(item)] = "exited"
             self.failures[name_of(item)] = first_line(str(error))
 

@@ -357,11 +357,12 @@ class Track:
     def add_mistake(self, function) -> str:
         """Save a mistake of the pair's own, and say which of their tests catches it.
 
-        `encoder__codes_rounded` is an `encoder` that is wrong in the way its name says.
+        `encoder__codes_doubled` is an `encoder` that is wrong in the way its name says.
 
         Raises: WorkbookError when it is no mistake in a piece of this track.
         """
-        name, piece = function.__name__, self.mistaken_piece(function)
+        piece = self.mistaken_piece(function)
+        name = function.__name__
         verdict = judge(piece, function, self.recording)
         if verdict.state == NOT_WRITTEN:
             return Note(f"{name} · not written yet")

@@ -211,7 +211,7 @@ def test_the_package_of_a_pair_runs_without_the_helpers(finished, tmp_path):
         env=alone, cwd=tmp_path, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"\b9 passed", run.stdout)
+    assert re.search(r"\b11 passed", run.stdout)
 
 
 # --- the suite refuses a broken notebook -----------------------------------------------------

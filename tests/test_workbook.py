@@ -18,6 +18,8 @@ from reimpl_helpers.checks import RIGHT, Verdict
 from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, Track, WorkbookError, start
 
 IMPORTS = """
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,9 +109,17 @@ def finished(tmp_path_factory):
 
 
 def test_saving_every_piece_gives_the_solution(finished):
-    solution = package.read_texts(finished.track.solution)
-    assert package.read_texts(finished.folder) == solution
-    assert set(finished.files()) == {f"{name}.py" for name in solution}
+    solution, saved = (
+        package.read_texts(folder) for folder in (finished.track.solution, finished.folder)
+    )
+    assert set(finished.files()) == {f"{name}.py" for name in saved}
+    asked, tests = solution.pop("test_model"), saved.pop("test_model")
+    del solution["mistakes"]  # it and some of the tests are the pair's own ideas
+    assert saved == solution
+    names = package.functions_of(tests)
+    assert names == [piece.name for piece in finished.track.pieces if piece.is_test]
+    for name in names:
+        assert package.definition_of(tests, name) == package.definition_of(asked, name)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +154,7 @@ TESTS = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"
 def test_package_passes_its_own_tests_alone(finished, without_helpers):
     project = finished.work.parent
     done = python(*TESTS, "work/autoencoder", cwd=project, env=without_helpers)
-    assert "9 passed" in done.stdout, done.stdout
+    assert "10 passed" in done.stdout, done.stdout
 
 
 def test_wrong_package_fails_its_own_tests_alone(finished, without_helpers, tmp_path):
@@ -407,7 +417,7 @@ def test_test_is_saved_with_what_it_tests(pair):
     pair.notebook["nn_layer"] = pair.track.use("nn_layer")
     weak = TEST_BIAS.replace("assert_allclose(shift, [bias, bias]", "assert_allclose(shift, shift")
     verdict = pair.check(weak)
-    assert not verdict.right and "also on 2 wrong models" in str(verdict)
+    assert not verdict.right and "answers nonsense" in str(verdict)
     assert not (pair.folder / "test_model.py").exists()
     verdict = pair.check(TEST_BIAS)
     assert verdict.right and "Saved to test_model.py." in str(verdict)

@@ -374,10 +374,14 @@ def training_cases(recording):
         (start, other_model, more, 100 * (1 - more)),
         adam_on_bias(start["dec_pixels"]["bias"], more, 100 * (1 - more), steps, step_size),
         call=partial(learn, steps, step_size=step_size),
-        part=lambda answer: {
-            "the losses": np.asarray(answer[1], dtype=float),
-            "the params returned": np.asarray(answer[0]["dec_pixels"]["bias"]),
-        },
+        part=bias_and_losses,
+    )
+
+    yield Case(
+        "no steps given",
+        (start, other_model, x, y),
+        adam_on_bias(start["dec_pixels"]["bias"], x, y, steps=100, step_size=1e-3),
+        part=bias_and_losses,
     )
 
     def reported(piece, *args):
@@ -386,6 +390,12 @@ def training_cases(recording):
         return [np.asarray(report, dtype=float) for report in [*reports, losses]]
 
     yield Case("report", (start, autoencoder, x, y), complaint=report_complaint, call=reported)
+
+
+def bias_and_losses(answer):
+    params, losses = answer
+    bias = np.asarray(params["dec_pixels"]["bias"])
+    return {"the losses": np.asarray(losses, dtype=float), "the params returned": bias}
 
 
 def adam_on_bias(bias, x, y, steps, step_size):

@@ -724,7 +724,7 @@ BUGS = [
         '= value.astype("float32")',
         why="float32 is PyTorch's default, so the cast seems to change nothing.",
         question="Does every number arrive as precise as it was?",
-        hint="Hand over float64 and compare the dtypes.",
+        hint="Switch JAX to float64, hand over float64 and compare the dtypes.",
     ),
     # --- 5 training test ---
     Bug(
@@ -988,7 +988,7 @@ BUGS = [
         "params, _, loss = update",
         why="The params are what is wanted, and the loss falls without the state.",
         question="What does Adam remember from one step to the next?",
-        hint="Type the original's first three losses into a test and compare yours.",
+        hint="Write out Adam's formulas for a model of one number, and compare.",
     ),
     Bug(
         "train",

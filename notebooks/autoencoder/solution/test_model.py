@@ -289,3 +289,12 @@ def test_only_gradients_move_params():
     x, start = np.array([[0.0, 2.0, 4.0]]), {"shift": np.array(1.0)}
     params, _ = train(start, lambda params, x: x, x, x + 1, steps=5, step_size=0.1)
     np.testing.assert_allclose(params["shift"], 1, rtol=1e-6)
+
+
+def test_default_steps():
+    """Training takes 100 steps of 0.001 unless it is told otherwise."""
+    x, start = np.array([[0.0, 2.0, 4.0]]), {"shift": np.array(0.0)}
+    _, losses = train(start, shifted, x, x + 1)
+    assert len(losses) == 100
+    params, _ = train(start, shifted, x, x + 1, steps=1)
+    np.testing.assert_allclose(params["shift"], 0.001, rtol=1e-4)

@@ -1,0 +1,193 @@
+"""What is said of a wrong answer: the known mistake that it equals, or the line that it leaves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cells import Notebook
+
+from reimpl_helpers.checks import WRONG
+from reimpl_helpers.suspects import ADVICE, with_question
+from reimpl_helpers.workbook import Track
+
+
+def track_at(step):
+    return Track("autoencoder", Path("work") / "autoencoder", step)
+
+
+def layer(params, name, x):
+    return x @ params[name]["weight"].T + params[name]["bias"]
+
+
+def judged(function, name, step=1):
+    track = track_at(step)
+    verdict = track.judge(track.piece(name), function)
+    assert verdict.state == WRONG
+    return verdict
+
+
+# --- the known mistake --------------------------------------------------------------------
+
+
+def question_of(name):
+    return next(bug.question for bug in track_at(1).bugs if bug.name == name)
+
+
+def test_a_known_mistake_is_named_however_it_is_written():
+    def without_bias(params, x):
+        hidden = [
+            np.maximum(params["enc_hidden"]["weight"] @ row + params["enc_hidden"]["bias"], 0)
+            for row in x
+        ]
+        return np.tanh(np.stack(hidden) @ params["enc_code"]["weight"].T)
+
+    verdict = judged(without_bias, "encoder")
+    assert verdict.headline.endswith(f" {question_of('no bias before the code')}")
+    assert verdict.headline.startswith("40 of 40 values differ on “ordinary”, first at [0, 0]:")
+    assert not verdict.picture
+
+
+SUBTRACTED = """
+import numpy as np
+
+def nn_layer(weights, data, bias=0.0, nonlinearity=None):
+    output = data @ weights - bias
+    return np.maximum(output, 0) if nonlinearity == "relu" else np.tanh(output)
+
+def encoder(params, x):
+    first, second = params["enc_hidden"], params["enc_code"]
+    hidden = nn_layer(first["weight"].T, x, first["bias"], "relu")
+    return nn_layer(second["weight"].T, hidden, second["bias"], "tanh")
+"""
+
+
+def test_a_mistake_in_a_piece_that_is_called_says_where_to_look():
+    notebook = Notebook(SUBTRACTED)
+
+    def inline(params, x):
+        hidden = x @ params["enc_hidden"]["weight"].T - params["enc_hidden"]["bias"]
+        hidden = hidden * (hidden > 0)
+        return np.tanh(hidden @ params["enc_code"]["weight"].T - params["enc_code"]["bias"])
+
+    question = question_of("bias subtracted")
+    headline = judged(notebook["encoder"], "encoder").headline
+    assert headline.endswith(f" Look into nn_layer. {question}")
+    headline = judged(inline, "encoder").headline
+    assert headline.endswith(f" {question}") and "Look into" not in headline
+
+
+def test_a_mistake_that_raises_is_named_too():
+    def nn_layer(weights, data, bias=0.0, nonlinearity=None):
+        output = np.matmul(data, weights.T) + bias
+        after = {"relu": lambda z: z * (z > 0), "tanh": np.tanh}
+        after["sigmoid"] = lambda z: np.exp(-np.logaddexp(0, -z))
+        return after.get(nonlinearity, lambda z: z)(output)
+
+    headline = judged(nn_layer, "nn_layer").headline
+    assert headline.startswith("raised ValueError on “ordinary”: a matrix product was asked to sum")
+    assert headline.endswith(f" {question_of('weight transposed once more')}")
+
+
+def test_a_mistake_among_random_numbers_is_named_by_their_distribution():
+    def draw(key=0, pixels=64, hidden=32, code=8):
+        random, params = np.random.RandomState(key + 7), {}
+        sizes = [pixels, hidden, code, hidden, pixels]
+        for name, before, after in zip(
+            ("enc_hidden", "enc_code", "dec_hidden", "dec_pixels"), sizes, sizes[1:], strict=False
+        ):
+            bound = after**-0.5
+            weight = random.uniform(-bound, bound, (after, before))
+            params[name] = {"weight": weight, "bias": random.uniform(-bound, bound, after)}
+        return params
+
+    verdict = judged(draw, "make_autoencoder_params", step=3)
+    assert verdict.headline.endswith(f" {question_of('bound from out_features')}")
+
+
+def test_two_mistakes_at_once_are_not_taken_for_one():
+    def encoder(params, x):
+        return layer(params, "enc_code", np.abs(layer(params, "enc_hidden", x)))
+
+    headline = judged(encoder, "encoder").headline
+    assert not any(headline.endswith(bug.question) for bug in track_at(1).bugs)
+
+
+def test_what_never_ends_is_not_run_again(monkeypatch):
+    from reimpl_helpers import checks
+
+    monkeypatch.setattr(checks, "TIME_LIMIT", 0.3)
+    calls = []
+
+    def encoder(params, x):
+        calls.append(1)
+        while True:
+            pass
+
+    assert "still running after 0.3 seconds" in judged(encoder, "encoder").headline
+    assert len(calls) == 1
+
+
+# --- the first line that differs ----------------------------------------------------------
+
+
+def test_an_unknown_mistake_is_shown_where_it_leaves_the_original():
+    def encoder(params, x):
+        hidden = np.maximum(layer(params, "enc_hidden", x), 0)
+        return np.tanh(2 * layer(params, "enc_code", hidden))
+
+    verdict = judged(encoder, "encoder")
+    assert verdict.headline.endswith(
+        "yours -0.7046, the original's -0.4122. Equal up to self.enc_code(hidden). Your code never "
+        "computes line 33 of original.py, torch.tanh(self.enc_code(hidden)): which of your lines "
+        "should?"
+    )
+    assert verdict.details.startswith(
+        "equal up to original.py line 33   self.enc_code(hidden)\n"
+        "differs at  original.py line 33   torch.tanh(self.enc_code(hidden))   shape (5, 8)\n"
+        "nearest of yours: largest difference 0.3, at"
+    )
+    assert '<img width="900" alt="Heat maps of line 33: torch.tanh(' in verdict._repr_html_()
+
+
+def test_jax_and_loops_are_followed_as_well():
+    import jax
+    import jax.numpy as jnp
+
+    @jax.jit
+    def encoder(params, x):
+        def step(carry, row):
+            hidden = jnp.maximum(layer(params, "enc_hidden", row), 0)
+            return carry, jnp.sin(layer(params, "enc_code", hidden))
+
+        return jax.lax.scan(step, 0.0, x)[1]
+
+    headline = judged(encoder, "encoder", step=5).headline
+    assert "Equal up to self.enc_code(hidden). Your code never computes line 33" in headline
+
+
+@pytest.mark.parametrize("name", ["param_shapes", "mse_loss"])
+def test_where_there_are_no_lines_nothing_is_said_of_them(name):
+    verdict = judged(lambda *args, **more: np.float64(1.25), name, step=5)
+    assert "original.py" not in verdict.headline and not verdict.picture
+
+
+def test_a_right_answer_is_not_looked_into(monkeypatch):
+    from reimpl_helpers import suspects
+
+    monkeypatch.setattr(suspects, "suspect_of", None)
+    track = track_at(1)
+    assert track.judge(track.piece("encoder"), track.given(track.piece("encoder"))).right
+
+
+QUESTIONS = {
+    "yours 1.5, theirs 2.25. Is it so?": "yours 1.5, theirs 2.25. Why?",
+    "Yours is 320 times the original's.": "Yours is 320 times the original's. Why?",
+    "Nothing is below zero. What did it do?": "Nothing is below zero. Why?",
+    "Is it so?": "Is it so? Why?",
+    f"yours 1. {ADVICE}": "yours 1. Why?",
+}
+
+
+@pytest.mark.parametrize("headline", QUESTIONS)
+def test_a_question_takes_the_place_of_the_last_one(headline):
+    assert with_question(headline, "Why?") == QUESTIONS[headline]
