@@ -9,7 +9,7 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help lab test solved record lint lock install torch
+.PHONY: help lab test bench solved record lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -21,6 +21,9 @@ lab: install  ## open the workbook in JupyterLab
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 test: install  ## run everything that guards the workbook
 	@$(BIN)/python -m pytest -W error -n 2 --dist loadscope --nbval tests notebooks
+
+bench: install  ## time what must feel quick
+	@$(BIN)/python tests/bench.py
 
 solved: install  ## build the solved notebooks anew
 	@$(BIN)/reimpl solved

@@ -116,7 +116,9 @@ class Refusal(Exception):
 
     def __init__(self, stage, headline, details=""):
         super().__init__(headline)
-        self.stage, self.order = stage, self.STAGES.index(stage)
+        self.stage = stage
+        # what is not finite is a wrong value too: the first probe that shows either speaks
+        self.order = min(self.STAGES.index(stage), self.STAGES.index("finite"))
         self.headline, self.details = headline, details
 
 

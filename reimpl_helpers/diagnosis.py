@@ -68,12 +68,11 @@ class FirstDifference:
 
     @property
     def headline(self) -> str:
-        """Name the place in a sentence or two, and ask about it."""
+        """Name the place in a sentence, and ask about it."""
         place = f"line {self.operation.line} of original.py, {shortened(self.operation)}"
         if self.is_lost:
             return f"Your code computes {place}, but returns something else. What becomes of it?"
-        start = f"Equal up to {shortened(self.equal_up_to)}. " if self.equal_up_to else ""
-        return f"{start}Your code never computes {place}: which of your lines should?"
+        return f"Your code never computes {place}: which of your lines should?"
 
     @property
     def details(self) -> str:
@@ -86,6 +85,8 @@ class FirstDifference:
     @property
     def nearest(self) -> str:
         """Say how far the pair's nearest value is from the original's."""
+        if self.candidate is None and self.is_lost:
+            return f"your answer is no array of shape {self.value.shape}"
         if self.candidate is None:
             return f"no value in your code of shape {self.value.shape} comes near it"
         difference = np.abs(self.candidate - self.value)
@@ -158,13 +159,14 @@ def diagnose(probe: Probe, target: Place, call, function, args) -> FirstDifferen
         suspect = min(walk_back(probe, target, produced.holds))
         equal = last_equal(probe, way, suspect, produced)
     value = value_at(probe, suspect)
+    operation, candidate = probe.operations[suspect[0]], None
     if suspect == target and is_array(answer) and answer.shape == value.shape:
         candidate = as_plain(answer)
-    else:
+    elif equal is not operation:
         known = Values(recorded)
         known.add([args, [value_at(probe, place) for place in way]])
         candidate = nearest(value, (a for a in produced.of_size(value.size) if not known.has(a)))
-    return FirstDifference(probe.operations[suspect[0]], value, equal, candidate)
+    return FirstDifference(operation, value, equal, candidate)
 
 
 def place_of(probe: Probe, expected) -> Place | None:

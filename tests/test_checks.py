@@ -621,7 +621,10 @@ def test_the_most_basic_refusal_speaks(first, second):
 
     verdict = verdict_on(double, ORDINARY, ORDINARY)
     assert not verdict.right
-    assert words[Refusal.STAGES[min(first, second)]] in verdict.headline
+    basic = min(first, second)
+    if Refusal.STAGES[basic] == "finite":  # a wrong value too: of those, the first probe speaks
+        basic = first
+    assert words[Refusal.STAGES[basic]] in verdict.headline
 
 
 # --- complaints, calls and parts ---

@@ -15,6 +15,9 @@ from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG, Piece
 from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.testing import judge_test, run_tests
 
+# An interruption may land in a weakref's callback: Python reports it, drops it, and it comes again.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 MODEL = '''"""Doubles."""
 
 
