@@ -30,9 +30,7 @@ KINDS = PLANTED, MUTATION, OWN = (
     "mutations of your own code",
     "mistakes of your own",
 )
-PATIENCE = (
-    2.0  # seconds for a test on a wrong model; more only where it needs more on the right one
-)
+PATIENCE = 2.0  # seconds for a test on a wrong model, beside what it needs on the right one
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,8 @@ def score_tests(
     if "test_model" not in texts:
         return Score(problem="there is no test_model.py yet. Write a test, and check it.")
     try:
-        package.parse(texts["test_model"], "test_model.py")
+        for module, text in texts.items():
+            package.parse(text, f"{module}.py")
     except package.PackageError as error:
         return Score(problem=str(error))
     scorer = Scorer(track, track.completed(texts), mistakes_of(track, texts), never_ends, running)
@@ -236,6 +235,7 @@ class Scorer:
     never_ends: frozenset[str] = frozenset()
     running: Callable[[str], None] = lambda what: None
     remarks: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)  # that each test takes on right code
 
     def score(self, suite: Suite) -> Score:
         try:
@@ -282,6 +282,7 @@ class Scorer:
         for name in found.outcomes:
             alone = suite.run(self.texts, {name} - self.never_ends, note_calls=True)
             called |= alone.called
+            self.seconds |= alone.seconds
             if self.counts(name, together, alone):
                 counted.append(name)
         theirs = suite.run(self.right_model(), counted, note_calls=True)
@@ -332,7 +333,8 @@ class Scorer:
 
     def remark_on_empty_tests(self, suite, tests, called):
         """Name the tests that pass on nonsense, and on every mistake."""
-        run = suite.run(hollowed(self.texts), tests, limit=PATIENCE)
+        limit = PATIENCE + 5 * max(self.seconds.values())
+        run = suite.run(hollowed(self.texts), tests, limit)
         for name in tests:
             passes = (
                 self.caught_by(suite, mistake, [name], called) is None for mistake in self.mistakes
@@ -350,7 +352,8 @@ class Scorer:
         if mistake.line in self.never_ends:
             return concerned[0]
         self.running(mistake.line)
-        run = suite.run(mistake.texts, concerned, limit=PATIENCE, first_failure=True)
+        limit = PATIENCE + 5 * max(self.seconds[name] for name in concerned)
+        run = suite.run(mistake.texts, concerned, limit, first_failure=True)
         if run.failures.keys() - run.outcomes.keys():
             return concerned[0]  # not even the import passes
         return next((name for name, end in run.outcomes.items() if end != PASSED), None)

@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class TestRun:
     failures: dict[str, str]  # name of a test, or NO_MODULE -> what it failed with
     report: str = ""
     called: dict[str, set[str]] = field(default_factory=dict)  # by test, functions of the package
+    seconds: dict[str, float] = field(default_factory=dict)  # by test
 
     @property
     def passed(self):
@@ -239,20 +241,23 @@ class Suite(Collector):
         `limit` is in seconds, for each test. With `first_failure` the run ends where one does not
         pass. With `note_calls` it also says which functions of the package each test calls.
         """
-        self.outcomes, self.failures, self.limit, called = {}, {}, limit or TIME_LIMIT, {}
+        self.outcomes, self.failures, self.limit = {}, {}, limit or TIME_LIMIT
+        called, seconds = {}, {}
         with self.model(texts):
             items = [  # a name may stand for all that a test is parametrized with
                 item for item in self.collected() if {name_of(item), item.originalname} & {*only}
             ]
             for item, following in zip(items, [*items[1:], None], strict=False):
-                self.before_each(name_of(item))
+                name, start = name_of(item), time.perf_counter()
+                self.before_each(name)
                 noted = calls_noted(self.folder) if note_calls else contextlib.nullcontext()
-                with noted as called[name_of(item)]:
+                with noted as called[name]:
                     self.run_one(item, following)
+                seconds[name] = time.perf_counter() - start
                 if first_failure and self.failures:
                     self.session._setupstate.teardown_exact(None)
                     break
-        return TestRun(self.outcomes, self.failures, called=called)
+        return TestRun(self.outcomes, self.failures, "", called, seconds)
 
     @contextlib.contextmanager
     def model(self, texts):

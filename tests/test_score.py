@@ -291,6 +291,19 @@ def test_megabytes_of_output_are_not_shown(pair, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_slow_test_is_given_its_time(pair, monkeypatch):
+    monkeypatch.setattr(score, "PATIENCE", 0.1)
+    slow = SHAPES.replace("    params =", "    import time\n    time.sleep(0.2)\n    params =")
+    assert names(pair.tests(slow).missed) == names(pair.tests(SHAPES).missed)
+
+
+def test_a_broken_module_beside_the_tests_says_so(pair):
+    (pair.track.folder / "mistakes.py").write_text("def a(:\n")
+    assert pair.tests(SHAPES).headline.startswith(
+        "no score: mistakes.py has a syntax error on line 1: "
+    )
+
+
 def test_a_mistake_that_never_ends_is_caught(pair, short_limit):
     """A wrong model may loop for ever where the right one does not."""
     endless = "def encoder__endless(params, x):\n    while True:\n        pass\n"
@@ -391,7 +404,7 @@ def test_command(pair, capsys):
 
 
 def test_a_loop_that_cannot_be_interrupted_is_left_out_by_the_command(pair, monkeypatch):
-    monkeypatch.setattr(judge, "SILENCE", 30)
+    monkeypatch.setattr(judge, "SILENCE", 12)
     stubborn = """
 def test_stubborn():
     while True:
