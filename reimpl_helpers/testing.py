@@ -112,7 +112,8 @@ class Collector:
         return report
 
     def pytest_keyboard_interrupt(self, excinfo):
-        self.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+        by_pytest = excinfo.errisinstance(pytest.Session.Interrupted)  # a module does not import
+        self.interrupted = excinfo.errisinstance(KeyboardInterrupt) and not by_pytest
 
 
 def name_of(item):

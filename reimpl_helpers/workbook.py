@@ -474,7 +474,7 @@ class Track:
         for name, used in package.needs_of(function, self.modules).pieces.items():
             origin, is_written = self.origin(used), self.is_written(name, texts)
             if origin == "given" and not is_written:
-                texts = self.with_piece(texts, used, given=True)
+                texts = self.with_given(texts, used)
             elif origin == "given" and (unported := self.unported(self.modules[name], texts)):
                 raise package.PackageError(
                     f"{user} uses {name}, and {self.modules[name]}.py has {unported[0]} in NumPy "
@@ -483,6 +483,13 @@ class Track:
             elif origin == "notebook" and name != user:
                 texts = self.with_piece_used(texts, user, name, used)
         return self.with_piece(texts, function)
+
+    def with_given(self, texts, function) -> dict[str, str]:
+        """Put a piece of the workbook's into the texts of a package, those that it uses first."""
+        for name, used in package.needs_of(function, self.modules).pieces.items():
+            if not self.is_written(name, texts) and used is not function:
+                texts = self.with_given(texts, used)
+        return self.with_piece(texts, function, given=True)
 
     def with_piece_used(self, texts, user, name, used) -> dict[str, str]:
         """Put a piece that another one uses into the texts of a package, if it is right."""

@@ -365,6 +365,13 @@ def test_passed():
     assert not run("def test_a():\n    pass\n\ndef test_b():\n    assert 0", only="test_b").passed
 
 
+def test_run_of_a_module_that_does_not_import():
+    result = run("from model import half\n\ndef test_a():\n    pass")
+    assert not result.passed and not result.outcomes
+    assert result.failures["import"].startswith("ImportError: cannot import name 'half'")
+    assert "cannot import name 'half'" in result.report
+
+
 def test_report_is_the_same_each_time_and_names_no_folder(tmp_path):
     (tmp_path / "model.py").write_text(MODEL)
     source = "def test_a():\n    double(None)\n\ndef test_b():\n    pass"

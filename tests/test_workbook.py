@@ -411,6 +411,24 @@ def test_exact_test_of_a_numpy_model_is_not_refused_for_what_jax_would_do(pair):
     assert exact != TEST_BIAS and pair.check(exact).right
 
 
+def test_pieces_of_the_workbook_bring_what_they_use_themselves(pair):
+    pair.at(4)
+    for name in ("autoencoder", "make_autoencoder_params"):
+        pair.notebook[name] = pair.track.use(name)
+    test = """
+def test_shapes():
+    params = make_autoencoder_params(key=1, pixels=6, hidden=5, code=2)
+    assert autoencoder(params, np.ones((3, 6))).shape == (3, 6)
+""".lstrip()
+    assert pair.check(test).right
+    assert set(pair.files()) == {"shapes.py", "model.py", "params.py", "test_model.py"}
+    assert pair.text().count(package.GIVEN) == 4  # nn_layer, encoder, decoder, autoencoder
+    run = pair.track.run_tests()
+    assert run.outcomes == {"test_shapes": "passed"}, run.report
+    done = python(*TESTS, cwd=pair.folder, env=os.environ)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_test_is_saved_with_what_it_tests(pair):
     pair.check(NN_LAYER)
     pair.at(4)
