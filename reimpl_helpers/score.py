@@ -16,6 +16,7 @@ from reimpl_helpers.equivalence import alike, outcome, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.testing import (
     CODE,
+    FEW,
     PASSED,
     TIME_LIMIT,
     Suite,
@@ -113,7 +114,7 @@ class Score:
             if findings:
                 rows = [(f.mistake.label, f.mistake.change, f.said) for f in findings]
                 table = html_table(rows, ("mistake", "about it", last))
-                opened = " open" if word == "missed" else ""
+                opened = " open" if word == "missed" and len(findings) <= FEW else ""
                 summary = f"<summary>{word}: {len(findings)}</summary>"
                 parts.append(f"<details{opened}>{summary}{table}</details>")
         parts += [f"<div>{html.escape(line)}</div>" for line in self._not_counted()]
