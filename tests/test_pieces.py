@@ -220,14 +220,15 @@ def test_every_piece_has_bugs_and_every_edit_applies(name):
 
 
 def weak_tests(name, piece):
-    """Write tests that guard nothing: plausible ones, from the solution's own."""
+    """Write tests that guard nothing, and how each is named: plausible ones, of the solution's."""
     without = source_in_solution(name, piece)
     without.body = [ast.parse("pass").body[0] if asserts(n) else n for n in without.body]
     start = f"def {piece.name}():\n    "
+    nonsense, fails = "one that answers nonsense throughout", "fails on your own model"
     return {
-        "asserts left out": ast.unparse(ast.fix_missing_locations(without)),
-        "compares with itself": f"{start}model = encoder\n    assert model == model",
-        "always false": f"{start}assert not True",
+        "asserts left out": (ast.unparse(ast.fix_missing_locations(without)), nonsense),
+        "compares with itself": (f"{start}model = encoder\n    assert model == model", nonsense),
+        "always false": (f"{start}assert not True", fails),
     }
 
 
@@ -240,11 +241,11 @@ def asserts(statement):
 
 @every(weak_tests, tests=True)
 def test_weak_test(name, piece, case, count):
-    verdict = verdict_on_test(name, piece, case)
+    source, words = case
+    verdict = verdict_on_test(name, piece, source)
     count("planted bugs refused", verdict.state == WRONG, repr(verdict))
     assert_readable(verdict)
-    named = "nonsense throughout", "passes on your model", "fails on your own model"
-    count("named", any(words in verdict.headline for words in named), verdict.headline)
+    count("named", words in verdict.headline, verdict.headline)
 
 
 # --- an automatic mutation is refused, or computes the same ---
