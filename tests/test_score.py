@@ -293,8 +293,9 @@ def test_megabytes_of_output_are_not_shown(pair, capfd):
 
 def test_a_slow_test_is_given_its_time(pair, monkeypatch):
     monkeypatch.setattr(score, "PATIENCE", 0.1)
-    slow = SHAPES.replace("    params =", "    import time\n    time.sleep(0.2)\n    params =")
-    assert names(pair.tests(slow).missed) == names(pair.tests(SHAPES).missed)
+    slow = SHAPES.replace("    params =", "    import time\n    time.sleep(0.5)\n    params =")
+    (pair.track.folder / "test_model.py").write_text(IMPORTS + slow, encoding="utf-8")
+    assert "no test of yours catches it" in str(pair.track.caught_by("tanh left out"))
 
 
 def test_a_broken_module_beside_the_tests_says_so(pair):
