@@ -24,6 +24,7 @@ TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake
 PRINTED = 10_000  # characters that a piece may print while it is judged; the rest is left out
 
 NOT_WRITTEN, WRONG, RIGHT = "not written yet", "wrong", "right"
+ADVICE = "Compare your lines with the original's, one operation at a time."  # where nothing fits
 
 
 @dataclass(frozen=True)
@@ -531,7 +532,7 @@ def value_question(ours, original):
         if (whole or ratio.size > 1) and np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
             everywhere = " everywhere" if original.size > 1 else ""
             return f" Yours is {ratio.flat[0]:.4g} times the original's{everywhere}."
-    return " Compare your lines with the original's, one operation at a time."
+    return f" {ADVICE}"
 
 
 def shadowed_names(namespace):

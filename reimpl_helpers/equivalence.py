@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array
+from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array, leaves
 
 
 def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
@@ -26,10 +26,10 @@ def other_values(args: tuple, rng) -> tuple | None:
 
     Shapes: every array keeps its own
     """
-    arrays = with_leaves(args, lambda leaf: other_floats(leaf, rng) if is_floats(leaf) else leaf)
-    if any_leaf(args, is_floats):
-        return arrays
-    if any_leaf(args, is_size):
+    flat = leaves(args).values()
+    if any(map(is_floats, flat)):
+        return with_leaves(args, lambda leaf: other_floats(leaf, rng) if is_floats(leaf) else leaf)
+    if any(map(is_size, flat)):
         return with_leaves(args, lambda leaf: int(rng.integers(1, 20)) if is_size(leaf) else leaf)
     return None
 
@@ -54,12 +54,6 @@ def with_leaves(tree, change):
     if isinstance(tree, tuple | list):
         return type(tree)(with_leaves(value, change) for value in tree)
     return change(tree)
-
-
-def any_leaf(tree, test) -> bool:
-    found = []
-    with_leaves(tree, lambda leaf: found.append(test(leaf)))
-    return any(found)
 
 
 def outcome(function, case: Case):

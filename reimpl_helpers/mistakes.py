@@ -34,7 +34,7 @@ class Bug:
         """
         old, new = (self.old, self.new) if in_jax else self.before_port or (self.old, self.new)
         first, last = package.find_definition(text, self.piece) or (1, 0)
-        lines = text.splitlines(keepends=True)
+        lines = package.lines_of(text)
         definition = "".join(lines[first - 1 : last])
         if definition.count(old) != 1:
             raise ValueError(

@@ -255,15 +255,39 @@ class Scorer:
 
     def without_equivalent(self, findings) -> list[Finding]:
         """Leave out the missed mutations that no test could tell from the pair's code."""
-        known = {}
+        missed = [f for f in findings if f.caught_by is None and f.mistake.kind == MUTATION]
+        if not missed:
+            return findings
+        code = [p for p in map(self.track.piece, self.track.modules) if not p.is_test]
+        reached = {piece: package.reached_from(self.texts, piece.name) for piece in code}
+        answers = {}
         with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-            return [
-                found
-                for found in findings
-                if found.caught_by is not None
-                or found.mistake.kind != MUTATION
-                or not is_equivalent(self.track, self.texts, found.mistake, known)
-            ]
+            same = [f for f in missed if self.is_equivalent(f.mistake, reached, answers)]
+        return [found for found in findings if found not in same]
+
+    def is_equivalent(self, mistake, reached, answers) -> bool:
+        """Tell whether a mutation answers the same on every probe and on inputs nobody has seen.
+
+        `reached` says which functions have a part in a piece. `answers` keeps those of the pair's
+        own code, from one mutation to the next.
+        """
+        for piece in reached:
+            if mistake.piece not in reached[piece]:
+                continue
+            if piece not in answers:
+                ours, cases = self.piece_in(self.texts, piece), self.cases_of(piece)
+                answers[piece] = [(case, outcome(ours, case)) for case in cases]
+            mutant = self.piece_in(mistake.texts, piece)
+            if not all(alike(ours, outcome(mutant, case), case) for case, ours in answers[piece]):
+                return False
+        return True
+
+    def piece_in(self, texts, piece):
+        return getattr(package.load_pieces(self.track.folder, piece.module, texts), piece.name)
+
+    def cases_of(self, piece):
+        cases = list(piece.cases(self.track.recording))
+        return cases + [case for _, case in unseen_cases(cases, seed=0)]
 
     def tests_that_count(self, suite) -> tuple[list[str], dict[str, set[str]]]:
         """Find the tests that pass on every right model, alone as well as together.
@@ -357,29 +381,3 @@ class Scorer:
         if run.failures.keys() - run.outcomes.keys():
             return concerned[0]  # not even the import passes
         return next((name for name, end in run.outcomes.items() if end != PASSED), None)
-
-
-def is_equivalent(track, texts, mistake, known: dict) -> bool:
-    """Tell whether a mutation answers the same on every probe and on inputs nobody has seen.
-
-    `known` keeps what the pair's own code answers, from one mutation to the next.
-    """
-    for piece in pieces_using(track, texts, mistake.piece):
-        if piece.label not in known:
-            ours, cases = piece_in(track, texts, piece), list(piece.cases(track.recording))
-            cases += [case for _, case in unseen_cases(cases, seed=0)]
-            known[piece.label] = [(case, outcome(ours, case)) for case in cases]
-        mutant = piece_in(track, mistake.texts, piece)
-        if not all(alike(ours, outcome(mutant, case), case) for case, ours in known[piece.label]):
-            return False
-    return True
-
-
-def piece_in(track, texts, piece):
-    return getattr(package.load_pieces(track.folder, piece.module, texts), piece.name)
-
-
-def pieces_using(track, texts, function):
-    """List the pieces whose answers a function of the package has a part in."""
-    names = [name for name in track.modules if not track.piece(name).is_test]
-    return [track.piece(name) for name in names if function in package.reached_from(texts, name)]

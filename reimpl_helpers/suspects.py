@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from reimpl_helpers.checks import (
+    ADVICE,
     WRONG,
     Case,
     Piece,
@@ -23,8 +24,6 @@ from reimpl_helpers.checks import (
 from reimpl_helpers.diagnosis import FirstDifference, first_difference, shortened
 from reimpl_helpers.equivalence import alike, outcome
 from reimpl_helpers.mistakes import Bug
-
-ADVICE = "Compare your lines with the original's, one operation at a time."
 
 
 def explained(

@@ -1,6 +1,5 @@
 """Run the pair's own tests with real pytest, on its model and on models that are wrong."""
 
-import ast
 import contextlib
 import functools
 import io
@@ -466,9 +465,9 @@ def with_modules(texts, modules):
     """Put the pieces of other modules in the place of the pair's, whose helpers stay."""
     texts = dict(texts)
     for name, text in modules.items():
-        pieces = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+        pieces = ", ".join(package.functions_of(text))
         texts[f"other_{name}"] = text
-        texts[name] += f"\n\nfrom other_{name} import {', '.join(pieces)}\n"
+        texts[name] += f"\n\nfrom other_{name} import {pieces}\n"
     return texts
 
 
