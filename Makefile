@@ -9,7 +9,7 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help lab test bench solved record lint lock install torch
+.PHONY: help lab test bench solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -22,10 +22,12 @@ lab: install  ## open the workbook in JupyterLab
 test: install  ## run everything that guards the workbook
 	@$(BIN)/python -m pytest -W error -n 2 --dist loadscope --nbval tests notebooks
 
-bench: install  ## time what must feel quick
+bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python tests/bench.py
 
-solved: install  ## build the solved notebooks anew
+real: .venv/real  ## install the published weights that two tracks end on (and PyTorch)
+
+solved: real  ## build the solved notebooks anew (installs the published weights)
 	@$(BIN)/reimpl solved
 
 record: torch  ## record anew what the originals compute (installs PyTorch)
@@ -68,4 +70,9 @@ SEEN := import platform, sys; print(platform.python_version()); sys.exit(sys.ver
 .venv/torch: .venv/installed
 	@echo "Installing PyTorch into .venv. It is large: this can take a while."
 	@$(PIP) --no-build-isolation -e '.[torch]'
+	@touch $@
+
+.venv/real: .venv/torch
+	@echo "Installing published weights, and what reads them, into .venv."
+	@$(PIP) --no-build-isolation -e '.[torch,real]'
 	@touch $@

@@ -46,9 +46,10 @@ def prepare_work(path: Path, work: Path) -> None:
         return
     track = Track(path.parent.parent.name, work / path.parent.parent.name, step_of(path) - 1)
     texts = {}
-    for piece in track.pieces:
+    for piece in track.listed:
         if piece.module and piece.step <= track.step:
-            texts = track.with_piece(texts, track.given(piece))
+            mark = package.GIVEN if piece.from_track else ""
+            texts = track.with_piece(texts, track.given(piece), mark)
     track.folder.mkdir(parents=True)
     package.write_texts(track.folder, texts, {})
 

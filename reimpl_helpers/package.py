@@ -29,7 +29,8 @@ from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten, time_limit
 from reimpl_helpers.files import replace_files
 
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")
-GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write
+GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write,
+FROM_TRACK = "# yours, from "  # or wrote in another track
 LINE_LENGTH = 100  # of an import of several names; ones that would be longer are written apart
 
 
@@ -154,6 +155,7 @@ class Needs:
     helpers: dict[str, str] = field(default_factory=dict)  # name -> definition, inner ones first
     pieces: dict[str, object] = field(default_factory=dict)
     homes: dict[str, str] = field(default_factory=dict)  # name -> module of the package it is in
+    beside: dict[str, object] = field(default_factory=dict)  # small functions of such a module
 
 
 def source_of_piece(function) -> str:
@@ -288,7 +290,7 @@ def sort_need(needs, user, name, value, piece_modules) -> bool:
     if is_own and name in piece_modules:
         needs.pieces[name], needs.homes[name] = value, piece_modules[name]
     elif is_own and top(plain) in MODULES:
-        needs.homes[name] = top(plain)
+        needs.homes[name], needs.beside[name] = top(plain), value
     elif is_own:
         return True
     elif isinstance(value, ModuleType):
@@ -398,7 +400,7 @@ def span_of(node, lines) -> tuple[int, int]:
     """Return the first and last line (from 1) of a statement, with the comments it ends on."""
     starts = [node, *getattr(node, "decorator_list", [])]
     first, last = min(start.lineno for start in starts), node.end_lineno
-    if first > 1 and lines[first - 2].strip() == GIVEN:
+    if first > 1 and is_mark(lines[first - 2]):
         first -= 1
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         for number, line in enumerate(lines[last:], last + 1):
@@ -427,7 +429,7 @@ def definition_of(text, name) -> str | None:
     if place is None:
         return None
     lines = lines_of(text.replace("\r\n", "\n"))[place[0] - 1 : place[1]]
-    return "".join(lines[1:] if lines[0].strip() == GIVEN else lines).rstrip() + "\n"
+    return "".join(lines[1:] if is_mark(lines[0]) else lines).rstrip() + "\n"
 
 
 def docstring_of(text) -> str:
@@ -436,9 +438,13 @@ def docstring_of(text) -> str:
 
 
 def is_given(text, name) -> bool:
-    """Tell whether the definition in this text was given by the workbook."""
+    """Tell whether the definition in this text was not written here: given, or from a track."""
     place = find_definition(text, name)
-    return place is not None and lines_of(text)[place[0] - 1].strip() == GIVEN
+    return place is not None and is_mark(lines_of(text)[place[0] - 1])
+
+
+def is_mark(line) -> bool:
+    return line.strip() == GIVEN or line.startswith(FROM_TRACK)
 
 
 def is_in_numpy(text, name) -> bool:
@@ -655,10 +661,11 @@ def without_idle_imports(text, before, filename) -> str:
 # --- saving -------------------------------------------------------------------------------
 
 
-def with_piece(texts, function, module, piece_modules, given=False) -> dict[str, str]:
+def with_piece(texts, function, module, piece_modules, mark="") -> dict[str, str]:
     """Return the texts of a package with one function put in, its imports and helpers included.
 
-    `texts` maps module names to their text, `piece_modules` piece names to their module.
+    `texts` maps module names to their text, `piece_modules` piece names to their module. `mark`
+    is the line above it that says where it is from, if the pair did not write it here.
 
     Raises: PackageError when the function needs what a file cannot carry.
     """
@@ -668,13 +675,17 @@ def with_piece(texts, function, module, piece_modules, given=False) -> dict[str,
             f"a file called {filename} would hide {hidden_by(module)} from everything that runs in "
             "its folder. Choose another name; nothing was saved."
         )
-    needs, before = needs_of(function, piece_modules), texts.get(module, "")
+    needs = needs_of(function, piece_modules)
+    for beside, value in needs.beside.items():
+        if find_definition(texts.get(needs.homes[beside], ""), beside) is None:
+            texts = with_piece(texts, value, needs.homes[beside], piece_modules, mark)
+    before = texts.get(module, "")
     name, source = inspect.unwrap(function).__name__, source_of_piece(function)
     users = [name, *needs.helpers]
     for used, home in needs.homes.items():
         if home != module:
             needs.imports[used] = f"from {home} import {used}"
-    text = with_definition(before, name, f"{GIVEN}\n{source}" if given else source, filename)
+    text = with_definition(before, name, f"{mark}\n{source}" if mark else source, filename)
     for needed in (needs.helpers, needs.imports, needs.constants):
         for used, statement in needed.items():
             text = with_name(text, used, statement, users, filename)

@@ -53,6 +53,10 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
         original = quantiles[name]
         if not np.isfinite(values).all():
             return f"{name}: some values are NaN or infinite. What are they divided by?"
+        if np.ptp(original) == 0:
+            if (values != original[0]).any():
+                return f"{name}: the original starts with the same number everywhere. Which?"
+            continue
         reach, bound = np.abs(values).max(), np.abs(original).max()
         if reach > bound * 1.001:
             return (
@@ -63,7 +67,7 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
         if abs(spread - wanted) > 6 * wanted / np.sqrt(2 * values.size):
             return (
                 f"{name}: a spread (standard deviation) of {spread:.3g}, the original's is "
-                f"{wanted:.3g}. Look up how nn.Linear draws its weight, and how its bias."
+                f"{wanted:.3g}. Look up how the original's layer draws this parameter."
             )
         if distance(values, original) > 6 / np.sqrt(2 * values.size):
             return (

@@ -346,7 +346,20 @@ class LiveLossCurve:
     def picture(self) -> Picture:
         """Draw the curve as it stands."""
         picture = loss_curve(self.losses, self.original, steps=self.total_steps)
-        picture.axes[0].set_title(self.text, loc="left", fontweight="bold")
+        axes = picture.axes[0]
+        axes.set_title(self.text, loc="left", fontweight="bold", pad=12)
+        for color, share in (("#dddddd", 1), (OURS, len(self.losses) / self.total_steps)):
+            axes.plot(  # a progress bar on the upper edge
+                [0, share],
+                [1, 1],
+                color=color,
+                linewidth=6,
+                solid_capstyle="butt",
+                transform=axes.transAxes,
+                clip_on=False,
+                scalex=False,
+                scaley=False,
+            )
         # the same at every redraw: nbval compares the first, a saved notebook holds the last
         picture.alt = f"Loss curve of {self.total_steps} steps."
         return picture

@@ -258,7 +258,8 @@ class Scorer:
         missed = [f for f in findings if f.caught_by is None and f.mistake.kind == MUTATION]
         if not missed:
             return findings
-        code = [p for p in map(self.track.piece, self.track.modules) if not p.is_test]
+        names = dict.fromkeys(piece.name for piece in self.track.pieces if piece.module)
+        code = [piece for piece in map(self.track.piece, names) if not piece.is_test]
         reached = {piece: package.reached_from(self.texts, piece.name) for piece in code}
         answers = {}
         with float64_in_jax(), np.errstate(all="ignore"), little_printed():

@@ -39,6 +39,7 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 SWAP = "Swap: the navigator drives now."
+YOURS = "yours"  # whose a piece is, where it is the pair's own
 
 
 class WorkbookError(Exception):
@@ -101,8 +102,19 @@ class Track:
         return read_recording(self.home / "recording.safetensors")
 
     @cached_property
-    def pieces(self) -> list[Piece]:
+    def listed(self) -> list[Piece]:
+        """List the pieces of the track, those that are vocabulary included."""
         return load_file(self.home / "pieces.py").PIECES
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """List what the pair is asked to write."""
+        return [piece for piece in self.listed if not piece.from_track]
+
+    @cached_property
+    def vocabulary(self) -> dict[str, Piece]:
+        """List what the pair is not asked to write here, by name."""
+        return {piece.name: piece for piece in self.listed if piece.from_track}
 
     @cached_property
     def bugs(self):
@@ -111,7 +123,7 @@ class Track:
     @cached_property
     def modules(self) -> dict[str, str]:
         """Say in which module of the package each piece lives."""
-        return {piece.name: piece.module for piece in self.pieces if piece.module}
+        return {piece.name: piece.module for piece in self.listed if piece.module}
 
     def module_of(self, name) -> str | None:
         """Name the module that a piece is saved in, or a test or a mistake of the pair's own."""
@@ -139,12 +151,12 @@ class Track:
 
         Raises: WorkbookError when there is none, naming those there are.
         """
-        found = [piece for piece in self.pieces if piece.name == name]
+        found = [piece for piece in self.listed if piece.name == name]
         if not found and name.startswith("test_"):
             catches = tuple(bug.name for bug in self.bugs if self.is_reached(bug.piece))
             return Piece(name, "test_model", self.step, catches=catches)
         if not found:
-            names = ", ".join(dict.fromkeys(piece.name for piece in self.pieces))
+            names = ", ".join(dict.fromkeys(piece.name for piece in self.listed))
             raise WorkbookError(
                 f"`{name}` is no piece of this track. Its pieces are: {names}. "
                 "Keep the name that the exercise gives."
@@ -189,9 +201,8 @@ class Track:
 
     def whose(self, name) -> str:
         """Say whose piece `use` hands out: "ours" or "the workbook's"."""
-        texts = self.texts()
-        ready = self.is_own(name, texts) and not self.unported(self.modules[name], texts)
-        return "ours" if ready else "the workbook's"
+        owner, _ = self.found(self.piece(name), self.texts())
+        return "ours" if owner.startswith(YOURS) else "the workbook's"
 
     def unported(self, module, texts) -> list[str]:
         """Name the pieces of a module that by this step should be in JAX and are not."""
@@ -223,11 +234,22 @@ class Track:
     @cached_property
     def _given_in_numpy(self):
         texts = self._given_in_jax
-        early = package.load_pieces(self.solution, "before_port")
-        for piece in self.pieces:
-            if piece.port:
+        for piece in self.listed:
+            home = self.home_of(piece)
+            if piece.port or (home is not self and home.has_port(piece.name)):
+                early = package.load_pieces(home.solution, "before_port")
                 texts = self.with_piece(texts, getattr(early, piece.name))
         return texts
+
+    def has_port(self, name) -> bool:
+        """Tell whether the pair writes a piece twice: in NumPy, then in JAX."""
+        return any(piece.port and piece.name == name for piece in self.pieces)
+
+    def home_of(self, piece) -> "Track":
+        """Open the track in which pairs write a piece, at this step: this one, or another."""
+        if piece.from_track in ("", self.name):
+            return self
+        return Track(piece.from_track, self.folder.parent / piece.from_track, self.step)
 
     def planted(self, bug, in_jax) -> dict[str, str]:
         """Make a mistake in the workbook's package; return the module that it is in.
@@ -251,10 +273,10 @@ class Track:
         for name in self.modules:
             piece = self.piece(name)
             if not piece.is_test and not self.is_written(name, texts):
-                texts = self.with_piece(texts, self.given(piece), given=True)
+                texts = self.with_piece(texts, self.given(piece), package.GIVEN)
         return texts
 
-    def with_piece(self, texts, function, given=False) -> dict[str, str]:
+    def with_piece(self, texts, function, mark="") -> dict[str, str]:
         """Put one function into the texts of a package; a new module opens with its docstring."""
         name = inspect.unwrap(function).__name__
         module = self.module_of(name)
@@ -262,15 +284,26 @@ class Track:
             docstring = package.docstring_of((self.solution / f"{module}.py").read_text("utf-8"))
             texts = {**texts, module: docstring}
         modules = {**self.modules, name: module}
-        return package.with_piece(texts, function, module, modules, given)
+        return package.with_piece(texts, function, module, modules, mark)
 
     def origin(self, function) -> str:
-        """Tell where a function comes from: the "notebook", the pair's "package", "given"."""
+        """Tell where a function comes from: the "notebook", the pair's "package", or "given"."""
         filename = inspect.unwrap(function).__code__.co_filename
-        for folder, origin in ((self.solution, "given"), (self.folder, "package")):
-            if filename.startswith(f"{folder}{os.sep}"):
-                return origin
-        return "notebook"
+        if filename.startswith(f"{self.folder}{os.sep}"):
+            return "package"
+        return "given" if self.mark_of(function) else "notebook"
+
+    def mark_of(self, function) -> str:
+        """Give the line above a piece that is not written here; nothing for one that is."""
+        filename = Path(inspect.unwrap(function).__code__.co_filename)
+        if filename.is_relative_to(NOTEBOOKS) and filename.parent.name == "solution":
+            return package.GIVEN
+        homes = {piece.from_track for piece in self.vocabulary.values()} - {self.name}
+        if filename.parent.name not in homes or filename.parent.parent != self.folder.parent:
+            return ""
+        if package.is_given(filename.read_text("utf-8"), inspect.unwrap(function).__name__):
+            return package.GIVEN
+        return f"{package.FROM_TRACK}{filename.parent.name}"
 
     # --- what a notebook calls ---
 
@@ -280,25 +313,38 @@ class Track:
         Raises: WorkbookError for a name that is no piece; PackageError when the pair's file does
         not import.
         """
-        pieces = [self.piece(name) for name in names]
         texts = self.texts()
-        written = [name for name in names if self.is_own(name, texts)]
-        own = [name for name in written if not self.unported(self.modules[name], texts)]
-        whose = {
-            "yours": own,
-            "the workbook's, until yours are saved": [n for n in names if n not in written],
-            "the workbook's, until yours are ported": [n for n in written if n not in own],
-        }
-        for owner, theirs in whose.items():
-            if theirs:
-                print(f"{owner}: {', '.join(theirs)}")
-        found = [
-            getattr(package.load_pieces(self.folder, piece.module), piece.name)
-            if piece.name in own
-            else self.given(piece)
-            for piece in pieces
-        ]
-        return found[0] if len(found) == 1 else found
+        found = [self.found(self.piece(name), texts) for name in names]
+        owners = [owner for owner, _ in found]
+        for owner in sorted(set(owners), key=lambda owner: (not owner.startswith(YOURS), owner)):
+            theirs = [name for name, its in zip(names, owners, strict=True) if its == owner]
+            print(f"{owner}: {', '.join(theirs)}")
+        functions = [function for _, function in found]
+        return functions[0] if len(functions) == 1 else functions
+
+    def found(self, piece, texts) -> tuple[str, FunctionType]:
+        """Find the piece to go on with, and say whose it is: the pair's own, or the workbook's.
+
+        Raises: PackageError when the pair's file does not import.
+        """
+        name, home = piece.name, self.home_of(piece)
+        at_home = texts if home is self else home.texts()
+        if name in home.vocabulary:  # no pair is asked for it, but it may call what they wrote
+            written = home.is_written(name, at_home)
+            return "the workbook's", home.saved(piece) if written else self.given(piece)
+        here = "" if home is self else f" in {home.name}"
+        if not home.is_own(name, at_home):
+            return f"the workbook's, until yours are saved{here}", self.given(piece)
+        if home.unported(piece.module, at_home):
+            return f"the workbook's, until yours are ported{here}", self.given(piece)
+        if home is not self and not self.in_jax and home.has_port(name):
+            if not package.is_in_numpy(at_home[piece.module], name):
+                return f"the workbook's in NumPy, as yours{here} are in JAX", self.given(piece)
+        return f"{YOURS}, from {home.name}" if here else YOURS, home.saved(piece)
+
+    def saved(self, piece) -> FunctionType:
+        """Load a piece from the pair's package."""
+        return getattr(package.load_pieces(self.folder, piece.module), piece.name)
 
     def check(self, function) -> Verdict:
         """Judge a piece or a test, and save it to the pair's package when it is right.
@@ -313,6 +359,11 @@ class Track:
                 "Run the cell that defines it, then this one again."
             )
         piece, origin = self.piece(plain.__name__), self.origin(function)
+        if piece.from_track:
+            raise WorkbookError(
+                f"`{piece.name}` is no exercise of this track: it comes from {piece.from_track}. "
+                f"Go on with track.use({piece.name!r})."
+            )
         is_own = origin == "notebook" or (
             origin == "package" and self.is_own(piece.name, self.texts())
         )
@@ -432,7 +483,8 @@ class Track:
             return self.judge_alone(piece, before), f"It is saved in {file}."
         if not piece.port and self.keeps_port(piece.name, function, before):
             return self.judge_alone(piece, before), f"{file} keeps your JAX version."
-        texts = self.with_needs(before, function)
+        texts = self.with_needs(self.with_vocabulary_ported(before), function)
+        texts = self.with_users(texts, piece)
         verdict = self.judge_alone(piece, texts)
         if verdict.right:
             package.write_texts(self.folder, texts, before)
@@ -458,9 +510,10 @@ class Track:
 
     def keeps_port(self, name, function, texts) -> bool:
         """Tell whether the pair's package has a piece in JAX, and this one is for NumPy."""
-        has_port = any(piece.port and piece.name == name for piece in self.pieces)
         module = self.module_of(name)
-        if not has_port or not self.is_own(name, texts) or package.is_in_numpy(texts[module], name):
+        if not self.has_port(name) or not self.is_own(name, texts):
+            return False
+        if package.is_in_numpy(texts[module], name):
             return False
         alone = package.with_piece({}, function, module, self.modules)
         return package.is_in_numpy(alone[module], name)
@@ -484,15 +537,37 @@ class Track:
                 texts = self.with_piece_used(texts, user, name, used)
         return self.with_piece(texts, function)
 
+    def with_users(self, texts, piece) -> dict[str, str]:
+        """Put what the workbook adds around a piece into the texts, as `train` around a step."""
+        for name, user in self.vocabulary.items():
+            if user.from_track == self.name and not self.is_written(name, texts):
+                function = self.given(user)
+                if piece.name in package.needs_of(function, self.modules).pieces:
+                    texts = self.with_given(texts, function)
+        return texts
+
+    def with_vocabulary_ported(self, texts) -> dict[str, str]:
+        """Put vocabulary that a package has in NumPy still into JAX, where this step is in JAX."""
+        for name, piece in self.vocabulary.items():
+            if self.in_jax and self.is_written(name, texts) and not self.is_own(name, texts):
+                if package.is_in_numpy(texts[piece.module], name):
+                    texts = self.with_given(texts, self.found(piece, texts)[1])
+        return texts
+
     def with_given(self, texts, function) -> dict[str, str]:
-        """Put a piece of the workbook's into the texts of a package, those that it uses first."""
+        """Put a piece that the pair did not write here into the texts, those that it uses first."""
         for name, used in package.needs_of(function, self.modules).pieces.items():
             if not self.is_written(name, texts) and used is not function:
                 texts = self.with_given(texts, used)
-        return self.with_piece(texts, function, given=True)
+        return self.with_piece(texts, function, self.mark_of(function))
 
     def with_piece_used(self, texts, user, name, used) -> dict[str, str]:
         """Put a piece that another one uses into the texts of a package, if it is right."""
+        if name in self.vocabulary:
+            raise package.PackageError(
+                f"{user} uses a {name} from the notebook, and this track does not ask for one. Go "
+                f"on with track.use({name!r}), or give yours another name."
+            )
         written = package.definition_of(texts.get(self.modules[name], ""), name)
         if written == package.source_of_piece(used) or self.keeps_port(name, used, texts):
             return texts

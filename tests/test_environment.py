@@ -152,11 +152,11 @@ def test_workflow_runs_make_test_everywhere():
     assert [step["run"] for step in steps if "run" in step] == ["make test PYTHON=python"]
 
 
-def test_ci_runs_lint_and_tests_with_pytorch():
+def test_ci_runs_lint_and_tests_with_pytorch_and_published_weights():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     commands = [line for line in script.splitlines() if line and not line.startswith("#")]
     assert commands[0] == "set -euo pipefail"
-    assert commands[-3:] == ["make torch", "make lint", "make test"]
+    assert commands[-3:] == ["make real", "make lint", "make test"]
 
 
 def test_containers_hold_one_tested_python():

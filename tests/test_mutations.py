@@ -797,7 +797,7 @@ HOW_MANY = {
     ("model", "autoencoder"): (0, 2),
     ("losses", "mse_loss"): (3, 6),
     ("shapes", "param_shapes"): (3, 8),
-    ("training", "train"): (7, 20),
+    ("training", "adam_steps"): (3, 20),
 }
 
 

@@ -429,7 +429,7 @@ def test_decorators_go_with_the_definition():
 
 def test_given_piece_is_marked_until_it_is_the_pairs_own():
     notebook = Notebook(NEW)
-    texts = package.with_piece({}, notebook["piece"], "model", PIECES, given=True)
+    texts = package.with_piece({}, notebook["piece"], "model", PIECES, package.GIVEN)
     assert texts["model"] == f"{package.GIVEN}\n{NEW}"
     assert package.is_given(texts["model"], "piece")
     assert package.definition_of(texts["model"], "piece") == NEW

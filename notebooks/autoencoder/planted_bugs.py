@@ -67,34 +67,37 @@ BOTH_DRAWN = f"""\
             "bias": {BIAS_DRAWN},
 """
 
-LOOP = """\
-    state, losses = optimizer.init(params), []
-    for _ in range(steps):
-        params, state, loss = update(params, state)
-        losses.append(float(loss))
-        if report is not None:
-            report(losses)
-    return params, losses
+SCAN = """\
+    (params, state), losses = jax.lax.scan(step, (params, state), length=steps)
+    return params, state, losses
 """
-LOOP_OF_TRAINED = """\
-    trained, state, losses = params, optimizer.init(params), []
-    for _ in range(steps):
-        trained, state, loss = update(trained, state)
-        losses.append(float(loss))
-        if report is not None:
-            report(losses)
-    return params, losses
+SCAN_OF_TRAINED = """\
+    (trained, state), losses = jax.lax.scan(step, (params, state), length=steps)
+    return params, state, losses
 """
 
 STEP = """\
-    optimizer = optax.adam(step_size)
+        return (optax.apply_updates(params, changes), state), loss
+"""
+LOSS_AFTER = """\
+        params = optax.apply_updates(params, changes)
+        return (params, state), loss_fn(params, model, x, y)
+"""
+PYTHON_LOOP = """\
+    losses = []
+    for _ in range(steps):
+        (params, state), loss = jax.jit(step)((params, state), None)
+        losses.append(loss)
+    return params, state, jnp.array(losses)
+"""
 
-    @jax.jit
-    def update(params, state):
-        loss, grads = jax.value_and_grad(mse_loss)(params, model, x, y)
+GRADS = """\
         changes, state = optimizer.update(grads, state)
 """
-DECAYING_STEP = STEP.replace("adam(", "adamw(").replace("grads, state)", "grads, state, params)")
+DECAYING_GRADS = """\
+        grads = jax.tree.map(lambda grad, value: grad + 0.01 * value, grads, params)
+        changes, state = optimizer.update(grads, state)
+"""
 
 BUGS = [
     # --- 1 forward pass ---
@@ -917,7 +920,7 @@ BUGS = [
         hint="Take a model that returns its input, and a y that is not x.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "gradient climbed",
         "apply_updates(params, changes)",
         "apply_updates(params, jax.tree.map(lambda change: -change, changes))",
@@ -927,26 +930,26 @@ BUGS = [
         hint="Assert that the loss ends below where it began.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "never updated",
-        "return optax.apply_updates(params, changes)",
-        "return params",
+        "(optax.apply_updates(params, changes), state)",
+        "(params, state)",
         why="PyTorch's optimizer.step() changes parameters in place; in JAX a step that is not "
         "kept does nothing.",
         question="Does the second step start from other params than the first?",
         hint="Assert that every parameter has changed after one step.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "first params returned",
-        LOOP,
-        LOOP_OF_TRAINED,
+        SCAN,
+        SCAN_OF_TRAINED,
         why="Two names are in use, one for where training starts and one for where it has got to.",
-        question="Which params does train return?",
+        question="Which params does adam_steps return?",
         hint="Compute the loss with the params that come back.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "y left out of account",
         "(params, model, x, y)",
         "(params, model, x, x)",
@@ -955,75 +958,84 @@ BUGS = [
         hint="Train with a y that is not x.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "one step too few",
-        "range(steps)",
-        "range(1, steps)",
-        why="Counting from 1 is natural, and range stops before its end.",
+        "length=steps",
+        "length=steps - 1",
+        why="The loss before the first step is known already, and is counted as the first.",
         question="How many losses come back?",
         hint="Assert that there are as many losses as steps.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "loss taken after the step",
-        "float(loss)",
-        "float(mse_loss(params, model, x, y))",
+        STEP,
+        LOSS_AFTER,
         why="What a loop reports is mostly computed at its end.",
         question="With which params is the first loss computed?",
-        hint="Compare the first loss with mse_loss before any training.",
+        hint="Compare the first loss with the one before any training.",
     ),
     Bug(
-        "train",
-        "nothing reported",
-        "report(losses)",
-        "pass",
-        why="In every trial run report is None, so nobody misses it.",
-        question="When is report called?",
-        hint="Hand over a report that counts its calls.",
+        "adam_steps",
+        "old state returned",
+        "(params, state), losses = ",
+        "(params, _), losses = ",
+        why="The state that came in and the state to hand on have the same name.",
+        question="Which state do you hand on to the next steps?",
+        hint="Take four steps and then two, and compare with six at once.",
     ),
     Bug(
-        "train",
+        "adam_steps",
+        "loop in Python",
+        SCAN,
+        PYTHON_LOOP,
+        why="A for loop says what is meant, and the step inside it is compiled after all.",
+        question="How often does JAX have to compile your step?",
+        hint="Count the equations of jax.make_jaxpr for 3 steps and for 30.",
+    ),
+    Bug(
+        "adam_steps",
         "state forgotten",
-        "params, state, loss = update",
-        "params, _, loss = update",
+        "changes, state = optimizer",
+        "changes, _ = optimizer",
         why="The params are what is wanted, and the loss falls without the state.",
         question="What does Adam remember from one step to the next?",
         hint="Write out Adam's formulas for a model of one number, and compare.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "plain gradient descent",
-        "= optax.adam",
-        "= optax.sgd",
+        "optimizer = optax.adam",
+        "optimizer = optax.sgd",
         why="Gradient descent is the rule that everyone knows by heart, and it lowers the loss "
         "too.",
         question="Which rule turns your gradients into changes?",
         hint="Assert that Adam's first step moves most numbers by almost step_size.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "step size ignored",
-        "adam(step_size)",
-        "adam(1e-2)",
+        "optimizer = optax.adam(step_size)",
+        "optimizer = optax.adam(1e-2)",
         why="The number that worked in a first trial is still there in the end.",
         question="Where does your optimizer get its step size from?",
         hint="Train with two step sizes and assert that the losses differ.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "step far too small",
-        "adam(step_size)",
-        "adam(step_size / 10_000)",
+        "optimizer = optax.adam(step_size)",
+        "optimizer = optax.adam(step_size / 10_000)",
         why="A small step seems safe, and the loss does fall, in its sixth digit.",
         question="How far do your params move in one step?",
         hint="Overfit four images and assert that the loss falls to a small part.",
     ),
     Bug(
-        "train",
+        "adam_steps",
         "weight decay",
-        STEP,
-        DECAYING_STEP,
-        why="adamw is one letter longer, the usual choice elsewhere, and learns as well.",
+        GRADS,
+        DECAYING_GRADS,
+        why="A little decay is the usual choice elsewhere, and the model learns as well.",
         question="Does anything but the gradient move your params?",
         hint="Train a model that ignores its params, and assert that none of them moves.",
     ),

@@ -405,57 +405,51 @@ def mse_loss__row_by_row(params, model, x, y):
     return jnp.mean(jax.vmap(of_row)(x, y))
 
 
-def train__by_hand(params, model, x, y, steps=100, step_size=1e-3, report=None):
-    def zeros():
-        return jax.tree.map(jnp.zeros_like, params)
-
-    value_and_grad = jax.jit(jax.value_and_grad(lambda params: mse_loss(params, model, x, y)))
-    mean, square, losses = zeros(), zeros(), []
-    for step in range(1, steps + 1):
-        loss, grads = value_and_grad(params)
+def adam_steps__by_hand(params, state, model, loss_fn, x, y, steps=100, step_size=1e-3):
+    def step(number, carry):
+        params, (count, mean, square), losses = carry
+        loss, grads = jax.value_and_grad(loss_fn)(params, model, x, y)
+        count = count + 1
         mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, grads)
         square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, square, grads)
-        scale = step_size / (1 - 0.9**step)
+        scale = step_size / (1 - 0.9**count)
         params = jax.tree.map(
-            lambda p, m, v, s=scale, c=1 - 0.999**step: p - s * m / (jnp.sqrt(v / c) + 1e-8),
+            lambda p, m, v: p - scale * m / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8),
             params,
             mean,
             square,
         )
-        losses.append(loss)
-        if report:
-            report(losses)
-    return params, losses
+        return params, (count, mean, square), losses.at[number].set(loss)
+
+    adam, rest = state
+    carry = params, tuple(adam), jnp.zeros(steps)
+    params, memory, losses = jax.lax.fori_loop(0, steps, step, carry)
+    return params, (type(adam)(*memory), rest), losses
 
 
-def train__chained(params, model, x, y, steps=100, step_size=1e-3, report=None):
+def adam_steps__chained(params, state, model, loss_fn, x, y, steps=100, step_size=1e-3):
     optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(step_size))
 
     @jax.jit
-    def step(carry):
+    def step(carry, number):
         params, state = carry
-        loss, grads = jax.value_and_grad(mse_loss)(params, model, x, y)
+        loss, grads = jax.value_and_grad(lambda params: loss_fn(params, model, x, y))(params)
         updates, state = optimizer.update(grads, state, params)
         return (jax.tree.map(jnp.add, params, updates), state), loss
 
-    carry, losses = (params, optimizer.init(params)), np.empty(0)
-    for _ in range(steps):
-        carry, loss = step(carry)
-        losses = np.append(losses, loss)
-        if report is not None:
-            report(list(losses))
-    return carry[0], losses
+    carry, losses = jax.lax.scan(step, (params, state), jnp.arange(steps))
+    return *carry, losses
 
 
 def test_training_lowers_the_loss__losses():
     x, y = dummy_image_data(batch=8)
-    _, losses = train(make_autoencoder_params(1), autoencoder, x, y, steps=30)
+    _, losses = train(make_autoencoder_params(1), autoencoder, mse_loss, x, y, steps=30)
     assert len(losses) == 30 and losses[-1] < losses[0]
 
 
 def test_training_lowers_the_loss__before_and_after():
     params, data = make_autoencoder_params(), dummy_image_data(2)
-    after, _ = train(params, autoencoder, *data, 15, 1e-2)
+    after, _ = train(params, autoencoder, mse_loss, *data, 15, 1e-2)
     assert float(mse_loss(after, autoencoder, *data)) < float(mse_loss(params, autoencoder, *data))
 
 
@@ -466,7 +460,7 @@ def test_every_parameter_receives_gradient__leaves():
 
 def test_every_parameter_receives_gradient__changes():
     params = make_autoencoder_params()
-    trained, _ = train(params, autoencoder, *dummy_image_data(), steps=1)
+    trained, _ = train(params, autoencoder, mse_loss, *dummy_image_data(), steps=1)
     for layer, kinds in params.items():
         for kind, before in kinds.items():
             assert not np.array_equal(before, trained[layer][kind])
@@ -474,11 +468,15 @@ def test_every_parameter_receives_gradient__changes():
 
 def test_one_batch_can_be_overfitted__half():
     x, y = dummy_image_data(batch=2)
-    _, losses = train(make_autoencoder_params(), autoencoder, x, y, steps=200, step_size=0.01)
+    _, losses = train(
+        make_autoencoder_params(), autoencoder, mse_loss, x, y, steps=200, step_size=0.01
+    )
     assert losses[-1] < losses[0] / 2
 
 
 def test_one_batch_can_be_overfitted__small():
     x, y = dummy_image_data(7, batch=3)
-    params, _ = train(make_autoencoder_params(), autoencoder, x, y, steps=400, step_size=0.01)
+    params, _ = train(
+        make_autoencoder_params(), autoencoder, mse_loss, x, y, steps=400, step_size=0.01
+    )
     assert np.mean((autoencoder(params, x) - y) ** 2) < 0.02
