@@ -279,7 +279,8 @@ def sort_need(needs, user, name, value, piece_modules) -> bool:
     """Note one need of a piece; return whether it is a small function of the pair's own."""
     plain = inspect.unwrap(value)
     is_definition = isinstance(plain, FunctionType | type)
-    is_own = is_definition and (top(plain) in ("__main__", *MODULES) or is_from_cell(plain))
+    homes = "__main__", "before_port", *MODULES
+    is_own = is_definition and (top(plain) in homes or is_from_cell(plain))
     if top(plain) == "reimpl_helpers":
         raise needs_helpers(user, name)
     if is_own and plain.__name__ not in (name, "<lambda>"):

@@ -118,7 +118,14 @@ class Track:
 
     @cached_property
     def bugs(self):
-        return load_file(self.home / "planted_bugs.py").BUGS
+        """List the planted bugs of the track, and after them those of its vocabulary."""
+        theirs = [
+            bug
+            for home in {piece.from_track for piece in self.vocabulary.values()} - {self.name}
+            for bug in load_file(NOTEBOOKS / home / "planted_bugs.py").BUGS
+            if bug.piece in self.vocabulary
+        ]
+        return load_file(self.home / "planted_bugs.py").BUGS + theirs
 
     @cached_property
     def modules(self) -> dict[str, str]:
@@ -169,7 +176,7 @@ class Track:
         texts, module = self.given_texts(in_jax), piece.module or "before_port"
         reached = package.reached_from(texts, piece.name) | {piece.name}
         for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name):
-            if bug.piece in reached:
+            if bug.piece in reached and bug.piece not in self.vocabulary:
                 wrong = {**texts, **self.planted(bug, in_jax)}
                 yield bug, getattr(package.load_pieces(self.solution, module, wrong), piece.name)
 

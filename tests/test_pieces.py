@@ -91,13 +91,17 @@ def verdict_on(name, piece, function):
 def verdict_on_test(name, piece, source):
     """Judge the source of a test, with the imports of the solution's tests above it."""
     track, texts = track_at(name, piece.step), texts_at(name, piece.step)
-    imports = imports_of(texts["test_model"]) + imports_of((track.home / "variants.py").read_text())
-    return track.judge_alone(piece, {**texts, "test_model": f"{imports}\n\n{source}"})
+    trees = ast.parse(texts["test_model"]), ast.parse((track.home / "variants.py").read_text())
+    around = [ast.unparse(node) for tree in trees for node in tree.body if is_around_tests(node)]
+    test_model = "\n".join([*around, source])
+    return track.judge_alone(piece, {**texts, "test_model": test_model})
 
 
-def imports_of(text):
-    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return "".join(f"{ast.unparse(node)}\n" for node in nodes)
+def is_around_tests(node):
+    """Tell whether a statement is an import, or a small function that tests call."""
+    if isinstance(node, ast.FunctionDef):
+        return not node.name.startswith("test_") and "__" not in node.name
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def source_in_solution(name, piece):
@@ -224,10 +228,11 @@ def weak_tests(name, piece):
     without = source_in_solution(name, piece)
     without.body = [ast.parse("pass").body[0] if asserts(n) else n for n in without.body]
     start = f"def {piece.name}():\n    "
-    nonsense, fails = "one that answers nonsense throughout", "fails on your own model"
+    whole = [other.name for other in track_at(name, 0).pieces if other.step == 1][-1]
+    passes, fails = "passes on your model, and also on", "fails on your own model"
     return {
-        "asserts left out": (ast.unparse(ast.fix_missing_locations(without)), nonsense),
-        "compares with itself": (f"{start}model = encoder\n    assert model == model", nonsense),
+        "asserts left out": (ast.unparse(ast.fix_missing_locations(without)), passes),
+        "compares with itself": (f"{start}model = {whole}\n    assert model == model", passes),
         "always false": (f"{start}assert not True", fails),
     }
 

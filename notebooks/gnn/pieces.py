@@ -1,0 +1,514 @@
+"""What the pair writes in this track, and the questions that each piece is asked."""
+
+import atexit
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
+from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+
+COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
+AXES = "node_features", "edge_features", "hidden", "targets"
+X = {  # what a batch of graphs holds, and how many axes each part has
+    "nodes": 2,
+    "edges": 2,
+    "senders": 1,
+    "receivers": 1,
+    "nodes_per_graph": 1,
+}
+
+
+def sizes_of(probe):
+    return tuple(probe.sizes[axis] for axis in AXES)
+
+
+def operations(probe, op):
+    return [operation for operation in probe.operations if operation.op == op]
+
+
+# --- 1 forward pass -----------------------------------------------------------------------
+
+COUNTERPARTS = "linear", "Tensor.__getitem__", "Tensor.add", "tanh", "repeat_interleave"
+
+
+def counterpart_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, complaint=missing_counterparts)
+        for operation in probe.operations:
+            if operation.op in COUNTERPARTS:
+                yield Case(
+                    f"{operation.op}, {probe.name}",
+                    args=tuple(probe.value(name) for name in operation.inputs),
+                    expected=operation.values[0],
+                    call=partial(call_counterpart, operation.op),
+                )
+    x = np.array([[-1000.0, 0.0, 1000.0]])
+    call = partial(call_counterpart, "tanh")
+    yield Case("tanh, very large values", (x,), np.sign(x), call=call)
+
+
+def call_counterpart(op, piece, *args):
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    return answer[op](*args) if is_there else answer
+
+
+def missing_counterparts(answer):
+    if not isinstance(answer, dict):
+        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
+    missing = sorted(set(COUNTERPARTS) - set(answer))
+    if missing:
+        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
+
+
+def message_cases(recording):
+    for probe in recording.probes.values():
+        params = nested(probe.params)["round_1"]
+        edges, senders = probe.inputs["edges"], probe.inputs["senders"]
+        args = params, probe.results["embed"], edges, senders
+        yield Case(probe.name, args, probe.results["messages"])
+
+
+def sum_cases(recording):
+    for probe in recording.probes.values():
+        for operation in operations(probe, "Tensor.index_add"):
+            start, index, values = (probe.value(name) for name in operation.inputs)
+            yield Case(probe.name, (values, index, len(start)), operation.values[0])
+
+
+def sum_cases_in_jax(recording):
+    import jax
+
+    yield from (case for case in sum_cases(recording) if case.probe in COMPILED)
+    for case in sum_cases(recording):
+        if case.probe == "other sizes":
+            call = partial(call_jitted, jax)
+            yield Case("compiled", case.args, case.expected, call=call)
+
+
+def call_jitted(jax, piece, values, index, count):
+    return jax.jit(piece, static_argnums=2)(values, index, count)
+
+
+def passing_cases(recording):
+    for probe in recording.probes.values():
+        params, inputs = nested(probe.params), probe.inputs
+        more = inputs["edges"], inputs["senders"], inputs["receivers"]
+        results = probe.results
+        yield Case(probe.name, (params["round_1"], results["embed"], *more), results["round_1"])
+        yield Case(probe.name, (params["round_2"], results["round_1"], *more), results["round_2"])
+
+
+def readout_cases(recording):
+    for probe in recording.probes.values():
+        args = nested(probe.params), probe.results["round_2"], probe.inputs["nodes_per_graph"]
+        yield Case(probe.name, args, probe.results["forward"])
+    probe = recording.probes["wide edges"]
+    params, nodes = nested(probe.params), 30 * probe.results["round_2"]
+    answers = np.stack([nodes[:1].sum(axis=0), nodes[1:].sum(axis=0)])
+    layer = params["readout"]
+    expected = answers @ layer["weight"].T + layer["bias"]
+    yield Case("nodes no round gives", (params, nodes, np.array([1, 9])), expected)
+
+
+def readout_cases_in_jax(recording):
+    import jax
+
+    for case in readout_cases(recording):
+        if case.probe in COMPILED:
+            yield case
+            yield Case(
+                f"compiled, {case.probe}",
+                case.args,
+                case.expected,
+                call=lambda piece, *args: jax.jit(piece)(*args),
+            )
+
+
+def model_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(
+            probe.name,
+            (nested(probe.params), dict(probe.inputs)),
+            probe.results["forward"],
+        )
+
+
+# --- 2 shapes -----------------------------------------------------------------------------
+
+
+def param_shape_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
+    yield Case("no sizes given", (), shapes_in(recording.params))
+
+
+def shapes_in(params):
+    return nested({name: value.shape for name, value in params.items()})
+
+
+def activation_shape_cases(recording):
+    for probe in recording.probes.values():
+        sizes = [probe.sizes[f"num_{what}"] for what in ("nodes", "edges", "graphs")]
+        wide = probe.sizes["hidden"], probe.sizes["targets"]
+        yield Case(probe.name, (*sizes, *wide), expected_activations(*sizes, *wide))
+    yield Case("no widths given", (11, 19, 3), expected_activations(11, 19, 3, 16, 1))
+
+
+def expected_activations(num_nodes, num_edges, num_graphs, hidden, targets):
+    per_node = dict.fromkeys(("embed", "received", "update"), (num_nodes, hidden))
+    return {
+        **per_node,
+        "messages": (num_edges, hidden),
+        "sums": (num_graphs, hidden),
+        "readout": (num_graphs, targets),
+    }
+
+
+# --- 3 params -----------------------------------------------------------------------------
+
+
+def draw_cases(recording):
+    for name in COMPILED:
+        probe = recording.probes[name]
+        yield Case(
+            name,
+            sizes_of(probe),
+            shapes_in(probe.params),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
+        )
+    default = shapes_in(recording.params)
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
+    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
+    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
+    yield Case(
+        "fifty keys",
+        complaint=lambda trees: initial_complaint(trees, recording.initial),
+        alike=same_distribution,
+        call=lambda piece: [piece(key) for key in range(50)],
+    )
+    other = recording.probes["other sizes"]
+    yield Case(
+        "fifty keys, other sizes",
+        sizes_of(other),
+        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
+        alike=same_distribution,
+        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
+    )
+
+
+def drawn_shapes(params):
+    if not isinstance(params, dict):
+        return params
+    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
+    return shapes_in(arrays)
+
+
+def initial_at(probe, recording):
+    """Scale the original's distribution to other sizes: its width goes with in_features."""
+
+    def in_features(params, name):
+        return params[f"{name.rpartition('.')[0]}.weight"].shape[1]
+
+    return {
+        name: quantiles
+        * (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
+        for name, quantiles in recording.initial.items()
+    }
+
+
+def default_key_complaint(trees):
+    default, zero = (flat(tree) for tree in trees)
+    if all(np.array_equal(default[name], zero[name]) for name in zero):
+        return None
+    return "without a key, other values than with the key 0. Which key does the signature give?"
+
+
+def key_complaint(trees):
+    first, again, other = (flat(tree) for tree in trees)
+    for name, values in first.items():
+        different = np.unique(values).size
+        if not np.array_equal(values, again[name]):
+            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+        if different == 1 < np.size(values):
+            return f"{name}: every value is {np.ravel(values)[0]}. What does nn.Linear draw?"
+        if different < 0.9 * np.size(values):
+            return (
+                f"{name}: only {different} different numbers among {np.size(values)}. "
+                "Is each of them drawn on its own?"
+            )
+        if np.array_equal(values, other[name]):
+            return f"{name}: the same values for two different keys. Does it use the key?"
+    shared = shared_draws(list(trees))
+    if shared:
+        return (
+            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
+            "Does each array have numbers of its own?"
+        )
+    return None
+
+
+def draw_cases_in_jax(recording):
+    import jax
+
+    yield from draw_cases(recording)
+    yield Case(
+        "a traced key",
+        expected=shapes_in(recording.params),
+        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
+    )
+
+
+def state_dict_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, (probe.params,), nested(probe.params))
+
+
+# --- 5 training test ----------------------------------------------------------------------
+
+
+def graphs_and_answers(answer):
+    """Take apart what a function of data.py returns."""
+    try:
+        x, y = answer
+    except (TypeError, ValueError):
+        raise Refusal(
+            "type",
+            f"returns {shorten(answer)}, expected two things: the graphs, and their answers.",
+        ) from None
+    if not isinstance(x, dict) or set(x) != set(X):
+        seen = ", ".join(map(str, x)) if isinstance(x, dict) else shorten(x)
+        raise Refusal("type", f"x holds {seen}; expected a dict with {', '.join(X)}.")
+    return {**{name: as_array(x[name], f"for {name}") for name in X}, "y": as_array(y, "for y")}
+
+
+def dummy_data_cases(recording):
+    for sizes in ((8, 5, 2), (30, 3, 1), (4, 1, 6)):
+        yield Case(
+            "{} graphs, {} node and {} edge features".format(*sizes),
+            args=sizes,
+            complaint=partial(dummy_data_complaint, *sizes),
+            call=lambda piece, *sizes: [piece(key, *sizes) for key in (1, 1, 2)],
+        )
+    yield Case(
+        "no arguments",
+        complaint=partial(dummy_data_complaint, 8, 5, 2),
+        call=lambda piece: [piece(), piece(0), piece(1)],
+    )
+    yield Case("400 graphs", complaint=many_graphs_complaint, call=lambda piece: piece(3, 400))
+
+
+def dummy_data_complaint(num_graphs, node_features, edge_features, answers):
+    first, again, other = (graphs_and_answers(answer) for answer in answers)
+    axes = {name: array.ndim for name, array in first.items()}
+    wrong = [name for name in X if axes[name] != X[name]]
+    if wrong:
+        return (
+            f"{wrong[0]} has {axes[wrong[0]]} axes, expected {X[wrong[0]]}. What does each count?"
+        )
+    counts = first["nodes_per_graph"]
+    num_edges = len(first["senders"])
+    if len(counts) != num_graphs:
+        return f"{len(counts)} graphs come back where {num_graphs} are asked for. How many?"
+    if first["nodes"].shape != (counts.sum(), node_features):
+        return (
+            f"nodes has the shape {first['nodes'].shape}; the graphs have {counts.sum()} nodes of "
+            f"{node_features} features together. Which axis is which?"
+        )
+    if first["edges"].shape != (num_edges, edge_features):
+        return (
+            f"edges has the shape {first['edges'].shape} for {num_edges} senders and "
+            f"{edge_features} features. Which axis is which?"
+        )
+    return (
+        index_complaint(first, num_edges)
+        or answer_complaint(first, num_graphs)
+        or drawn_complaint(first, again, other)
+    )
+
+
+def index_complaint(data, num_edges):
+    counts = data["nodes_per_graph"]
+    for name in ("senders", "receivers"):
+        if data[name].dtype.kind not in "iu" or len(data[name]) != num_edges:
+            return (
+                f"{name} is {data[name].dtype} of shape {data[name].shape}; expected one whole "
+                f"number for each of {num_edges} edges. What does it point at?"
+            )
+        if num_edges and not 0 <= data[name].min() <= data[name].max() < counts.sum():
+            return (
+                f"{name} points at nodes {data[name].min()} to {data[name].max()}, and there are "
+                f"{counts.sum()}. From where are nodes counted?"
+            )
+    graph_of_node = np.repeat(np.arange(len(counts)), counts)
+    across = graph_of_node[data["senders"]] != graph_of_node[data["receivers"]]
+    if across.any():
+        return (
+            f"{across.sum()} of {num_edges} edges lead from one graph to another. At which node "
+            "does each graph begin?"
+        )
+    return None
+
+
+def answer_complaint(data, num_graphs):
+    counts, y = data["nodes_per_graph"], data["y"]
+    graph_of_node = np.repeat(np.arange(len(counts)), counts)
+    edges_of = np.bincount(graph_of_node[data["senders"]], minlength=num_graphs)
+    if y.shape != (num_graphs, 1):
+        return f"y has the shape {y.shape}; expected one answer for each of {num_graphs} graphs."
+    if not np.array_equal(y[:, 0], edges_of):
+        place = int(np.flatnonzero(y[:, 0] != edges_of)[0])
+        return (
+            f"y says {y[place, 0]:.4g} for graph {place}, and {edges_of[place]} edges lie in it. "
+            "What is counted?"
+        )
+    if y.dtype.kind != "f":
+        return f"y is {y.dtype}; a loss subtracts it from floats. Which kind of number is it?"
+    if counts.min() < 2 or counts.max() > 6 or edges_of.min() < 1 or edges_of.max() > 9:
+        return (
+            f"graphs of {counts.min()} to {counts.max()} nodes and {edges_of.min()} to "
+            f"{edges_of.max()} edges; expected 2 to 6 nodes and 1 to 9 edges. Which end is left "
+            "out by the generator?"
+        )
+    return None
+
+
+def drawn_complaint(first, again, other):
+    for name in ("nodes", "edges"):
+        if np.unique(first[name]).size < first[name].size:
+            return f"some features in {name} are equal. Is each of them drawn on its own?"
+        if first[name].min() >= 0:
+            return f"no feature in {name} is below zero. Which distribution has both signs?"
+    for name, value in first.items():
+        if not np.array_equal(value, again[name]):
+            return f"{name}: made twice with the same key, and different. Does it use the key?"
+    if all(np.array_equal(value, other[name]) for name, value in first.items()):
+        return "the same graphs for two different keys. Does it use the key?"
+    return None
+
+
+def many_graphs_complaint(answer):
+    data = graphs_and_answers(answer)
+    for name, least, greatest in (("nodes_per_graph", 2, 6), ("y", 1, 9)):
+        seen = sorted(set(np.ravel(data[name]).astype(int).tolist()))
+        if seen != list(range(least, greatest + 1)):
+            what = "nodes" if name == "nodes_per_graph" else "edges"
+            return (
+                f"among 400 graphs there are such of {', '.join(map(str, seen))} {what}; expected "
+                f"every number from {least} to {greatest}. Which end is left out?"
+            )
+    for name in ("senders", "receivers"):
+        counts = data["nodes_per_graph"]
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        reached = len(np.unique(data[name])) / counts.sum()
+        if reached < 0.5:
+            return (
+                f"{name} points at {reached:.0%} of the nodes only, of {len(first)}. Can every "
+                "node of a graph be drawn?"
+            )
+    for name in ("nodes", "edges"):
+        spread = data[name].std()
+        if abs(spread - 1) > 0.1 or abs(data[name].mean()) > 0.15:
+            return (
+                f"features in {name} with a mean of {data[name].mean():.2g} and a spread of "
+                f"{spread:.2g}. Which distribution has 0 and 1?"
+            )
+    if np.array_equal(data["senders"], data["receivers"]):
+        return "every edge leads from a node to itself. Are the two ends drawn apart?"
+    return None
+
+
+def karate_cases(recording):
+    names = "data/ties", "data/faction"
+    club = {name: recording.data[name.partition("/")[2]] for name in names}
+    for name, path, (ties, faction) in (
+        ("karate club", recording.path, club.values()),
+        ("another club", *other_club(np.random.default_rng(0))),
+    ):
+        yield Case(
+            name,
+            (path,),
+            club_as_graph(ties, faction),
+            part=as_club,
+            unseen=lambda rng: other_club(rng)[:1],
+        )
+
+
+def as_club(answer):
+    data = graphs_and_answers(answer)
+    return {
+        name: array.astype(np.int64) if array.dtype.kind in "iu" else array
+        for name, array in data.items()
+    }
+
+
+def club_as_graph(ties, faction):
+    ties = ties.astype(np.int64)
+    return {
+        "nodes": np.eye(len(faction)),
+        "edges": np.zeros((2 * len(ties), 1)),
+        "senders": np.concatenate([ties[:, 0], ties[:, 1]]),
+        "receivers": np.concatenate([ties[:, 1], ties[:, 0]]),
+        "nodes_per_graph": np.ones(len(faction), dtype=np.int64),
+        "y": np.where(faction == 1, 1.0, -1.0)[:, None],
+    }
+
+
+def other_club(rng):
+    """Write a file such as the recording with another club in it."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "recording.safetensors"
+    ties, faction = rng.integers(0, 9, size=(13, 2)), rng.integers(0, 2, size=9)
+    save_file({"data/ties": ties, "data/faction": faction}, path)
+    return path, (ties, faction)
+
+
+def tests_of(step, **catches):
+    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
+
+
+PIECES = [
+    Piece("numpy_counterparts", None, 1, counterpart_cases),
+    Piece("nn_layer", "model", 1, from_track="autoencoder"),
+    Piece("send_messages", "model", 1, message_cases),
+    Piece("sum_by_index", "model", 1, sum_cases),
+    Piece("message_passing", "model", 1, passing_cases),
+    Piece("readout", "model", 1, readout_cases),
+    Piece("gnn_model", "model", 1, model_cases),
+    Piece("param_shapes", "shapes", 2, param_shape_cases),
+    Piece("activation_shapes", "shapes", 2, activation_shape_cases),
+    Piece("make_gnn_params", "params", 3, draw_cases),
+    Piece("params_from_state_dict", "params", 3, state_dict_cases),
+    *tests_of(
+        4,
+        test_shapes=("one answer for the whole batch", "one message a node"),
+        test_node_order_does_not_matter=("messages kept by the sender", "nodes in the order given"),
+        test_edge_order_does_not_matter=("last message wins", "messages weighted by their place"),
+        test_graphs_follow_their_order=("graphs of equal size", "answers sorted"),
+        test_graphs_do_not_mix=("readout over the whole batch", "mean of the batch taken away"),
+        test_messages_are_summed=("last message wins", "mean of the messages"),
+        test_by_hand=("edge left out of the message", "own state forgotten"),
+    ),
+    Piece("dummy_graph_data", "data", 5, dummy_data_cases),
+    Piece("karate_club_data", "data", 5, karate_cases),
+    Piece("sum_by_index", "model", 5, sum_cases_in_jax, port=True),
+    Piece("readout", "model", 5, readout_cases_in_jax, port=True),
+    Piece("make_gnn_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("mse_loss", "losses", 5, from_track="autoencoder"),
+    Piece("adam_steps", "training", 5, from_track="autoencoder"),
+    Piece("train", "training", 5, from_track="autoencoder"),
+    *tests_of(
+        5,
+        test_training_lowers_the_loss=("gradient climbed", "never updated"),
+        test_every_parameter_receives_gradient=("first round only", "nodes rounded"),
+        test_one_batch_can_be_overfitted=("never updated", "step far too small"),
+    ),
+]
