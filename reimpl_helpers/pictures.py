@@ -374,6 +374,45 @@ class LiveLossCurve:
             self._display.update(data, metadata=metadata, raw=True)
 
 
+# --- what a track ends on
+
+
+@_styled
+def draw_network(
+    places: Any, ties: Any, groups: Any, truth: Any, told: Sequence[int], names: Sequence[str]
+) -> Picture:
+    """Draw a network coloured by group: squares were told theirs, a ring marks a wrong guess.
+
+    Shapes: places (num_nodes, 2), ties (num_ties, 2), groups and truth (num_nodes,), 0 or 1;
+        `names` says what the two groups are called. Nodes are counted from 1 on the picture.
+    """
+    places, groups, truth = (np.asarray(part) for part in (places, groups, truth))
+    wrong = np.flatnonzero(groups != truth)
+    picture = Picture(figsize=(WIDTH, 6.4), layout="constrained")
+    axes = picture.subplots()
+    axes.set_axis_off()
+    for one, other in np.asarray(ties):
+        axes.plot(*places[[one, other]].T, color="#bbbbbb", linewidth=1, zorder=1)
+    axes.scatter(*places[wrong].T, s=700, facecolor="none", edgecolor=INK, linewidth=2, zorder=2)
+    for group, color in enumerate((OURS, ORIGINAL)):
+        for is_told, marker in ((False, "o"), (True, "s")):
+            chosen = [n for n in np.flatnonzero(groups == group) if (n in told) == is_told]
+            label = "" if is_told else f"{names[group]} ({np.sum(groups == group)})"
+            shape = {"s": 340, "marker": marker, "color": color, "zorder": 3, "label": label}
+            axes.scatter(*places[chosen].T, **shape)
+    for number, place in enumerate(places, 1):
+        axes.text(*place, number, color="white", size=9, ha="center", va="center", zorder=4)
+    axes.legend(frameon=False, markerscale=0.7, loc="lower right")
+    right = len(truth) - len(wrong)
+    mistaken = f", wrong: {', '.join(str(n + 1) for n in wrong)}" if wrong.size else ""
+    picture.alt = (
+        f"Network of {len(truth)} nodes and {len(ties)} ties, {right} of {len(truth)} in their "
+        f"true group{mistaken}."
+    )
+    axes.set_title(f"{right} of {len(truth)} right", loc="left", fontweight="bold")
+    return picture
+
+
 # --- the score of a pair's tests
 
 
@@ -505,7 +544,11 @@ def forward_graph(
         _draw_arrows(axes, [arrow for arrow in arrows if arrow.target is node])
         alone = sum(1 for other in nodes if other.top == node.top) == 1
         _draw_label(
-            axes, node, [arrow for arrow in arrows if arrow.source is node], bends if alone else []
+            axes,
+            node,
+            [arrow for arrow in arrows if arrow.source is node],
+            bends if alone else [],
+            narrow=not alone and not node.operation,
         )
         _draw_node(axes, node, colours)
     if title:
@@ -585,6 +628,10 @@ def _box_width(layers: list[list[_Node]], span: float) -> float:
     return min(widths)
 
 
+def _pill_width(node: _Node) -> float:
+    return max(_PILL, 0.3 + 0.085 * len(node.name))
+
+
 def _place(layers: list[list[_Node]], middle: float, span: float, top: float, new: bool) -> None:
     """Stack layers downwards, each node below what it reads as far as its neighbours allow."""
     box = _box_width(layers, span)
@@ -593,7 +640,8 @@ def _place(layers: list[list[_Node]], middle: float, span: float, top: float, ne
     top += 0.3 + _STRAIGHT if new else 0  # level with the first column, which a pill opens
     for layer, after in zip_longest(layers, layers[1:], fillvalue=()):
         for node in layer:
-            node.width = box if node.operation else 2 * _PILL if node.name else _BEND
+            pill = max(2 * _PILL, _pill_width(node)) if node.name else _BEND
+            node.width = box if node.operation else pill
         _place_across(layer, placed, middle, span)
         placed.update(map(id, layer))
         before, functions = functions, {n.operation.function for n in layer if n.operation}
@@ -666,9 +714,9 @@ def _draw_node(axes: Axes, node: _Node, colours: Mapping[str, tuple[str, str]]) 
     if operation is None:
         axes.add_patch(
             _rounded(
-                node.x - _PILL / 2,
+                node.x - _pill_width(node) / 2,
                 node.top,
-                _PILL,
+                _pill_width(node),
                 node.height,
                 0.15,
                 facecolor=INK,
@@ -780,9 +828,13 @@ def _path_to_next_column(arrow: _Arrow, x: float) -> tuple[list, list]:
     return _with_round_corners(corners)
 
 
-def _draw_label(axes: Axes, node: _Node, arrows: list[_Arrow], bends: list[_Node]) -> None:
+def _draw_label(
+    axes: Axes, node: _Node, arrows: list[_Arrow], bends: list[_Node], narrow: bool
+) -> None:
     """Write the shape of what a node gives beside its arrows, where no other arrow passes."""
     text = " and ".join(dict.fromkeys(arrow.label for arrow in arrows))
+    if narrow:  # inputs stand close together
+        text = text.replace(", ", ",\n", 1)
     length = 0.15 + 0.07 * len(text)
     crossed = any(node.x < b.x < node.x + length for b in bends if b.top == node.top)
     side = -1 if crossed else 1

@@ -65,7 +65,7 @@ MISSING = [
     "nn_layer in JAX · not written yet: still in NumPy (step 5)",
     "make_autoencoder_params in JAX · not written yet: still in NumPy (step 5)",
     "mse_loss · not written yet (step 5)",
-    "train · not written yet (step 5)",
+    "adam_steps · not written yet (step 5)",
     "test_training_lowers_the_loss · not written yet (step 5)",
     "test_every_parameter_receives_gradient · not written yet (step 5)",
     "test_one_batch_can_be_overfitted · not written yet (step 5)",
@@ -202,9 +202,9 @@ def test_marker_comes_before_the_name_of_the_folder(early, capsys):
     (ours / ".track").write_text("autoencoder\n")
     assert check(ours, capsys)[1][0] == WRITTEN[0]
     back = ours.rename(early)
-    (back / ".track").write_text("gnn\n")
+    (back / ".track").write_text("nonesuch\n")
     assert main(["check", str(back)]) == 2
-    assert "there is no `gnn`" in capsys.readouterr().err
+    assert "there is no `nonesuch`" in capsys.readouterr().err
 
 
 # --- calls ------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ BAD_CALLS = {
     "file": (["check", __file__], "test_cli.py is no folder."),
     "no track": (["check", "."], "belongs to no track"),
     "no folder to score": (["score", "no/such"], "no/such is no folder. Name the one that holds"),
-    "no track to record": (["record", "autoencoder", "gnn"], "there is no track `gnn`"),
+    "no track to record": (["record", "autoencoder", "nonesuch"], "there is no track `nonesuch`"),
 }
 
 

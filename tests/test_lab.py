@@ -11,6 +11,8 @@ import urllib.request
 
 import nbformat
 import pytest
+
+from reimpl_helpers.workbook import tracks
 from jupyter_client import BlockingKernelClient
 
 from reimpl_helpers.notebooks import STABLE
@@ -80,7 +82,7 @@ def test_the_start_page_is_served(lab):
 def test_only_the_pairs_folder_is_served(lab):
     _, address = lab
     contents = json.loads(ask(address, "api/contents/"))["content"]
-    assert {entry["name"] for entry in contents} == {"00_start_here.ipynb", "autoencoder"}
+    assert {entry["name"] for entry in contents} == {"00_start_here.ipynb", *tracks()}
     names = {e["name"] for e in json.loads(ask(address, "api/contents/autoencoder"))["content"]}
     assert "solution" not in names and "solved" not in names
     assert "01_forward_pass.ipynb" in names and "recording.safetensors" in names

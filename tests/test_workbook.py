@@ -533,8 +533,8 @@ def test_start_says_where_the_pair_stands(pair, capsys):
     assert capsys.readouterr().out == (
         "autoencoder, step 2. Yours, saved in work/autoencoder: nn_layer.\n"
     )
-    with pytest.raises(WorkbookError, match="no track `gnn`. The tracks are: autoencoder."):
-        start("gnn", 1)
+    with pytest.raises(WorkbookError, match="no track `nonesuch`. The tracks are: autoencoder, "):
+        start("nonesuch", 1)
 
 
 def test_start_goes_on_where_a_file_cannot_be_read(pair, capsys):
@@ -723,13 +723,19 @@ def test_work_is_copied_once_and_never_overwritten(pair):
     copied = workbook.copy_work()
     assert {str(path.relative_to(pair.work)) for path in copied} == {
         "00_start_here.ipynb",
-        *(f"autoencoder/{path.name}" for path in (NOTEBOOKS / "autoencoder").glob("*.ipynb")),
-        "autoencoder/original.py",
-        "autoencoder/recording.safetensors",
+        *(
+            f"{name}/{path.name}"
+            for name in workbook.tracks()
+            for path in (NOTEBOOKS / name).glob("*.ipynb")
+        ),
+        *(f"{name}/original.py" for name in workbook.tracks()),
+        *(f"{name}/recording.safetensors" for name in workbook.tracks()),
     }
     everything = {path for path in pair.work.rglob("*") if path.is_file()}
-    assert everything == {*copied, pair.folder / ".track"}
-    assert (pair.folder / ".track").read_text() == "autoencoder\n"
+    markers = {name: pair.work / name / ".track" for name in workbook.tracks()}
+    assert everything == {*copied, *markers.values()}
+    for name, marker in markers.items():
+        assert marker.read_text() == f"{name}\n"
     for path in everything:
         path.write_bytes(b"ours")
     missing = pair.folder / "original.py"
