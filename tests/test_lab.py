@@ -11,11 +11,10 @@ import urllib.request
 
 import nbformat
 import pytest
-
-from reimpl_helpers.workbook import tracks
 from jupyter_client import BlockingKernelClient
 
 from reimpl_helpers.notebooks import STABLE
+from reimpl_helpers.workbook import tracks
 
 TOKEN = "a-token-for-this-test"
 

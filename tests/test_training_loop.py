@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import package
-from reimpl_helpers.params import nested
+from reimpl_helpers.params import flat, nested
 from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
 
 
@@ -52,6 +52,21 @@ def test_losses_are_the_originals(name, train):
         )
     np.testing.assert_allclose(losses, recorded.losses, rtol=1e-9)
     assert len(losses) == 20 and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", tracks())
+def test_gradients_are_the_originals(name):
+    track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
+    model = getattr(solution(name, "model"), model_of(track).name)
+    loss = getattr(solution(name, "losses"), loss_of(track).name)
+    seen = track.recording.probes["ordinary"]
+    (first, *others) = seen.inputs.values()
+    x = dict(seen.inputs) if others else first
+    with jax.enable_x64(True):
+        grads = flat(jax.grad(loss)(nested(seen.params), model, x, seen.target))
+    assert grads.keys() == seen.gradients.keys()
+    for key, recorded in seen.gradients.items():
+        np.testing.assert_allclose(grads[key], recorded, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", tracks())

@@ -1,0 +1,710 @@
+"""What the pair writes in this track, and the questions that each piece is asked."""
+
+from functools import partial
+
+import numpy as np
+
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
+from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+
+COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
+WEIGHTS = "wmx", "wmh", "wx", "wh"
+TABLE = "MRHKDESTNQCUGPAVIFYWLO"  # the letters 1 to 22
+
+
+def sizes_of(probe):
+    return tuple(probe.sizes[axis] for axis in ("embedding", "units", "layers"))
+
+
+def layers_of(probe):
+    """Give number, params, what goes in, which letters are real, and what comes out."""
+    hidden, is_real = probe.params["embedding.weight"][probe.inputs["letters"]], real(probe)
+    for number, params in nested(probe.params)["mlstm"].items():
+        results = {name: probe.results[f"{name} {number}"] for name in ("hidden", "h", "c")}
+        yield params, hidden, is_real, results
+        hidden = results["hidden"]
+
+
+def real(probe):
+    return probe.inputs["letters"] > 0
+
+
+def letters_like(letters, rng):
+    """Draw other letters of the same kind: a start, then letters, then padding."""
+    lengths = rng.integers(1, letters.shape[1] + 1, size=len(letters))
+    drawn = rng.integers(1, 24, size=letters.shape)
+    drawn[:, 0] = 24
+    return np.where(np.arange(letters.shape[1]) < lengths[:, None], drawn, 0)
+
+
+def noisy(params, rng):
+    return nested({name: value + rng.normal(size=value.shape) for name, value in params.items()})
+
+
+def several(*names):
+    """Take apart what a piece returns, by these names."""
+
+    def part(answer):
+        try:
+            answers = list(answer)
+        except TypeError:
+            answers = []
+        if len(answers) != len(names):
+            raise Refusal(
+                "type", f"returns {shorten(answer)}, expected {len(names)} arrays: {many(names)}."
+            )
+        return dict(zip(names, answers, strict=True))
+
+    return part
+
+
+def many(names):
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# --- 1 forward pass -----------------------------------------------------------------------
+
+COUNTERPARTS = "embedding", "clamp", "Tensor.matmul", "chunk", "sigmoid", "where"
+
+
+def counterpart_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, complaint=missing_counterparts)
+        for operation in probe.operations[:50]:
+            if operation.op in COUNTERPARTS:
+                yield Case(
+                    f"{operation.op}, {probe.name}",
+                    args=tuple(probe.value(name) for name in operation.inputs),
+                    expected=of_operation(operation),
+                    call=partial(call_counterpart, operation.op),
+                    unseen=None if operation.op != "embedding" else lambda rng: None,
+                )
+    call = partial(call_counterpart, "sigmoid")
+    x = np.array([[-1000.0, 0.0, 1000.0]])
+    yield Case("sigmoid, very large values", (x,), np.array([[0.0, 0.5, 1.0]]), call=call)
+
+
+def of_operation(operation):
+    parts = dict(enumerate(operation.values))
+    return operation.values[0] if len(parts) == 1 else {str(k): parts[k] for k in parts}
+
+
+def call_counterpart(op, piece, *args):
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    result = answer[op](*args) if is_there else answer
+    if op == "chunk" and is_there:
+        return {str(number): part for number, part in enumerate(result)}
+    return result
+
+
+def missing_counterparts(answer):
+    if not isinstance(answer, dict):
+        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
+    missing = sorted(set(COUNTERPARTS) - set(answer))
+    if missing:
+        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
+
+
+def normalise_cases(recording):
+    for probe in recording.probes.values():
+        for number in range(probe.sizes["layers"]):
+            for name in WEIGHTS:
+                weight, gain = (probe.params[f"mlstm.{number}.{n}"] for n in (name, gain_of(name)))
+                yield Case(probe.name, (weight, gain), normalised(weight, gain))
+    weight = np.array([[0.0, 3e-7, 3e-6, 2.0], [0.0, 4e-7, 4e-6, 0.0]])
+    gain = np.array([2.0, -2.0, 3.0, 0.5])
+    yield Case("columns next to nothing", (weight, gain), normalised(weight, gain))
+
+
+def normalise_cases_in_jax(recording):
+    import jax
+
+    few = "one letter", "columns next to nothing"
+    yield from (case for case in normalise_cases(recording) if case.probe in few)
+    last = list(normalise_cases(recording))[-1]
+    yield Case("compiled", last.args, last.expected, call=lambda f, *args: jax.jit(f)(*args))
+
+
+def gain_of(name):
+    return f"g{name[1:]}"
+
+
+def normalised(weight, gain):
+    return weight / np.sqrt(np.maximum((weight**2).sum(axis=0), 1e-12)) * gain
+
+
+def normalised_weights(params):
+    weights = {name: normalised(params[name], params[gain_of(name)]) for name in WEIGHTS}
+    return {**weights, "b": params["b"]}
+
+
+def stepped(weights, x, h, c):
+    """Take one step as the original does."""
+    z = x @ weights["wx"] + (x @ weights["wmx"] * (h @ weights["wmh"])) @ weights["wh"]
+    i, f, o, u = np.split(z + weights["b"], 4, axis=1)
+    i, f, o = (0.5 + 0.5 * np.tanh(gate / 2) for gate in (i, f, o))
+    c = f * c + i * np.tanh(u)
+    return {"h": o * np.tanh(c), "c": c}
+
+
+def step_cases(recording):
+    for probe in recording.probes.values():
+        for params, x, is_real, results in layers_of(probe):
+            if is_real.shape[1] > 1:
+                whole = is_real[:, 1]
+                before = results["hidden"][:, 0]
+                weights = normalised_weights(params)
+                c = stepped(weights, x[:, 0], 0 * before, 0 * before)["c"]
+                after = stepped(weights, x[:, 1], before, c)
+                assert np.allclose(after["h"][whole], results["hidden"][whole, 1])
+                args = weights, x[:, 1], before, c
+                yield Case(probe.name, args, after, part=several("h", "c"))
+    rng = np.random.default_rng(0)
+    params = next(layers_of(recording.probes["other sizes"]))[0]
+    weights = normalised_weights(params)
+    x, h, c = (rng.normal(scale=scale, size=(4, n)) for scale, n in ((1, 6), (3, 2), (9, 2)))
+    args = weights, x, h, c
+    yield Case("large memories", args, stepped(*args), part=several("h", "c"))
+    args = weights, 1e4 * x, h, c
+    yield Case("very large values", args, stepped(*args), part=several("h", "c"))
+
+
+def step_cases_in_jax(recording):
+    import jax
+
+    cases = list(step_cases(recording))
+    yield from (case for case in cases if case.probe in ("other sizes", "very large values"))
+    yield Case(
+        "compiled",
+        cases[0].args,
+        cases[0].expected,
+        call=lambda piece, *args: jax.jit(piece)(*args),
+        part=several("h", "c"),
+    )
+
+
+def layer_cases(recording):
+    for probe in recording.probes.values():
+        for params, x, is_real, results in layers_of(probe):
+            yield Case(
+                probe.name,
+                (params, x, is_real),
+                results,
+                part=several("hidden", "h", "c"),
+            )
+    params, x, is_real, _ = next(layers_of(recording.probes["other sizes"]))
+    gaps = np.arange(is_real.size).reshape(is_real.shape) % 3 != 1
+    args = params, x, gaps
+    yield Case("letters missing in between", args, layered(*args), part=several("hidden", "h", "c"))
+
+
+def layered(params, x, is_real):
+    """Compute a layer as the original does."""
+    weights, hidden = normalised_weights(params), []
+    h = c = np.zeros((len(x), len(params["wmh"])))
+    for t in range(x.shape[1]):
+        new, here = stepped(weights, x[:, t], h, c), is_real[:, t, None]
+        h, c = np.where(here, new["h"], h), np.where(here, new["c"], c)
+        hidden.append(h)
+    return {"hidden": np.stack(hidden, axis=1), "h": h, "c": c}
+
+
+def layer_cases_in_jax(recording):
+    import jax
+
+    cases = list(layer_cases(recording))
+    yield from (
+        case for case in cases if case.probe in ("one letter", "letters missing in between")
+    )
+    last = cases[-1]
+    yield Case(
+        "compiled",
+        last.args,
+        last.expected,
+        call=lambda piece, *args: jax.jit(piece)(*args),
+        part=last.part,
+    )
+    params, x, _, _ = next(layers_of(recording.probes["other sizes"]))
+    yield Case(
+        "longer proteins",
+        (params, x[:2, :1]),
+        complaint=program_complaint,
+        call=lambda piece, *args: [program_size(piece, *args, seq=seq) for seq in (4, 40)],
+    )
+
+
+def program_size(piece, params, x, seq):
+    """Count the operations that JAX compiles for a protein of so many letters."""
+    import jax
+
+    x = np.repeat(x, seq, axis=1)
+    return operations_in(jax.make_jaxpr(piece)(params, x, x[:, :, 0] > -np.inf).jaxpr)
+
+
+def operations_in(program):
+    import jax
+
+    inner = [
+        getattr(value, "jaxpr", value)
+        for equation in program.eqns
+        for value in jax.tree.leaves(list(equation.params.values()))
+    ]
+    programs = [value for value in inner if hasattr(value, "eqns")]
+    return len(program.eqns) + sum(map(operations_in, programs))
+
+
+def program_complaint(sizes):
+    few, many = sizes
+    if many > 2 * few:
+        return (
+            f"compiled, 4 letters are {few} operations and 40 are {many}: JAX compiles every step "
+            "apart, and for real proteins that takes minutes. Which loop of jax.lax is compiled "
+            "once?"
+        )
+    return None
+
+
+def read_cases(recording):
+    for probe in recording.probes.values():
+        last = probe.sizes["layers"] - 1
+        names = "hidden", "h", "c"
+        yield Case(
+            probe.name,
+            (nested(probe.params), probe.inputs["letters"]),
+            {name: probe.results[f"{name} {last}"] for name in names},
+            part=several(*names),
+            unseen=other_letters(probe),
+        )
+
+
+def other_letters(probe):
+    return lambda rng: (
+        noisy(probe.params, rng),
+        letters_like(probe.inputs["letters"], rng),
+    )
+
+
+def representation_cases(recording):
+    names = "mean h", "last h", "last c"
+    for probe in recording.probes.values():
+        yield Case(
+            probe.name,
+            (nested(probe.params), probe.inputs["letters"]),
+            {name: probe.results[name] for name in names},
+            part=several(*names),
+            unseen=other_letters(probe),
+        )
+
+
+def model_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(
+            probe.name,
+            (nested(probe.params), probe.inputs["letters"]),
+            probe.results["forward"],
+            unseen=other_letters(probe),
+        )
+
+
+# --- 2 shapes -----------------------------------------------------------------------------
+
+
+def param_shape_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
+    yield Case("no sizes given", (), shapes_in(recording.params))
+
+
+def shapes_in(params):
+    return nested({name: value.shape for name, value in params.items()})
+
+
+def activation_shape_cases(recording):
+    for probe in recording.probes.values():
+        sizes = tuple(probe.sizes[axis] for axis in ("batch", "seq", "embedding", "units"))
+        yield Case(probe.name, sizes, expected_activations(*sizes))
+    yield Case("no widths given", (3, 5), expected_activations(3, 5, 10, 12))
+
+
+def expected_activations(batch, seq, embedding, units):
+    return {
+        "embedding": (batch, seq, embedding),
+        "m": (batch, units),
+        "z": (batch, 4 * units),
+        "c": (batch, units),
+        "hidden": (batch, seq, units),
+        "representation": (batch, units),
+        "dense": (batch, seq, 25),
+    }
+
+
+# --- 3 params -----------------------------------------------------------------------------
+
+
+def draw_cases(recording):
+    for name in COMPILED:
+        probe = recording.probes[name]
+        yield Case(
+            name,
+            sizes_of(probe),
+            shapes_in(probe.params),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
+        )
+    default = shapes_in(recording.params)
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
+    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
+    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
+    yield Case(
+        "fifty keys",
+        complaint=lambda trees: initial_complaint(trees, recording.initial),
+        alike=same_distribution,
+        call=lambda piece: [piece(key) for key in range(50)],
+    )
+    other = recording.probes["other sizes"]
+    yield Case(
+        "fifty keys, other sizes",
+        sizes_of(other),
+        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
+        alike=same_distribution,
+        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
+    )
+
+
+def drawn_shapes(params):
+    if not isinstance(params, dict):
+        return params
+    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
+    return shapes_in(arrays)
+
+
+def initial_at(probe, recording):
+    """Scale the original's distributions to other sizes: each has a width of its own."""
+    evenly = np.linspace(-1, 1, 257)
+    expected = {}
+    for name, value in probe.params.items():
+        layer, kind = name.rpartition(".")[::2]
+        if layer == "dense":
+            expected[name] = evenly / value.shape[-1] ** 0.5 if kind == "weight" else None
+        elif kind in WEIGHTS or layer == "embedding":
+            expected[name] = evenly * (6 / sum(value.shape)) ** 0.5
+        else:
+            expected[name] = np.full(257, 0.0 if kind == "b" else 1.0)
+    expected["dense.bias"] = evenly / probe.sizes["units"] ** 0.5
+    return expected
+
+
+def default_key_complaint(trees):
+    default, zero = (flat(tree) for tree in trees)
+    if all(np.array_equal(default[name], zero[name]) for name in zero):
+        return None
+    return "without a key, other values than with the key 0. Which key does the signature give?"
+
+
+def is_drawn(name):
+    return not (name.rpartition(".")[2].startswith("g") or name.endswith(".b"))
+
+
+def key_complaint(trees):
+    first, again, other = (
+        {name: value for name, value in flat(tree).items() if is_drawn(name)} for tree in trees
+    )
+    for name, values in first.items():
+        different = np.unique(values).size
+        if not np.array_equal(values, again[name]):
+            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+        if different == 1 < np.size(values):
+            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
+        if different < 0.9 * np.size(values):
+            return (
+                f"{name}: only {different} different numbers among {np.size(values)}. "
+                "Is each of them drawn on its own?"
+            )
+        if np.array_equal(values, other[name]):
+            return f"{name}: the same values for two different keys. Does it use the key?"
+    shared = shared_draws([first, other])
+    if shared:
+        return (
+            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
+            "Does each array have numbers of its own?"
+        )
+    return None
+
+
+def draw_cases_in_jax(recording):
+    import jax
+
+    yield from draw_cases(recording)
+    yield Case(
+        "a traced key",
+        expected=shapes_in(recording.params),
+        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
+    )
+
+
+def state_dict_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, (probe.params,), nested(probe.params))
+
+
+# --- 5 training test ----------------------------------------------------------------------
+
+NUMBERS = {
+    **{letter: number for number, letter in enumerate(TABLE, 1)},
+    **dict.fromkeys("XZBJ", 23),
+}
+
+
+def encode_cases(recording):
+    real = [bytes(protein).decode() for protein in recording.data.values()]
+    for name, proteins in (
+        ("real proteins", real[:3]),
+        ("one protein", real[3:4]),
+        ("every letter", [TABLE, "XZBJ", "", "M"]),
+    ):
+        yield Case(
+            name,
+            (proteins,),
+            encoded(proteins),
+            part=whole_numbers,
+            unseen=lambda rng, proteins=proteins: (
+                ["".join(rng.choice(list(NUMBERS), size=rng.integers(1, 9))) for _ in proteins],
+            ),
+        )
+    yield Case("no letter", complaint=refusal_complaint, call=refusal_of)
+
+
+def encoded(proteins):
+    letters = np.zeros((len(proteins), 1 + max(map(len, proteins))), dtype=int)
+    for row, protein in zip(letters, proteins, strict=True):
+        row[: 1 + len(protein)] = [24, *(NUMBERS[letter] for letter in protein)]
+    return letters
+
+
+def whole_numbers(answer):
+    """Take any kind of whole number for one."""
+    array = as_array(answer, "for the letters")
+    return array.astype(int) if array.dtype.kind in "iu" else array
+
+
+def refusal_of(piece):
+    """Hand over what is no protein; return how it is refused, if it is."""
+    try:
+        return [piece(["MK", "M*K"])]
+    except ValueError as error:
+        return str(error)
+
+
+def refusal_complaint(answer):
+    if not isinstance(answer, str):
+        return "takes '*' for a letter. What should happen where a text is no protein?"
+    if "*" not in answer:
+        return f"raises ValueError: {shorten(answer)}. Does the message name the character '*'?"
+    return None
+
+
+def next_cases(recording):
+    for probe in recording.probes.values():
+        letters = probe.inputs["letters"]
+        yield Case(
+            probe.name,
+            (letters,),
+            following(letters),
+            part=whole_numbers,
+            unseen=lambda rng, letters=letters: (letters_like(letters, rng),),
+        )
+    full = np.array([[24, 3, 5], [24, 22, 23]])
+    yield Case("no padding", (full,), np.array([[3, 5, 25], [22, 23, 25]]), part=whole_numbers)
+
+
+def following(letters):
+    after = np.pad(letters[:, 1:], ((0, 0), (0, 1)))
+    return np.where(letters > 0, np.where(after > 0, after, 25), 0)
+
+
+def letters_and_next(answer):
+    """Take apart what a function of data.py returns."""
+    try:
+        x, y = answer
+    except (TypeError, ValueError):
+        raise Refusal(
+            "type", f"returns {shorten(answer)}, expected two arrays: letters, and what comes next."
+        ) from None
+    return {"x": whole_numbers(x), "y": whole_numbers(y)}
+
+
+def dummy_data_cases(recording):
+    for batch, seq in ((8, 12), (30, 5), (1, 3)):
+        yield Case(
+            f"{batch} by {seq}",
+            args=(batch, seq),
+            complaint=partial(dummy_data_complaint, batch, seq),
+            call=lambda piece, *sizes: [piece(key, *sizes) for key in (1, 1, 2)],
+        )
+    yield Case(
+        "no arguments",
+        complaint=partial(dummy_data_complaint, 8, 12),
+        call=lambda piece: [piece(), piece(0), piece(1)],
+    )
+    yield Case("500 proteins", complaint=many_complaint, call=lambda piece: piece(3, 500, 6))
+
+
+def dummy_data_complaint(batch, seq, answers):
+    first, again, other = (letters_and_next(answer) for answer in answers)
+    x, y = first["x"], first["y"]
+    for name, value in first.items():
+        if value.shape != (batch, seq) or value.dtype.kind not in "iu":
+            return (
+                f"{name} is {value.dtype} of shape {value.shape}, expected whole numbers, {batch} "
+                f"proteins by {seq} letters. Which axis is which?"
+            )
+    if (x[:, 0] != 24).any():
+        return f"a protein starts with {x[0, 0]}. With which number does every protein start?"
+    if ((x[:, 1:] > 0) & (x[:, :-1] == 0)).any():
+        return "a letter stands behind padding. Where does the padding of a protein belong?"
+    if x[:, 1:].max() > 23:
+        return f"the letter {x[:, 1:].max()} stands within a protein. Which letters are there?"
+    if not np.array_equal(y, following(x)):
+        return "y is not what comes next in x. What follows the last letter, and the padding?"
+    if not np.array_equal(x, again["x"]):
+        return "made twice with the same key, and different. Does it use the key?"
+    if np.array_equal(x, other["x"]) and x.size > 3:
+        return "the same proteins for two different keys. Does it use the key?"
+    return None
+
+
+def many_complaint(answer):
+    x = letters_and_next(answer)["x"]
+    lengths = sorted(set((x > 0).sum(axis=1).tolist()))
+    if lengths != [2, 3, 4, 5, 6]:
+        return (
+            f"among 500 proteins there are lengths of {', '.join(map(str, lengths))}, the start "
+            "included; expected 2 to 6, seq. Which end does the generator leave out?"
+        )
+    letters = sorted(set(x[:, 1:][x[:, 1:] > 0].tolist()))
+    if letters != list(range(1, 24)):
+        return (
+            f"among 500 proteins there are letters {letters[0]} to {letters[-1]}; expected 1 to "
+            "23. Which end does the generator leave out?"
+        )
+    return None
+
+
+def other_model(params, x):
+    """Compute other scores than the LSTM: losses must take any model."""
+    return params["dense"]["bias"] * (1 + x[:, :, None])
+
+
+def loss_cases(recording):
+    import jax
+
+    for probe in recording.probes.values():
+        scores = probe.results["forward"]
+        yield Case(
+            probe.name,
+            ({"scores": scores}, told_scores, probe.inputs["letters"], probe.target),
+            np.float64(probe.loss),
+            unseen=partial(other_scores, probe),
+        )
+    probe = recording.probes["other sizes"]
+    scores, y = probe.results["forward"], probe.target
+    yield Case(
+        "gradients",
+        ({"scores": scores}, told_scores, probe.inputs["letters"], y),
+        {"scores": gradient_of_surprise(scores, y)},
+        call=lambda piece, *args: jax.grad(piece)(*args),
+        unseen=lambda rng: None,
+    )
+    probe = recording.probes["ordinary"]
+    x, y = probe.inputs["letters"], probe.target
+    large = {"scores": 1e3 * probe.results["forward"]}
+    yield Case("very large scores", (large, told_scores, x, y), surprise(large["scores"], y))
+    params = {"dense": {"bias": np.linspace(-1, 1, 25)}}
+    expected = surprise(other_model(params, x), y)
+    yield Case("another model", (params, other_model, x, y), expected)
+
+
+def told_scores(params, letters):
+    return params["scores"]
+
+
+def other_scores(probe, rng):
+    letters = letters_like(probe.inputs["letters"], rng)
+    scores = rng.normal(scale=2, size=(*letters.shape, 25))
+    return {"scores": scores}, told_scores, letters, following(letters)
+
+
+def gradient_of_surprise(scores, y):
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    came = np.arange(1, 26) == y[..., None]
+    return np.where(y[..., None] > 0, p - came, 0) / (y > 0).sum()
+
+
+def surprise(scores, y):
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    of_letter = np.take_along_axis(log_p, np.maximum(y - 1, 0)[..., None], axis=-1)[..., 0]
+    return np.float64(-of_letter[y > 0].mean())
+
+
+def published_cases(recording):
+    for name in ("ordinary", "other sizes", "one letter"):
+        probe = recording.probes[name]
+        layers = {k: v for k, v in probe.params.items() if k.startswith("mlstm.")}
+        arrays = {
+            "embedding": probe.params["embedding.weight"],
+            **layers,
+            "dense.w": probe.params["dense.weight"].T,
+            "dense.b": probe.params["dense.bias"],
+        }
+        yield Case(name, (arrays,), nested(probe.params))
+
+
+def tests_of(step, **catches):
+    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
+
+
+PIECES = [
+    Piece("numpy_counterparts", None, 1, counterpart_cases),
+    Piece("nn_layer", "model", 1, from_track="autoencoder"),
+    Piece("normalise", "model", 1, normalise_cases),
+    Piece("mlstm_step", "model", 1, step_cases),
+    Piece("mlstm_layer", "model", 1, layer_cases),
+    Piece("read", "model", 1, read_cases),
+    Piece("representation", "model", 1, representation_cases),
+    Piece("mlstm_model", "model", 1, model_cases),
+    Piece("param_shapes", "shapes", 2, param_shape_cases),
+    Piece("activation_shapes", "shapes", 2, activation_shape_cases),
+    Piece("make_mlstm_params", "params", 3, draw_cases),
+    Piece("params_from_state_dict", "params", 3, state_dict_cases),
+    *tests_of(
+        4,
+        test_shapes=("only the last scores",),
+        test_columns_have_the_length_of_their_gain=("rows normalised", "gain left out"),
+        test_padding_changes_nothing=("mean over the padding too", "memory goes on in the padding"),
+        test_proteins_do_not_mix=("normalised over the batch", "first mask for all"),
+        test_the_past_alone_counts=("read from the end", "next letter looked at"),
+        test_the_order_of_letters_counts=("letters summed up", "nothing remembered"),
+        test_a_step_by_hand=("gates in another order", "bias left out of the step"),
+    ),
+    Piece("encode_proteins", "data", 5, encode_cases),
+    Piece("next_letters", "data", 5, next_cases),
+    Piece("dummy_protein_data", "data", 5, dummy_data_cases),
+    Piece("normalise", "model", 5, normalise_cases_in_jax, port=True),
+    Piece("mlstm_step", "model", 5, step_cases_in_jax, port=True),
+    Piece("mlstm_layer", "model", 5, layer_cases_in_jax, port=True),
+    Piece("make_mlstm_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("next_letter_loss", "losses", 5, loss_cases),
+    Piece("adam_steps", "training", 5, from_track="autoencoder"),
+    Piece("train", "training", 5, from_track="autoencoder"),
+    Piece("published_params", "params", 5, published_cases),
+    *tests_of(
+        5,
+        test_training_lowers_the_loss=("gradient climbed", "never updated"),
+        test_every_parameter_receives_gradient=("first layer only", "hidden rounded"),
+        test_one_batch_can_be_overfitted=("never updated", "step far too small"),
+    ),
+]
