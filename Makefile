@@ -23,6 +23,7 @@ test: install  ## run everything that guards the workbook
 	@$(BIN)/python -m pytest -W error -n 2 --dist loadscope --nbval tests notebooks
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
+	@$(BIN)/python tests/bench_models.py
 	@$(BIN)/python tests/bench.py
 
 real: .venv/real  ## install the published weights that two tracks end on (and PyTorch)

@@ -406,13 +406,19 @@ def refuse_other_keys(answer, expected, at):
     missing = [str(key) for key in expected if key not in answer]
     extra = [str(key) for key in answer if key not in expected]
     if missing or extra:
-        seen = [f"{', '.join(missing)} missing"] if missing else []
-        seen += [f"{', '.join(extra)} not among the original's"] if extra else []
+        seen = [f"{a_few(missing)} missing"] if missing else []
+        seen += [f"{a_few(extra)} not among the original's"] if extra else []
         raise Refusal(
             "type",
             f"other names than the original's {at}: {'; '.join(seen)}. "
             "Read the names off the original's __init__.",
         )
+
+
+def a_few(names):
+    """List names, a few of them where there are many."""
+    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+    return ", ".join(names[:3] if more else names) + more
 
 
 def compare_shapes(answer, expected, at):

@@ -6,7 +6,7 @@ import base64
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -516,11 +516,19 @@ def forward_graph(
     title: str | None = None,
     params: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Picture:
     """Draw a traced forward pass: a box for each operation, shapes on the arrows.
 
+    `names` says what values are called that come from before a part that is drawn: "#26" is "h".
+
     Shapes: axes named by `sizes`; parameters and inputs show theirs when they are given.
     """
+    names = names or {}
+    operations = [
+        replace(operation, inputs=tuple(names.get(name, name) for name in operation.inputs))
+        for operation in operations
+    ]
     nodes, arrows = _nodes_and_arrows(operations, sizes, params, inputs or {})
     columns = _columns(_layers(nodes, arrows))
     chain = all(len(layer) == 1 for column in columns for layer in column)

@@ -4,6 +4,8 @@ All sides of a comparison run in turn, in one process, on one core, in float32. 
 the ratios (docs/benchmarks.md says how to read them).
 """
 
+# ruff: noqa: E402  the environment is set before anything starts its threads
+
 import os
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
