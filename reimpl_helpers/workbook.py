@@ -57,8 +57,8 @@ class Note(str):
 
 
 def tracks() -> list[str]:
-    """Name the tracks there are: the folders that list pieces."""
-    return sorted(path.parent.name for path in NOTEBOOKS.glob("*/pieces.py"))
+    """Name the tracks there are: the folders whose notebooks lead to the end."""
+    return sorted(path.parent.name for path in NOTEBOOKS.glob("*/05_training_test.ipynb"))
 
 
 def work_folder() -> Path:

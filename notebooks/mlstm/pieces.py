@@ -700,11 +700,11 @@ PIECES = [
     Piece("next_letter_loss", "losses", 5, loss_cases),
     Piece("adam_steps", "training", 5, from_track="autoencoder"),
     Piece("train", "training", 5, from_track="autoencoder"),
-    Piece("published_params", "params", 5, published_cases),
     *tests_of(
         5,
         test_training_lowers_the_loss=("gradient climbed", "never updated"),
         test_every_parameter_receives_gradient=("first layer only", "hidden rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
+    Piece("published_params", "params", 5, published_cases),
 ]

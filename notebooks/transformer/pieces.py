@@ -1,0 +1,740 @@
+"""What the pair writes in this track, and the questions that each piece is asked."""
+
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
+from reimpl_helpers.package import load_pieces
+from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+
+SOLUTION = Path(__file__).parent / "solution"
+COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
+AXES = "words", "positions", "width", "inner", "layers"
+
+
+def sizes_of(probe):
+    return tuple(probe.sizes[axis] for axis in AXES)
+
+
+def layers_of(probe):
+    """Give of each block its params, what goes in, and the name that its operations begin with."""
+    params, before = nested(probe.params)["layers"], "embed"
+    for number in range(probe.sizes["layers"]):
+        yield params[str(number)], probe.results[before], f"layers.{number}"
+        before = f"layer_{number}"
+
+
+def value_of(probe, module, op):
+    """Find what an operation of a module gave: the last one of that name."""
+    found = [o for o in probe.operations if o.module == module and o.op == op]
+    return found[-1].values[0]
+
+
+# --- what is expected where the recording has no answer -----------------------------------
+
+
+def normalised(params, x, eps=1e-12):
+    mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    return params["weight"] * (x - mean) / (variance + eps) ** 0.5 + params["bias"]
+
+
+def after_block(params, x, is_real, heads):
+    from scipy.special import ndtr
+
+    def linear(layer, x):
+        return x @ layer["weight"].T + layer["bias"]
+
+    layers, mixed = params["attention"], np.zeros_like(x)
+    query, key, value = (linear(layers[name], x) for name in ("query", "key", "value"))
+    size = x.shape[-1] // heads
+    for sentence, words in enumerate(is_real):
+        for head in range(heads):
+            part = sentence, slice(None), slice(head * size, (head + 1) * size)
+            scores = query[part] @ key[part][words].T / size**0.5
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            weights /= weights.sum(axis=1, keepdims=True)
+            mixed[part] = weights @ value[part][words]
+    x = normalised(params["attention_norm"], x + linear(layers["out"], mixed))
+    inner = linear(params["expand"], x)
+    return normalised(params["output_norm"], x + linear(params["contract"], inner * ndtr(inner)))
+
+
+# --- 1 forward pass -----------------------------------------------------------------------
+
+COUNTERPARTS = "embedding", "linear", "Tensor.matmul", "Tensor.masked_fill", "softmax"
+
+
+def counterpart_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, complaint=missing_counterparts)
+        for operation in probe.operations:
+            if operation.op in COUNTERPARTS and not operation.module.startswith("layers.1"):
+                yield Case(
+                    f"{operation.op}, {probe.name}",
+                    args=tuple(probe.value(name) for name in operation.inputs),
+                    expected=operation.values[0],
+                    call=partial(call_counterpart, operation.op),
+                )
+    x = np.array([[-1000.0, 0.0, 1000.0], [1000.0, 1000.0, -1000.0]])
+    call = partial(call_counterpart, "softmax")
+    expected = np.array([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
+    yield Case("softmax, very large values", (x,), expected, call=call)
+
+
+def call_counterpart(op, piece, *args):
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    return answer[op](*args) if is_there else answer
+
+
+def missing_counterparts(answer):
+    if not isinstance(answer, dict):
+        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
+    missing = sorted(set(COUNTERPARTS) - set(answer))
+    if missing:
+        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
+
+
+def gelu_cases(recording):
+    for probe in recording.probes.values():
+        for operation in probe.operations:
+            if operation.op == "gelu":
+                x = probe.value(operation.inputs[0])
+                yield Case(probe.name, (x,), operation.values[0])
+    x = np.array([-1000.0, -30.0, 0.0, 30.0, 1000.0])
+    yield Case("very large values", (x,), np.maximum(x, 0))
+
+
+def gelu_cases_in_jax(recording):
+    import jax
+
+    some = *COMPILED, "very large values"
+    yield from (case for case in gelu_cases(recording) if case.probe in some)
+    probe = recording.probes["other sizes"]
+    x, expected = value_of(probe, "layers.0.expand", "linear"), value_of(probe, "layers.0", "gelu")
+    yield Case("compiled", (x,), expected, call=lambda piece, x: jax.jit(piece)(x))
+
+
+def norm_cases(recording):
+    for probe in recording.probes.values():
+        for operation in probe.operations:
+            if operation.op == "layer_norm":
+                x, weight, bias = (probe.value(name) for name in operation.inputs)
+                yield Case(probe.name, ({"weight": weight, "bias": bias}, x), operation.values[0])
+    probe = recording.probes["other sizes"]
+    x, params = probe.results["embed"], nested(probe.params)["embedding_norm"]
+    for name, rows in (
+        ("values of a millionth", x / 1e6),
+        ("equal values", np.full((2, 8), 3.0)),
+        ("values far from zero", x + 100),
+        ("two axes", x[0]),
+    ):
+        yield Case(name, (params, rows), normalised(params, rows))
+    yield Case("eps given", (params, x, 0.5), normalised(params, x, 0.5))
+
+
+def norm_cases_in_jax(recording):
+    import jax
+
+    some = *COMPILED, "values of a millionth", "eps given"
+    yield from {case.probe: case for case in norm_cases(recording) if case.probe in some}.values()
+    *_, case = (case for case in norm_cases(recording) if case.probe == "other sizes")
+    call = lambda piece, *args: jax.jit(piece)(*args)  # noqa: E731
+    yield Case("compiled", case.args, case.expected, call=call)
+
+
+def attention_cases(recording):
+    for probe in recording.probes.values():
+        for params, x, layer in layers_of(probe):
+            args = params["attention"], x, probe.inputs["is_real"], probe.sizes["heads"]
+            yield Case(probe.name, args, value_of(probe, f"{layer}.attention.out", "linear"))
+
+
+def attention_cases_in_jax(recording):
+    some = *COMPILED, "large values"
+    yield from (case for case in attention_cases(recording) if case.probe in some)
+    *_, case = (case for case in attention_cases(recording) if case.probe == "other sizes")
+    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, 3))
+
+
+def call_compiled(heads_at, piece, *args):
+    import jax
+
+    return jax.jit(piece, static_argnums=heads_at)(*args)
+
+
+def block_cases(recording):
+    for probe in recording.probes.values():
+        for number, (params, x, _) in enumerate(layers_of(probe)):
+            args = params, x, probe.inputs["is_real"], probe.sizes["heads"]
+            yield Case(probe.name, args, probe.results[f"layer_{number}"])
+
+
+def embed_cases(recording):
+    for probe in recording.probes.values():
+        args = nested(probe.params), probe.inputs["tokens"]
+        yield Case(probe.name, args, probe.results["embed"])
+    probe = recording.probes["other sizes"]
+    params, tokens = nested(probe.params), np.array([[12, 0, 5, 5, 12, 1, 3]])
+    words = params["word"]["weight"][tokens] + params["position"]["weight"]
+    expected = normalised(params["embedding_norm"], words)
+    yield Case("as long as can be", (params, tokens), expected)
+
+
+def pool_cases(recording):
+    for probe in recording.probes.values():
+        x = probe.results[f"layer_{probe.sizes['layers'] - 1}"]
+        yield Case(probe.name, (x, probe.inputs["is_real"]), probe.results["pool"])
+
+
+def pool_cases_in_jax(recording):
+    yield from (case for case in pool_cases(recording) if case.probe in COMPILED)
+    *_, case = (case for case in pool_cases(recording) if case.probe == "other sizes")
+    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, ()))
+
+
+def model_cases(recording):
+    for probe in recording.probes.values():
+        args = nested(probe.params), dict(probe.inputs), probe.sizes["heads"]
+        yield Case(probe.name, args, probe.results["forward"])
+    probe = recording.probes["ordinary"]
+    args = nested(probe.params), dict(probe.inputs)
+    yield Case("no heads given", args, probe.results["forward"])
+    yield eleven_blocks(recording.probes["one row"])
+
+
+def eleven_blocks(probe):
+    """Make a model of so many blocks that their numbers, sorted as text, are in another order."""
+    params, heads = nested(probe.params), probe.sizes["heads"]
+    blocks = list(params["layers"].values())
+    numbers = sorted(map(str, range(11)), reverse=True)
+    layers = {number: blocks[int(number) ** 2 % 3 if number != "10" else 2] for number in numbers}
+    rows = probe.results["embed"]
+    for number in range(11):
+        rows = after_block(layers[str(number)], rows, probe.inputs["is_real"], heads)
+    pooled = rows.mean(axis=1)
+    expected = pooled / np.sqrt((pooled**2).sum(axis=1, keepdims=True))
+    args = {**params, "layers": layers}, dict(probe.inputs), heads
+    return Case("eleven blocks", args, expected)
+
+
+def model_cases_in_jax(recording):
+    some = *COMPILED, "no heads given", "eleven blocks"
+    yield from (case for case in model_cases(recording) if case.probe in some)
+    *_, case = (case for case in model_cases(recording) if case.probe == "other sizes")
+    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, 2))
+
+
+# --- 2 shapes -----------------------------------------------------------------------------
+
+
+def param_shape_cases(recording):
+    for probe in recording.probes.values():
+        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
+    yield Case("no sizes given", (), shapes_in(recording.params))
+
+
+def shapes_in(params):
+    return nested({name: value.shape for name, value in params.items()})
+
+
+def activation_shape_cases(recording):
+    for probe in recording.probes.values():
+        sizes = (probe.sizes[axis] for axis in ("batch", "seq", "width", "inner", "heads"))
+        yield Case(probe.name, tuple(sizes), recorded_shapes(probe), unseen=other_activations)
+    probe = recording.probes["ordinary"]
+    args = probe.sizes["batch"], probe.sizes["seq"]
+    yield Case("no widths given", args, recorded_shapes(probe))
+
+
+def recorded_shapes(probe):
+    """Read off the trace what comes out of embed, of the steps of one block, and of pool."""
+    attention, block = "layers.0.attention", "layers.0"
+    values = {
+        "embed": probe.results["embed"],
+        "query": probe.value(query_of(probe, attention)),
+        "scores": value_of(probe, attention, "softmax"),
+        "mixed": value_of(probe, attention, "Tensor.matmul"),
+        "out": value_of(probe, f"{attention}.out", "linear"),
+        "expand": value_of(probe, f"{block}.expand", "linear"),
+        "contract": value_of(probe, f"{block}.contract", "linear"),
+        "pool": probe.results["pool"],
+    }
+    return {name: value.shape for name, value in values.items()}
+
+
+def query_of(probe, module):
+    found = [o for o in probe.operations if o.module == module and o.op == "Tensor.matmul"]
+    return found[0].inputs[0]
+
+
+def other_activations(rng):
+    batch, seq, head_size, inner, heads = (int(size) for size in rng.integers(1, 20, size=5))
+    return batch, seq, heads * head_size, inner, heads
+
+
+# --- 3 params -----------------------------------------------------------------------------
+
+
+def draw_cases(recording):
+    for name in COMPILED:
+        probe = recording.probes[name]
+        yield Case(
+            name,
+            sizes_of(probe),
+            shapes_in(probe.params),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
+        )
+    default = shapes_in(recording.params)
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
+    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
+    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
+    yield Case(
+        "thirty keys",
+        complaint=lambda trees: distribution_complaint(trees, recording.initial),
+        alike=same_distribution,
+        call=lambda piece: [piece(key, layers=1) for key in range(30)],
+    )
+    other = recording.probes["other sizes"]
+    yield Case(
+        "thirty keys, other sizes",
+        sizes_of(other),
+        complaint=lambda trees: distribution_complaint(trees, initial_at(other, recording)),
+        alike=same_distribution,
+        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(30)],
+    )
+
+
+def drawn_shapes(params):
+    if not isinstance(params, dict):
+        return params
+    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
+    return shapes_in(arrays)
+
+
+def is_constant(name):
+    return "norm." in name
+
+
+def is_normal(name):
+    return name.startswith(("word.", "position."))
+
+
+def initial_at(probe, recording):
+    """Scale the original's distribution to other sizes: a layer's width goes with in_features."""
+
+    def in_features(params, name):
+        return params[f"{name.rpartition('.')[0]}.weight"].shape[1]
+
+    def scale(name):
+        if is_constant(name) or is_normal(name):
+            return 1.0
+        return (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
+
+    return {name: recording.initial[name] * scale(name) for name in probe.params}
+
+
+def distribution_complaint(trees, quantiles):
+    """Hold draws against the original's; normal ones have no bound, so the farthest are cut."""
+
+    def cut(name, values):
+        bounds = quantiles[name][0], quantiles[name][-1]
+        return np.clip(values, *bounds) if is_normal(name) else values
+
+    draws = [{name: cut(name, value) for name, value in flat(tree).items()} for tree in trees]
+    return initial_complaint(draws, quantiles)
+
+
+def default_key_complaint(trees):
+    default, zero = (flat(tree) for tree in trees)
+    if all(np.array_equal(default[name], zero[name]) for name in zero):
+        return None
+    return "without a key, other values than with the key 0. Which key does the signature give?"
+
+
+def key_complaint(trees):
+    first, again, other = ({k: v for k, v in flat(t).items() if not is_constant(k)} for t in trees)
+    for name, values in first.items():
+        different = np.unique(values).size
+        if not np.array_equal(values, again[name]):
+            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+        if different == 1 < np.size(values):
+            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
+        if different < 0.9 * np.size(values):
+            return (
+                f"{name}: only {different} different numbers among {np.size(values)}. "
+                "Is each of them drawn on its own?"
+            )
+        if np.array_equal(values, other[name]):
+            return f"{name}: the same values for two different keys. Does it use the key?"
+    shared = shared_draws([first, again, other])
+    if shared:
+        return (
+            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
+            "Does each array have numbers of its own?"
+        )
+    return None
+
+
+def draw_cases_in_jax(recording):
+    import jax
+
+    yield from draw_cases(recording)
+    yield Case(
+        "a traced key",
+        expected=shapes_in(recording.params),
+        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
+    )
+
+
+def state_dict_cases(recording):
+    some = "word.weight", "layers.0.attention.query.weight", "layers.0.attention.query.bias"
+    some = {name: recording.params[name] for name in some}
+    yield Case("three names", (some,), nested(some))
+    for probe in recording.probes.values():
+        yield Case(probe.name, (probe.params,), nested(probe.params))
+
+
+# --- 5 training test ----------------------------------------------------------------------
+
+
+def sentences_and_answers(answer):
+    """Take apart what dummy_sentence_data returns."""
+    try:
+        x, y = answer
+    except (TypeError, ValueError):
+        raise Refusal(
+            "type",
+            f"returns {shorten(answer)}, expected two things: the sentences, and who belongs "
+            "to whom.",
+        ) from None
+    if not isinstance(x, dict) or set(x) != {"tokens", "is_real"}:
+        seen = ", ".join(map(str, x)) if isinstance(x, dict) else shorten(x)
+        raise Refusal("type", f"x holds {seen}; expected a dict with tokens, is_real.")
+    return {**{name: as_array(x[name], f"for {name}") for name in x}, "y": as_array(y, "for y")}
+
+
+def dummy_data_cases(recording):
+    for sizes in ((8, 6, 30), (20, 9, 12), (2, 4, 50)):
+        yield Case(
+            "{} sentences of up to {} of {} words".format(*sizes),
+            args=sizes,
+            complaint=partial(dummy_data_complaint, *sizes),
+            call=lambda piece, *sizes: [piece(key, *sizes) for key in (1, 1, 2)],
+        )
+    yield Case(
+        "no arguments",
+        complaint=partial(dummy_data_complaint, 8, 6, 30),
+        call=lambda piece: [piece(), piece(0), piece(1)],
+    )
+    yield Case("400 sentences", complaint=many_complaint, call=lambda piece: piece(3, 400, 5, 9))
+
+
+def dummy_data_complaint(batch, seq, words, answers):
+    first, again, other = (sentences_and_answers(answer) for answer in answers)
+    return (
+        form_complaint(first, batch, seq, words)
+        or pair_complaint(first, batch)
+        or key_of_data_complaint(first, again, other)
+    )
+
+
+def form_complaint(data, batch, seq, words):
+    tokens, is_real, y = data["tokens"], data["is_real"], data["y"]
+    for name in ("tokens", "is_real"):
+        if data[name].shape != (batch, seq):
+            return (
+                f"{name} has the shape {data[name].shape} for {batch} sentences of up to {seq} "
+                "words. Which axis is which?"
+            )
+    if y.shape != (batch,):
+        return f"y has the shape {y.shape}; expected one row number for each of {batch} sentences."
+    if is_real.dtype != bool:
+        return f"is_real is {is_real.dtype}; expected True and False. What does it tell?"
+    for name in ("tokens", "y"):
+        if data[name].dtype.kind not in "iu":
+            return f"{name} is {data[name].dtype}; rows are counted in whole numbers. Is it one?"
+    lengths = is_real.sum(axis=1)
+    if (is_real != (np.arange(seq) < lengths[:, None])).any():
+        return "is_real is True behind a False. Where in a row does padding stand?"
+    if lengths.min() < 3:
+        return (
+            f"there is a sentence of {lengths.min()} words; the shortest has 3. How are they drawn?"
+        )
+    if (tokens[~is_real] != 0).any():
+        return "some padding in tokens is not 0. What stands behind the last word?"
+    if tokens[is_real].min() < 1 or tokens.max() >= words:
+        return (
+            f"words are numbered from {tokens[is_real].min()} to {tokens.max()}; there are {words} "
+            "numbers, and 0 is padding. Which end is left out by the generator?"
+        )
+    return None
+
+
+def pair_complaint(data, batch):
+    tokens, lengths, y = data["tokens"], data["is_real"].sum(axis=1), data["y"]
+    partner = np.arange(batch) + np.where(np.arange(batch) % 2, -1, 1)
+    if not np.array_equal(y, partner):
+        place = int(np.flatnonzero(y != partner)[0])
+        return f"y says that row {place} belongs to row {y[place]}. Where is the other of its pair?"
+    if (lengths != lengths[partner]).any():
+        return "the two of a pair are not equally long. What is drawn for both together?"
+    apart = (tokens != tokens[partner]).sum(axis=1)
+    if apart.max() > 1:
+        return (
+            f"the two of a pair differ in {apart.max()} words, and should in one at most. "
+            "What do they share?"
+        )
+    return None
+
+
+def key_of_data_complaint(first, again, other):
+    for name, value in first.items():
+        if not np.array_equal(value, again[name]):
+            return f"{name}: made twice with the same key, and different. Does it use the key?"
+    if np.array_equal(first["tokens"], other["tokens"]):
+        return "the same sentences for two different keys. Does it use the key?"
+    return None
+
+
+def many_complaint(answer):
+    data = sentences_and_answers(answer)
+    tokens, is_real = data["tokens"], data["is_real"]
+    apart = tokens[::2] != tokens[1::2]
+    shared = is_real[::2] & ~apart
+    for what, seen, least, greatest in (
+        ("sentences of {} words", is_real.sum(axis=1), 3, 5),
+        ("words of the numbers {}", tokens[::2][shared], 1, 8),
+    ):
+        found = sorted(set(seen.tolist()))
+        if found != list(range(least, greatest + 1)):
+            return (
+                f"among 400 there are {what.format(', '.join(map(str, found)))}; expected every "
+                f"number from {least} to {greatest}. Which end is left out?"
+            )
+    if apart.any(axis=1).mean() < 0.7:
+        return (
+            f"only {apart.any(axis=1).mean():.0%} of the pairs differ at all. Is the word that is "
+            "changed one that counts?"
+        )
+    lengths = is_real[::2].sum(axis=1)
+    for length in (3, 4, 5):
+        changed = apart[lengths == length].any(axis=0)[:length]
+        if not changed.all():
+            return (
+                f"in sentences of {length} words, word {int(np.argmin(changed))} is never the one "
+                "that differs. Which places can be drawn?"
+            )
+    changed = tokens[::2][apart]
+    rows = len(np.unique(tokens[::2], axis=0))
+    if len(set(changed.tolist())) < 8 or rows < 100:
+        return (
+            f"only {rows} different sentences among 200, and {len(set(changed.tolist()))} "
+            "different words that are changed. Is each of them drawn on its own?"
+        )
+    return None
+
+
+PIECES_OF_WORDS = "[PAD] [UNK] [CLS] [SEP] un able ##able aff ##aff ##ord ##or ##d a b ##b abb ##a"
+WORDS = "a", "unaffordable", "able", "unable", "abba", "abbd", "ordable", "unz", "zun", "b", "aab"
+
+
+def wordpiece_cases(recording):
+    vocabulary = {piece: 7 + n for n, piece in enumerate(PIECES_OF_WORDS.split())}
+    for word in WORDS:
+        yield Case(
+            f"“{word}”",
+            (word, vocabulary),
+            np.array(pieces_of(word, vocabulary)),
+            part=as_numbers,
+            unseen=other_word,
+        )
+
+
+def as_numbers(answer):
+    """Take a list of numbers, or an array of them."""
+    if not isinstance(answer, list | tuple):
+        answer = as_array(answer, "")
+    if any(isinstance(number, str) for number in answer):
+        raise Refusal("type", f"returns {shorten(answer)}, expected the numbers of the pieces.")
+    return np.array(answer, dtype=np.int64)
+
+
+def pieces_of(word, vocabulary, before=""):
+    """Cut a word into the longest pieces, the first of them and then the rest."""
+    for end in range(len(word), 0, -1):
+        if before + word[:end] in vocabulary:
+            number, rest = vocabulary[before + word[:end]], word[end:]
+            more = pieces_of(rest, vocabulary, "##") if rest else []
+            unknown = [vocabulary["[UNK]"]]
+            return unknown if more == unknown else [number, *more]
+    return [vocabulary["[UNK]"]]
+
+
+def other_word(rng):
+    def drawn(longest):
+        return "".join(rng.choice(list("xyz"), size=rng.integers(1, longest)))
+
+    pieces = {drawn(4) for _ in range(12)} | {f"##{drawn(4)}" for _ in range(12)} | {"[UNK]"}
+    numbers = rng.permutation(len(pieces)) + 50
+    vocabulary = dict(zip(sorted(pieces), map(int, numbers), strict=True))
+    return drawn(9), vocabulary
+
+
+def published_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count, width, inner in (("two blocks", 2, 4, 7), ("eleven blocks", 11, 2, 3)):
+        ours, theirs = made_up_bert(rng, count, width, inner)
+        yield Case(name, (theirs,), ours)
+
+
+def made_up_bert(rng, count, width, inner):
+    """Make up the arrays of a small BERT encoder; give them under our names, and under BERT's."""
+
+    def layer(*shape):
+        return {"weight": rng.normal(size=shape), "bias": rng.normal(size=shape[0])}
+
+    theirs = {"embeddings.position_ids": np.arange(6)[None]}
+
+    def put(name, params):
+        theirs.update({f"{name}.{part}": value for part, value in params.items()})
+        return params
+
+    def block(name):
+        at = f"{name}.attention"
+        return {
+            "attention": {
+                **{
+                    part: put(f"{at}.self.{part}", layer(width, width))
+                    for part in ("query", "key", "value")
+                },
+                "out": put(f"{at}.output.dense", layer(width, width)),
+            },
+            "attention_norm": put(f"{at}.output.LayerNorm", layer(width)),
+            "expand": put(f"{name}.intermediate.dense", layer(inner, width)),
+            "contract": put(f"{name}.output.dense", layer(width, inner)),
+            "output_norm": put(f"{name}.output.LayerNorm", layer(width)),
+        }
+
+    tables = {}
+    for name, rows in (("word", 5), ("position", 6), ("token_type", 2)):
+        tables[name] = rng.normal(size=(rows, width))
+        theirs[f"embeddings.{name}_embeddings.weight"] = tables[name]
+    ours = {
+        "word": {"weight": tables["word"]},
+        "position": {"weight": tables["position"] + tables["token_type"][0]},
+        "embedding_norm": put("embeddings.LayerNorm", layer(width)),
+        "layers": {str(number): block(f"encoder.layer.{number}") for number in range(count)},
+    }
+    put("pooler.dense", layer(width, width))
+    return ours, dict(sorted(theirs.items()))
+
+
+def loss_cases(recording):
+    import jax
+
+    for probe in recording.probes.values():
+        if probe.sizes["batch"] < 3 or probe.name not in (*COMPILED, "large values"):
+            continue
+        args = nested(probe.params), solved(probe.sizes["heads"]), dict(probe.inputs), probe.target
+        yield Case(probe.name, args, np.float64(probe.loss))
+        if probe.name in COMPILED:
+            yield Case(
+                f"gradients, {probe.name}",
+                args,
+                nested(probe.gradients),
+                call=lambda piece, *args: jax.grad(piece)(*args),
+            )
+    probe = recording.probes["ordinary"]
+    params, x = nested(probe.params), dict(probe.inputs)
+    for name, scale, y in (
+        ("another model", 0.1, [3, 3, 0, 1, 2]),
+        ("far apart", 30.0, probe.target),
+    ):
+        args = params, partial(other_model, scale), x, np.array(y)
+        yield Case(name, args, np.float64(expected_loss(other_vectors(scale, params, x), y)))
+
+
+@cache
+def solved(heads):
+    """Give a model that answers what the original did, and can be differentiated."""
+    import jax
+
+    compiled = jax.jit(partial(load_pieces(SOLUTION, "model").transformer_model, heads=heads))
+    return lambda params, x: compiled(params, x)
+
+
+def other_vectors(scale, params, x):
+    lengths = x["is_real"].sum(axis=1)[:, None]
+    return scale * params["word"]["weight"][x["tokens"][:, 0]] + lengths
+
+
+def other_model(scale, params, x):
+    """Compute something else than the transformer: a loss must take any model."""
+    import jax.numpy as jnp
+
+    return jnp.asarray(other_vectors(scale, params, x))
+
+
+def expected_loss(vectors, y):
+    losses = []
+    for row, vector in enumerate(vectors):
+        scores = 20 * vectors @ vector
+        others = np.delete(scores, row)
+        largest = others.max()
+        losses.append(largest + np.log(np.exp(others - largest).sum()) - scores[y[row]])
+    return np.mean(losses)
+
+
+def tests_of(step, **catches):
+    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
+
+
+PIECES = [
+    Piece("numpy_counterparts", None, 1, counterpart_cases),
+    Piece("nn_layer", "model", 1, from_track="autoencoder"),
+    Piece("gelu", "model", 1, gelu_cases),
+    Piece("layer_norm", "model", 1, norm_cases),
+    Piece("attention", "model", 1, attention_cases),
+    Piece("transformer_block", "model", 1, block_cases),
+    Piece("embed", "model", 1, embed_cases),
+    Piece("pool", "model", 1, pool_cases),
+    Piece("transformer_model", "model", 1, model_cases),
+    Piece("param_shapes", "shapes", 2, param_shape_cases),
+    Piece("activation_shapes", "shapes", 2, activation_shape_cases),
+    Piece("make_transformer_params", "params", 3, draw_cases),
+    Piece("params_from_state_dict", "params", 3, state_dict_cases),
+    *tests_of(
+        4,
+        test_shapes_and_lengths=("length left as it is", "words not pooled"),
+        test_layer_norm_has_spread_one=("eps outside the root", "variance instead of spread"),
+        test_gelu_at_known_values=("tanh approximation", "sigmoid approximation"),
+        test_padding_changes_nothing=("padding looked at", "mean over padding too"),
+        test_word_order_shows_through_positions=("positions left out", "first position only"),
+        test_rows_do_not_mix=("normalised over the batch", "softmax over the batch"),
+        test_attention_by_hand=("root left out", "key and query swapped"),
+    ),
+    Piece("dummy_sentence_data", "data", 5, dummy_data_cases),
+    Piece("gelu", "model", 5, gelu_cases_in_jax, port=True),
+    Piece("layer_norm", "model", 5, norm_cases_in_jax, port=True),
+    Piece("attention", "model", 5, attention_cases_in_jax, port=True),
+    Piece("pool", "model", 5, pool_cases_in_jax, port=True),
+    Piece("transformer_model", "model", 5, model_cases_in_jax, port=True),
+    Piece("make_transformer_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("contrastive_loss", "losses", 5, loss_cases),
+    Piece("adam_steps", "training", 5, from_track="autoencoder"),
+    Piece("train", "training", 5, from_track="autoencoder"),
+    *tests_of(
+        5,
+        test_training_lowers_the_loss=("gradient climbed", "never updated"),
+        test_every_parameter_receives_gradient=("first block only", "embeddings rounded"),
+        test_one_batch_can_be_overfitted=("never updated", "step far too small"),
+    ),
+    Piece("wordpieces", "data", 5, wordpiece_cases),
+    Piece("tokenise", "data", 5, from_track="transformer"),
+    Piece("published_params", "params", 5, published_cases),
+]
