@@ -180,7 +180,7 @@ def why_not_there(track, piece, texts) -> Verdict | None:
         return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
     if package.is_given(texts[piece.module], piece.name):
         return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
-    if piece.port and package.is_in_numpy(texts[piece.module], piece.name):
+    if piece.port and package.is_in_numpy(texts[piece.module], piece.name, track.modules):
         return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
     return None
 

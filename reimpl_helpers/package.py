@@ -448,8 +448,11 @@ def is_mark(line) -> bool:
     return line.strip() == GIVEN or line.startswith(FROM_TRACK)
 
 
-def is_in_numpy(text, name) -> bool:
-    """Tell whether a definition, with what it calls in its file, computes with NumPy alone."""
+def is_in_numpy(text, name, pieces=()) -> bool:
+    """Tell whether a definition, with what it calls in its file, computes with NumPy alone.
+
+    `pieces` that it calls are left out: each is ported on its own.
+    """
     nodes = {getattr(node, "name", None): node for node in parse(text).body}
     homes = {}
     for node in ast.walk(parse(text)):
@@ -460,7 +463,7 @@ def is_in_numpy(text, name) -> bool:
     names, queue = set(), [name]
     while queue:
         node = nodes.get(queue.pop())
-        new = names_in([node]) - names if node else set()
+        new = names_in([node]) - names - set(pieces) if node else set()
         names |= new
         queue += new
     used = {homes[name] for name in names if name in homes}

@@ -218,7 +218,7 @@ class Track:
             for piece in self.pieces
             if piece.port and piece.step <= self.step and piece.module == module
             if self.is_written(piece.name, texts)
-            if package.is_in_numpy(texts[module], piece.name)
+            if package.is_in_numpy(texts[module], piece.name, self.modules)
         ]
 
     def step_reached(self, texts) -> int:
@@ -345,7 +345,7 @@ class Track:
         if home.unported(piece.module, at_home):
             return f"the workbook's, until yours are ported{here}", self.given(piece)
         if home is not self and not self.in_jax and home.has_port(name):
-            if not package.is_in_numpy(at_home[piece.module], name):
+            if not package.is_in_numpy(at_home[piece.module], name, home.modules):
                 return f"the workbook's in NumPy, as yours{here} are in JAX", self.given(piece)
         return f"{YOURS}, from {home.name}" if here else YOURS, home.saved(piece)
 
@@ -520,10 +520,10 @@ class Track:
         module = self.module_of(name)
         if not self.has_port(name) or not self.is_own(name, texts):
             return False
-        if package.is_in_numpy(texts[module], name):
+        if package.is_in_numpy(texts[module], name, self.modules):
             return False
         alone = package.with_piece({}, function, module, self.modules)
-        return package.is_in_numpy(alone[module], name)
+        return package.is_in_numpy(alone[module], name, self.modules)
 
     def with_needs(self, texts, function) -> dict[str, str]:
         """Put a function into the texts of a package, the pieces it uses first.
@@ -557,7 +557,7 @@ class Track:
         """Put vocabulary that a package has in NumPy still into JAX, where this step is in JAX."""
         for name, piece in self.vocabulary.items():
             if self.in_jax and self.is_written(name, texts) and not self.is_own(name, texts):
-                if package.is_in_numpy(texts[piece.module], name):
+                if package.is_in_numpy(texts[piece.module], name, self.modules):
                     texts = self.with_given(texts, self.found(piece, texts)[1])
         return texts
 

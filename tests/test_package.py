@@ -612,12 +612,24 @@ IN_NUMPY = {
     "JAX from inside": (False, "def piece(x):\n    from jax.nn import relu\n    return relu(x)"),
     "operators alone": (False, "import numpy as np\ndef piece(x):\n    return x @ x"),
     "none": (False, "import numpy as np"),
+    "calls a piece that is ported": (
+        True,
+        "import jax.numpy as jnp\nimport numpy as np\n"
+        "def step(x):\n    return jnp.tanh(x)\n"
+        "def piece(x):\n    return np.stack([step(x)])\n",
+    ),
+    "calls a piece that is not ported": (
+        False,
+        "import jax.numpy as jnp\nimport numpy as np\n"
+        "def step(x):\n    return np.tanh(x)\n"
+        "def piece(x):\n    return jnp.stack([step(x)])\n",
+    ),
 }
 
 
 @pytest.mark.parametrize("expected, text", IN_NUMPY.values(), ids=IN_NUMPY)
 def test_in_numpy(expected, text):
-    assert package.is_in_numpy(text, "piece") == expected
+    assert package.is_in_numpy(text, "piece", {"piece": "model", "step": "model"}) == expected
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -580,7 +580,7 @@ def test_start_warns_of_the_pairs_recording(pair, capsys):
 def test_start_refuses_a_damaged_recording_of_the_workbook(damage, pair, tmp_path, monkeypatch):
     home = tmp_path / "notebooks" / "autoencoder"
     home.mkdir(parents=True)
-    for name in ("pieces.py", "recording.safetensors"):
+    for name in ("05_training_test.ipynb", "recording.safetensors"):
         shutil.copy(NOTEBOOKS / "autoencoder" / name, home)
     monkeypatch.setattr(workbook, "NOTEBOOKS", tmp_path / "notebooks")
     path = home / "recording.safetensors"
