@@ -44,7 +44,7 @@ def fingerprint(args):
             queue += value
         elif isinstance(value, np.ndarray):
             digest.update(value.tobytes())
-        elif isinstance(value, int) or hasattr(value, "parent"):
+        elif isinstance(value, int | str) or hasattr(value, "parent"):
             digest.update(str(value).encode())
     return digest.hexdigest()
 

@@ -349,7 +349,7 @@ BUGS = [
         """sum_by_index(messages, senders, len(nodes))""",
         why="Senders were used a line above, and their name comes to the fingers again.",
         question="At whom do the messages arrive?",
-        hint="Take one edge, and change its sender's features: whose state changes?",
+        hint="Take one edge, and change its sender's features: whose state changes? Try it.",
     ),
     Bug(
         "message_passing",
@@ -358,7 +358,7 @@ BUGS = [
         "received",
         why="The name says that messages are what matters.",
         question="What does a node know that receives no message?",
-        hint="Look at a node without edges: do its own features reach its state?",
+        hint="Look at a node without edges: do its own features reach its state? Try it.",
     ),
     Bug(
         "message_passing",
@@ -518,7 +518,7 @@ BUGS = [
         """x["receivers"], x["senders"])""",
         why="Two arrays of one shape, side by side in a call: nothing complains.",
         question="Which way does an edge lead?",
-        hint="Take one edge, and change its sender: whose state changes?",
+        hint="Take one edge, and change its sender: whose state changes? Try it.",
     ),
     Bug(
         "gnn_model",

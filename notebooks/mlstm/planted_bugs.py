@@ -28,15 +28,6 @@ BUGS = [
     ),
     Bug(
         "numpy_counterparts",
-        "clamped at another value",
-        "1e-12",
-        "1e-6",
-        why="The length must not fall below 1e-6, and its square is what is clamped.",
-        question="At which number does the original clamp?",
-        hint="Try clamp on 1e-9.",
-    ),
-    Bug(
-        "numpy_counterparts",
         "multiplied place by place",
         "first @ second",
         "first * second",
@@ -135,7 +126,7 @@ BUGS = [
         '(x @ weights["wmx"]) + (h @ weights["wmh"])',
         why="A plain recurrent layer adds what is read and what was said.",
         question="What is multiplicative about this LSTM?",
-        hint="Take an h of zeros: what is m then?",
+        hint="Take an h of zeros: what is m then? Try it.",
     ),
     Bug(
         "mlstm_step",
@@ -144,7 +135,7 @@ BUGS = [
         'h @ weights["wh"]',
         why="That is how the LSTM in every textbook goes, and the shapes fit.",
         question="What does the second product of z start from?",
-        hint="Change wmx alone: does the answer change?",
+        hint="Change wmx alone: does the answer change? Try it.",
     ),
     Bug(
         "mlstm_step",
@@ -256,7 +247,7 @@ BUGS = [
         "params[w]",
         why="The step takes weights, and the params hold some.",
         question="Which weights does your step get?",
-        hint="Double a weight: does the answer change?",
+        hint="Double a weight: does the answer change? Try it.",
     ),
     Bug(
         "mlstm_layer",
@@ -364,7 +355,7 @@ BUGS = [
         "[letters - 1]",
         why="Letters count from 1 and rows from 0, so one is taken away.",
         question="Which row of the embedding belongs to the letter 1?",
-        hint="Change the last row of the embedding: who notices?",
+        hint="Change the last row of the embedding: who notices? Try it.",
     ),
     Bug(
         "read",

@@ -460,7 +460,7 @@ def params_from_state_dict__by_prefix(state_dict):
 
 
 def sentences(*lengths):
-    """Make up sentences of some lengths."""
+    """Make up sentences of some lengths, of words numbered from 1 to 29."""
     is_real = np.arange(max(lengths)) < np.array(lengths)[:, None]
     tokens = np.random.default_rng(5).integers(1, 30, size=is_real.shape)
     return {"tokens": tokens * is_real, "is_real": is_real}

@@ -4,20 +4,50 @@ import math
 
 import jax
 import numpy as np
-from data import dummy_sentence_data, wordpieces
+from data import dummy_sentence_data, tokenise, wordpieces
 from losses import contrastive_loss
-from model import attention, embed, gelu, layer_norm, pool, transformer_block, transformer_model
+from model import (
+    attention,
+    embed,
+    gelu,
+    layer_norm,
+    nn_layer,
+    pool,
+    transformer_block,
+    transformer_model,
+)
 from params import make_transformer_params, params_from_state_dict, published_params
 from shapes import activation_shapes, param_shapes
 from training import train
 
 
+def test_layers_are_as_they_were():
+    """nn_layer does with many rows at once what it did with one row of the autoencoder's."""
+    weights, data = np.array([[1.0, -2.0], [0.5, 1.0]]), np.array([[[2.0, 4.0]], [[-1.0, 1.0]]])
+    bias = np.array([0.5, -1.0])
+    sums = data @ weights + bias  # one of them is below zero
+    np.testing.assert_allclose(nn_layer(weights, data), sums - bias, rtol=1e-5, atol=1e-6)
+    for name, expected in (
+        (None, sums),
+        ("relu", np.maximum(sums, 0)),
+        ("tanh", np.tanh(sums)),
+        ("sigmoid", 1 / (1 + np.exp(-sums))),
+    ):
+        np.testing.assert_allclose(nn_layer(weights, data, bias, name), expected, rtol=1e-5)
+
+
+def sentences(*lengths):
+    """Make up sentences of some lengths, of words numbered from 1 to 29."""
+    is_real = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    tokens = np.random.default_rng(5).integers(1, 30, size=is_real.shape)
+    return {"tokens": tokens * is_real, "is_real": is_real}
+
+
 def test_shapes_and_lengths():
     """A sentence becomes a vector of width numbers, and its length is 1."""
-    params = make_transformer_params(key=1, words=9, positions=5, width=4, inner=7, layers=1)
-    x, _ = dummy_sentence_data(key=2, batch=6, seq=5, words=9)
-    vectors = transformer_model(params, x, heads=2)
-    assert vectors.shape == (6, 4)
+    params = make_transformer_params(key=1, words=30, positions=5, width=4, inner=7, layers=1)
+    vectors = transformer_model(params, sentences(5, 2, 3), heads=2)
+    assert vectors.shape == (3, 4)
     np.testing.assert_allclose(np.sqrt(np.sum(vectors**2, axis=1)), 1, rtol=1e-5)
 
 
@@ -69,8 +99,8 @@ def test_word_order_shows_through_positions():
 
 def test_rows_do_not_mix():
     """A sentence has the same vector alone and among others."""
-    params, (x, _) = make_transformer_params(key=1), dummy_sentence_data(key=2)
-    rows = [{name: part[row : row + 1] for name, part in x.items()} for row in range(8)]
+    params, x = make_transformer_params(key=1), sentences(3, 5, 4, 5)
+    rows = [{name: part[row : row + 1] for name, part in x.items()} for row in range(4)]
     alone = np.concatenate([transformer_model(params, row) for row in rows])
     np.testing.assert_allclose(transformer_model(params, x), alone, rtol=1e-3, atol=1e-4)
 
@@ -155,9 +185,9 @@ def normed(row):
 def test_block_by_hand():
     """One word in a block: it takes up its own value, and all is added and normalised twice."""
     params = drawn(
-        param_shapes(width=2, inner=3, layers=1)["layers"]["0"], np.random.default_rng(5)
+        param_shapes(width=4, inner=3, layers=1)["layers"]["0"], np.random.default_rng(5)
     )
-    word = np.array([0.5, -1.25])
+    word = np.array([0.5, -1.25, 2.0, 0.25])
     row, part = word, params["attention"]
     value = part["value"]["weight"] @ word + part["value"]["bias"]
     row = normed(row + part["out"]["weight"] @ value + part["out"]["bias"])
@@ -195,7 +225,7 @@ def test_model_by_hand():
     """Blocks run in the order of their numbers, between embed and pool."""
     params = drawn(param_shapes(layers=3), np.random.default_rng(7))
     params["layers"] = {number: params["layers"][number] for number in ("2", "0", "1")}
-    x, _ = dummy_sentence_data(key=3)
+    x = sentences(4, 2, 5)
     rows = embed(params, x["tokens"])
     for number in ("0", "1", "2"):
         rows = transformer_block(params["layers"][number], rows, x["is_real"], 2)
@@ -357,10 +387,10 @@ def test_published_params_find_their_places():
     """Every array of a BERT encoder is found under our names, token type 0 with the positions."""
     rng = np.random.default_rng(1)
     theirs = {
-        f"encoder.layer.{number}.{name}.{kind}": rng.normal(size=3)
+        f"encoder.layer.{number}.{name}.{kind}": rng.normal(size=shape)
         for number in range(3)
         for name in BERT.values()
-        for kind in ("weight", "bias")
+        for kind, shape in (("weight", (2, 3)), ("bias", 2))
     }
     tables = {name: rng.normal(size=(4, 3)) for name in ("word", "position", "token_type")}
     theirs |= {f"embeddings.{name}_embeddings.weight": table for name, table in tables.items()}
@@ -394,8 +424,9 @@ def test_sentences_come_in_pairs():
     np.testing.assert_array_equal(is_real, np.arange(5) < lengths[:, None])
     np.testing.assert_array_equal(lengths, lengths[y])
     assert set(lengths.tolist()) == {3, 4, 5}
-    assert set(tokens[is_real].tolist()) == set(range(1, 9)) and np.all(tokens[~is_real] == 0)
     apart = tokens != tokens[y]
+    assert set(tokens[is_real & ~apart].tolist()) == set(range(1, 9))
+    assert np.all(tokens[~is_real] == 0)
     assert np.max(np.sum(apart, axis=1)) == 1 and np.mean(np.any(apart, axis=1)) > 0.7
     for length in (3, 4, 5):
         assert np.all(np.any(apart[lengths == length], axis=0)[:length])
@@ -420,6 +451,24 @@ def test_longest_pieces_come_first():
     cut = {"a": [6], "ab": [7], "aba": [7, 11], "abba": [7, 9], "bb": [10, 8], "bc": [10, 12]}
     for word, numbers in {**cut, "abx": [5], "xa": [5], "ca": [5]}.items():
         assert list(wordpieces(word, vocabulary)) == numbers, word
+
+
+def test_sentences_become_numbers():
+    """Words and punctuation are cut apart, in lower case, without accents, and padded."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cafe", "new", ".", "$", "s", "##s", "5", "\u4eac"]
+    vocabulary = {word: 10 + number for number, word in enumerate(words)}
+    vocabulary["[PAD]"] = 0
+    texts = ["News.", "  Caf\u00e9s\tNEW\u0000 ", "$5 \u4eac\u4eacnew", "s" * 101, ""]
+    x = tokenise(texts, vocabulary)
+    rows = [[15, 19, 16], [14, 19, 15], [17, 20, 21, 21, 15], [11], []]
+    assert x["tokens"].shape == x["is_real"].shape == (5, 7)
+    for row, numbers in enumerate(rows):
+        length = len(numbers) + 2
+        assert x["tokens"][row].tolist() == [12, *numbers, 13] + [0] * (7 - length)
+        assert x["is_real"][row].tolist() == [True] * length + [False] * (7 - length)
+    assert tokenise(["s" * 100], vocabulary, longest=5)["tokens"].tolist() == [[12, 18, 19, 19, 13]]
+    assert tokenise(["new " * 300], vocabulary)["tokens"].shape == (1, 256)
+    assert tokenise(["new!~\ufffdnew\u2019"], vocabulary)["tokens"].shape == (1, 7)
 
 
 def vectors_themselves(params, x):
