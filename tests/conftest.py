@@ -1,6 +1,7 @@
 """Let JAX compute the same on every machine; sum up at the end what the checks were tried on."""
 
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,16 @@ from reimpl_helpers.notebooks import STABLE
 worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where two write to one
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
+
+
+finished = []
+
+
+def pytest_runtest_logfinish(nodeid, location):
+    """Let JAX forget what it compiled, now and then: thousands of programs exhaust a process."""
+    finished.append(nodeid)
+    if "jax" in sys.modules and len(finished) % 40 == 0:
+        sys.modules["jax"].clear_caches()
 
 
 def pytest_terminal_summary(terminalreporter):
