@@ -76,6 +76,11 @@ class Piece:
         return self.module == "test_model"
 
 
+def tests_of(step, **catches: tuple[str, ...]) -> list[Piece]:
+    """List tests that the pair writes in a step, each with the planted bugs it is to refuse."""
+    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Say what a check found, in one line, with details folded beneath."""

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reimpl_helpers.checks import Refusal, shorten
 from reimpl_helpers.recording import Operation, Probe
 from reimpl_helpers.shapes import named_shape
 
@@ -144,6 +145,25 @@ def expressions_of(counterparts) -> dict[str, str]:
             if is_written and isinstance(key, ast.Constant):
                 written[key.value] = ast.unparse(value.body)
     return written
+
+
+def call_counterpart(op: str, piece: Callable, *args):
+    """Ask a function that returns {op: function} for one of them, and call that."""
+    answer = piece()
+    is_there = isinstance(answer, dict) and op in answer
+    return answer[op](*args) if is_there else answer
+
+
+def missing_counterparts(names: Iterable[str], answer) -> None:
+    """Hold what such a function returns against the operations it is to know.
+
+    Raises: Refusal when it is no dict, or lacks one of them.
+    """
+    if not isinstance(answer, dict):
+        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
+    missing = sorted(set(names) - set(answer))
+    if missing:
+        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
 
 
 def load_original(path: Path) -> ModuleType:

@@ -448,7 +448,7 @@ def is_mark(line) -> bool:
     return line.strip() == GIVEN or line.startswith(FROM_TRACK)
 
 
-def is_in_numpy(text, name, pieces=()) -> bool:
+def is_in_numpy(text, name, pieces) -> bool:
     """Tell whether a definition, with what it calls in its file, computes with NumPy alone.
 
     `pieces` that it calls are left out: each is ported on its own.

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from reimpl_helpers.checks import Case, as_array
+
 
 def nested(state_dict: dict[str, np.ndarray], separator: str = ".") -> dict:
     """Turn PyTorch's flat names into nested dicts: "enc.weight" becomes ["enc"]["weight"].
@@ -132,3 +134,133 @@ def look_alike(first, second):
     if size < 3 or not (first.std() and second.std()):
         return False
     return np.corrcoef(first, second)[0, 1] > 0.999
+
+
+# --- the questions that every track asks ---
+
+
+def shapes_of(params: dict) -> dict:
+    """Read the shapes of params, nested or flat, or of JAX's placeholders for them."""
+    return nested({name: value.shape for name, value in flat(params).items()})
+
+
+def drawn_shapes(params):
+    """Read the shapes of what a piece has drawn; leave anything but a dict to the check."""
+    if not isinstance(params, dict):
+        return params
+    return shapes_of({name: as_array(a, f"for {name}") for name, a in flat(params).items()})
+
+
+def draw_cases(recording, names, sizes_of, initial_at):
+    """Ask a piece for fresh params: their shapes, what the key does, their distributions.
+
+    `names` are the probes whose sizes are asked for; `initial_at` gives the distributions at the
+    sizes of a probe.
+    """
+    for name in names:
+        probe = recording.probes[name]
+        yield Case(
+            name,
+            sizes_of(probe),
+            shapes_of(probe.params),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
+        )
+    default = shapes_of(recording.params)
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
+    yield from key_cases(recording)
+    yield Case(
+        "fifty keys",
+        complaint=lambda trees: initial_complaint(trees, recording.initial),
+        alike=same_distribution,
+        call=lambda piece: [piece(key) for key in range(50)],
+    )
+    other = recording.probes["other sizes"]
+    yield Case(
+        "fifty keys, other sizes",
+        sizes_of(other),
+        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
+        alike=same_distribution,
+        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
+    )
+
+
+def key_cases(recording):
+    """Ask what the key does, given and not."""
+    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
+    yield Case(
+        "keys",
+        complaint=lambda trees: key_complaint(trees, recording.initial),
+        call=lambda piece: [piece(1), piece(1), piece(2)],
+    )
+
+
+def traced_key_case(recording) -> Case:
+    """Ask for params whose key JAX does not know yet."""
+
+    def traced(piece):
+        import jax
+
+        return shapes_of(jax.eval_shape(piece, 1))
+
+    return Case("a traced key", expected=shapes_of(recording.params), call=traced)
+
+
+def state_dict_cases(recording):
+    """Ask for nested params from PyTorch's flat ones."""
+    for probe in recording.probes.values():
+        yield Case(probe.name, (probe.params,), nested(probe.params))
+
+
+def linear_initial_at(probe, recording) -> dict[str, np.ndarray]:
+    """Scale the distributions of nn.Linear to other sizes: their width goes with in_features."""
+
+    def in_features(params, name):
+        return params[f"{name.rpartition('.')[0]}.weight"].shape[1]
+
+    return {
+        name: quantiles
+        * (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
+        for name, quantiles in recording.initial.items()
+    }
+
+
+def default_key_complaint(trees: list[dict]) -> str | None:
+    """Say that params drawn without a key are not those of the key 0, or return None."""
+    default, zero = (flat(tree) for tree in trees)
+    if all(np.array_equal(default[name], zero[name]) for name in zero):
+        return None
+    return "without a key, other values than with the key 0. Which key does the signature give?"
+
+
+def key_complaint(trees: list[dict], initial: dict[str, np.ndarray]) -> str | None:
+    """Say what the key does wrong in three draws, with a key, the same one and another.
+
+    What the original starts with the same number everywhere is not drawn, and left out.
+    """
+    first, again, other = (
+        {name: v for name, v in flat(tree).items() if name not in initial or np.ptp(initial[name])}
+        for tree in trees
+    )
+    for name, values in first.items():
+        different = np.unique(values).size
+        if not np.array_equal(values, again[name]):
+            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+        if different == 1 < np.size(values):
+            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
+        if different < 0.9 * np.size(values):
+            return (
+                f"{name}: only {different} different numbers among {np.size(values)}. "
+                "Is each of them drawn on its own?"
+            )
+        if np.array_equal(values, other[name]):
+            return f"{name}: the same values for two different keys. Does it use the key?"
+    shared = shared_draws([first, other])
+    if shared:
+        return f"{' and '.join(shared)} are the same random numbers. Are they drawn independently?"
+    later = {f"{name} of the next key": values for name, values in other.items()}
+    shared = shared_draws([{**first, **later}])
+    if shared:
+        return f"{' and '.join(shared)} are the same random numbers. Where do the keys meet?"
+    return None

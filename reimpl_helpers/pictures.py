@@ -413,32 +413,6 @@ def draw_network(
     return picture
 
 
-@_styled
-def compare_sentences(sentences: Sequence[str], embeddings: Any) -> Picture:
-    """Show how alike sentences are: a field for each two, darker where they mean more the same.
-
-    Shapes: embeddings (number of sentences, width), each of length 1
-    """
-    embeddings = np.asarray(embeddings, float)
-    alike = embeddings @ embeddings.T
-    picture = Picture(figsize=(WIDTH, 0.24 * len(sentences) + 1.2), layout="constrained")
-    axes = picture.subplots()
-    image = axes.imshow(alike, cmap="cividis_r", vmin=0, vmax=1)
-    labels = [text if len(text) <= 46 else f"{text[:45]}…" for text in sentences]
-    axes.set_yticks(range(len(labels)), [f"{k}  {text}" for k, text in enumerate(labels, 1)])
-    axes.set_xticks(range(len(labels)), range(1, len(labels) + 1))
-    axes.tick_params(length=0, labelsize=8)
-    axes.spines[:].set_visible(False)
-    picture.colorbar(image, ax=axes, shrink=0.6, label="cosine")
-    np.fill_diagonal(alike, -np.inf)
-    one, other = sorted(np.unravel_index(np.argmax(alike), alike.shape))
-    picture.alt = (
-        f"How alike {len(sentences)} sentences are. Closest: “{sentences[one]}” and "
-        f"“{sentences[other]}”, {alike[one, other]:.2f}."
-    )
-    return picture
-
-
 # --- the score of a pair's tests
 
 

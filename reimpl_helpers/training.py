@@ -64,3 +64,28 @@ def gradient_row(name, ours, original):
         verdict = "no gradient at all" if largest == 0 else "differs"
     shown = f"below {NOISE:.0e}" if difference < NOISE else f"{difference:.2e}"
     return name, f"{largest:.2e}", shown, verdict
+
+
+def operations_in(program) -> int:
+    """Count the operations of a program that JAX has written down, those in its loops once."""
+    import jax
+
+    inner = [
+        getattr(value, "jaxpr", value)
+        for equation in program.eqns
+        for value in jax.tree.leaves(list(equation.params.values()))
+    ]
+    programs = [value for value in inner if hasattr(value, "eqns")]
+    return len(program.eqns) + sum(map(operations_in, programs))
+
+
+def growth_complaint(counts: tuple[int, int], what: str, when: str, sizes: list[int]) -> str | None:
+    """Say that a loop is compiled step by step, as its program grows with it, or return None."""
+    few, many = sizes
+    if many <= 2 * few:
+        return None
+    return (
+        f"compiled, {counts[0]} {what} are {few} operations and {counts[1]} are {many}: JAX "
+        f"compiles every step apart, and for {when} that takes minutes. Which loop of jax.lax is "
+        "compiled once?"
+    )

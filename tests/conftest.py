@@ -1,5 +1,6 @@
 """Let JAX compute the same on every machine; sum up at the end what the checks were tried on."""
 
+import itertools
 import os
 import sys
 from collections import Counter
@@ -12,13 +13,12 @@ cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where tw
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
 
 
-finished = []
+finished = itertools.count(1)
 
 
 def pytest_runtest_logfinish(nodeid, location):
     """Let JAX forget what it compiled, now and then: thousands of programs exhaust a process."""
-    finished.append(nodeid)
-    if "jax" in sys.modules and len(finished) % 40 == 0:
+    if next(finished) % 40 == 0 and "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import package
-from reimpl_helpers.workbook import NOTEBOOKS, Track
+from reimpl_helpers.workbook import NOTEBOOKS, Track, load_file
 
 TRACK = Track("mlstm", NOTEBOOKS.parent / "work/mlstm", 5)
 PROTEINS = {name: bytes(text).decode() for name, text in TRACK.recording.data.items()}
@@ -69,6 +69,15 @@ def largest_difference(ours, theirs):
 
 def test_the_proteins_are_whole():
     assert {name.split()[0]: len(text) for name, text in PROTEINS.items()} == LENGTHS
+
+
+def test_steps_that_the_checks_expect_are_the_originals():
+    pieces = load_file(TRACK.home / "pieces.py")
+    for probe in TRACK.recording.probes.values():
+        for params, x, is_real, results in pieces.layers_of(probe):
+            ours = pieces.layered(params, x, is_real)
+            for name, theirs in results.items():
+                np.testing.assert_allclose(ours[name], theirs, rtol=1e-9, atol=1e-12)
 
 
 @needs_published

@@ -9,14 +9,15 @@ import pytest
 from reimpl_helpers.params import (
     flat,
     initial_complaint,
+    key_complaint,
+    linear_initial_at,
     nested,
     pooled,
     shared_draws,
 )
-from reimpl_helpers.workbook import Track, load_file
+from reimpl_helpers.workbook import Track
 
 TRACK = Track("autoencoder", None)
-PIECES = load_file(TRACK.home / "pieces.py")
 SHAPES = {name: value.shape for name, value in TRACK.recording.params.items()}
 DRAWS = 50  # as the pieces of the tracks ask
 
@@ -72,7 +73,7 @@ GENERATORS = {
 def assert_accepted(trees):
     assert initial_complaint(trees, TRACK.recording.initial) is None
     for first, other in zip(trees[::7], trees[1::7], strict=False):
-        assert PIECES.key_complaint([first, first, other]) is None
+        assert key_complaint([first, first, other], TRACK.recording.initial) is None
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -97,7 +98,7 @@ def test_right_draws_of_python_are_never_refused():
 
 def test_right_draws_at_other_sizes_are_never_refused():
     probe = TRACK.recording.probes["other sizes"]
-    wanted = PIECES.initial_at(probe, TRACK.recording)
+    wanted = linear_initial_at(probe, TRACK.recording)
     for first in range(0, 200 * 1000, 1000):
         trees = []
         for key in range(first, first + DRAWS):
@@ -191,7 +192,7 @@ def test_wrong_draws_are_refused(mistake):
     trees = wrong(change, only)
     complaint = initial_complaint(trees, TRACK.recording.initial)
     if mistake == "one row throughout":
-        complaint = PIECES.key_complaint([trees[0], trees[0], trees[1]])
+        complaint = key_complaint([trees[0], trees[0], trees[1]], TRACK.recording.initial)
         assert "different numbers among" in complaint
     assert complaint and re.search(words, complaint), complaint
     assert only in complaint.split(":")[0]
@@ -218,7 +219,7 @@ def test_a_complaint_says_what_was_seen_and_what_was_expected():
     ],
 )
 def test_keys(trees, words):
-    assert words in PIECES.key_complaint(trees(GENERATORS["PCG64"]))
+    assert words in key_complaint(trees(GENERATORS["PCG64"]), TRACK.recording.initial)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,9 @@ def test_shared_random_numbers_are_found(first, second):
 
     assert shared_draws([draw(1), draw(2)]) == (first, second)
     assert shared_draws([draw(1), GENERATORS["PCG64"](2)]) is None  # in every tree, not by chance
-    assert "are the same random numbers" in PIECES.key_complaint([draw(1), draw(1), draw(2)])
+    assert "are the same random numbers" in key_complaint(
+        [draw(1), draw(1), draw(2)], TRACK.recording.initial
+    )
 
 
 def test_nested_and_flat_are_opposites():

@@ -9,9 +9,17 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.package import load_pieces
-from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+from reimpl_helpers.params import (
+    draw_cases,
+    linear_initial_at,
+    nested,
+    state_dict_cases,
+    traced_key_case,
+)
+from reimpl_helpers.training import growth_complaint, operations_in
 
 SOLUTION = Path(__file__).parent / "solution"
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
@@ -38,20 +46,6 @@ def counterpart_cases(recording):
         args = (np.array([[-1000.0, 0.0, 1000.0]]),)
         call = partial(call_counterpart, op)
         yield Case(f"{op}, very large values", args, np.array([expected]), call=call)
-
-
-def call_counterpart(op, piece, *args):
-    answer = piece()
-    is_there = isinstance(answer, dict) and op in answer
-    return answer[op](*args) if is_there else answer
-
-
-def missing_counterparts(names, answer):
-    if not isinstance(answer, dict):
-        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
-    missing = sorted(names - set(answer))
-    if missing:
-        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
 
 
 def layers_of(probe):
@@ -139,100 +133,13 @@ def activation_shape_cases(recording):
         yield Case(probe.name, (probe.sizes["batch"], *sizes_of(probe)), shapes)
 
 
-def draw_cases(recording):
-    for name in COMPILED:
-        probe = recording.probes[name]
-        shapes = {name: value.shape for name, value in probe.params.items()}
-        yield Case(
-            name,
-            sizes_of(probe),
-            nested(shapes),
-            call=lambda piece, *sizes: piece(1, *sizes),
-            part=drawn_shapes,
-            unseen=lambda rng: None,  # JAX would compile for every new size
-        )
-    default = nested({name: value.shape for name, value in recording.params.items()})
-    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
-    yield Case(
-        "fifty keys",
-        complaint=lambda trees: initial_complaint(trees, recording.initial),
-        alike=same_distribution,
-        call=lambda piece: [piece(key) for key in range(50)],
-    )
-    other = recording.probes["other sizes"]
-    yield Case(
-        "fifty keys, other sizes",
-        sizes_of(other),
-        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
-        alike=same_distribution,
-        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
-    )
+def fresh_cases(recording):
+    return draw_cases(recording, COMPILED, sizes_of, linear_initial_at)
 
 
-def drawn_shapes(params):
-    if not isinstance(params, dict):
-        return params
-    return shapes_of(nested({name: as_array(a, f"for {name}") for name, a in flat(params).items()}))
-
-
-def initial_at(probe, recording):
-    """Scale the original's distribution to other sizes: its width goes with in_features."""
-
-    def in_features(params, name):
-        return params[f"{name.split('.')[0]}.weight"].shape[1]
-
-    return {
-        name: quantiles
-        * (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
-        for name, quantiles in recording.initial.items()
-    }
-
-
-def key_complaint(trees):
-    first, again, other = (flat(tree) for tree in trees)
-    for name, values in first.items():
-        different = np.unique(values).size
-        if not np.array_equal(values, again[name]):
-            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
-        if different == 1 < np.size(values):
-            return f"{name}: every value is {np.ravel(values)[0]}. What does nn.Linear draw?"
-        if different < 0.9 * np.size(values):
-            return (
-                f"{name}: only {different} different numbers among {np.size(values)}. "
-                "Is each of them drawn on its own?"
-            )
-        if np.array_equal(values, other[name]):
-            return f"{name}: the same values for two different keys. Does it use the key?"
-    shared = shared_draws([trees[0], trees[2]])
-    if shared:
-        return f"{' and '.join(shared)} are the same random numbers. Are they drawn independently?"
-    later = {f"{name} of the next key": values for name, values in other.items()}
-    shared = shared_draws([{**first, **later}])
-    if shared:
-        return f"{' and '.join(shared)} are the same random numbers. Where do the keys meet?"
-    return None
-
-
-def draw_cases_in_jax(recording):
-    import jax
-
-    yield from draw_cases(recording)
-    yield Case(
-        "a traced key",
-        expected=nested({name: value.shape for name, value in recording.params.items()}),
-        call=lambda piece: shapes_of(jax.eval_shape(piece, 1)),
-    )
-
-
-def shapes_of(params):
-    """Read the shapes of arrays, or of JAX's placeholders for them."""
-    return nested({name: value.shape for name, value in flat(params).items()})
-
-
-def state_dict_cases(recording):
-    for probe in recording.probes.values():
-        yield Case(probe.name, (probe.params,), nested(probe.params))
+def fresh_cases_in_jax(recording):
+    yield from fresh_cases(recording)
+    yield traced_key_case(recording)
 
 
 def two_arrays(answer):
@@ -391,7 +298,7 @@ def adam_cases(recording):
     yield Case(
         "compiled",
         (start, other_model, mean_square, x, y),
-        complaint=program_complaint,
+        complaint=partial(growth_complaint, (3, 30), "steps", "long trainings"),
         call=lambda piece, *args: [program_size(piece, *args, steps=steps) for steps in (3, 30)],
     )
 
@@ -424,29 +331,6 @@ def program_size(piece, params, model, loss_fn, x, y, steps):
     return operations_in(program(params).jaxpr)
 
 
-def operations_in(program):
-    import jax
-
-    inner = [
-        getattr(value, "jaxpr", value)
-        for equation in program.eqns
-        for value in jax.tree.leaves(list(equation.params.values()))
-    ]
-    programs = [value for value in inner if hasattr(value, "eqns")]
-    return len(program.eqns) + sum(map(operations_in, programs))
-
-
-def program_complaint(sizes):
-    few, many = sizes
-    if many > 2 * few:
-        return (
-            f"compiled, 3 steps are {few} operations and 30 are {many}: JAX compiles every step "
-            "apart, and for long trainings that takes minutes. Which loop of jax.lax is compiled "
-            "once?"
-        )
-    return None
-
-
 def bias_and_losses(answer):
     params, _, losses = answer
     bias = np.asarray(params["dec_pixels"]["bias"])
@@ -466,10 +350,6 @@ def adam_on_bias(bias, x, y, steps, step_size, scale=1):
     return {"the losses": np.array(losses), "the params returned": bias}
 
 
-def tests_of(step, **catches):
-    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
-
-
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, layer_cases),
@@ -478,7 +358,7 @@ PIECES = [
     Piece("autoencoder", "model", 1, autoencoder_cases),
     Piece("param_shapes", "shapes", 2, param_shape_cases),
     Piece("activation_shapes", "shapes", 2, activation_shape_cases),
-    Piece("make_autoencoder_params", "params", 3, draw_cases),
+    Piece("make_autoencoder_params", "params", 3, fresh_cases),
     Piece("params_from_state_dict", "params", 3, state_dict_cases),
     *tests_of(
         4,
@@ -499,7 +379,7 @@ PIECES = [
     Piece("dummy_image_data", "data", 5, dummy_data_cases),
     Piece("digit_data", "data", 5, digit_data_cases),
     Piece("nn_layer", "model", 5, layer_cases_in_jax, port=True),
-    Piece("make_autoencoder_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("make_autoencoder_params", "params", 5, fresh_cases_in_jax, port=True),
     Piece("mse_loss", "losses", 5, loss_cases),
     Piece("adam_steps", "training", 5, adam_cases),
     Piece("train", "training", 5, from_track="autoencoder"),

@@ -9,8 +9,16 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
-from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.params import (
+    draw_cases,
+    linear_initial_at,
+    nested,
+    shapes_of,
+    state_dict_cases,
+    traced_key_case,
+)
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 AXES = "node_features", "edge_features", "hidden", "targets"
@@ -38,7 +46,7 @@ COUNTERPARTS = "linear", "Tensor.__getitem__", "Tensor.add", "tanh", "repeat_int
 
 def counterpart_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, complaint=missing_counterparts)
+        yield Case(probe.name, complaint=partial(missing_counterparts, COUNTERPARTS))
         for operation in probe.operations:
             if operation.op in COUNTERPARTS:
                 yield Case(
@@ -50,20 +58,6 @@ def counterpart_cases(recording):
     x = np.array([[-1000.0, 0.0, 1000.0]])
     call = partial(call_counterpart, "tanh")
     yield Case("tanh, very large values", (x,), np.sign(x), call=call)
-
-
-def call_counterpart(op, piece, *args):
-    answer = piece()
-    is_there = isinstance(answer, dict) and op in answer
-    return answer[op](*args) if is_there else answer
-
-
-def missing_counterparts(answer):
-    if not isinstance(answer, dict):
-        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
-    missing = sorted(set(COUNTERPARTS) - set(answer))
-    if missing:
-        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
 
 
 def message_cases(recording):
@@ -144,12 +138,8 @@ def model_cases(recording):
 
 def param_shape_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
-    yield Case("no sizes given", (), shapes_in(recording.params))
-
-
-def shapes_in(params):
-    return nested({name: value.shape for name, value in params.items()})
+        yield Case(probe.name, sizes_of(probe), shapes_of(probe.params))
+    yield Case("no sizes given", (), shapes_of(recording.params))
 
 
 def activation_shape_cases(recording):
@@ -173,102 +163,13 @@ def expected_activations(num_nodes, num_edges, num_graphs, hidden, targets):
 # --- 3 params -----------------------------------------------------------------------------
 
 
-def draw_cases(recording):
-    for name in COMPILED:
-        probe = recording.probes[name]
-        yield Case(
-            name,
-            sizes_of(probe),
-            shapes_in(probe.params),
-            call=lambda piece, *sizes: piece(1, *sizes),
-            part=drawn_shapes,
-            unseen=lambda rng: None,  # JAX would compile for every new size
-        )
-    default = shapes_in(recording.params)
-    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
-    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
-    yield Case(
-        "fifty keys",
-        complaint=lambda trees: initial_complaint(trees, recording.initial),
-        alike=same_distribution,
-        call=lambda piece: [piece(key) for key in range(50)],
-    )
-    other = recording.probes["other sizes"]
-    yield Case(
-        "fifty keys, other sizes",
-        sizes_of(other),
-        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
-        alike=same_distribution,
-        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
-    )
+def fresh_cases(recording):
+    return draw_cases(recording, COMPILED, sizes_of, linear_initial_at)
 
 
-def drawn_shapes(params):
-    if not isinstance(params, dict):
-        return params
-    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
-    return shapes_in(arrays)
-
-
-def initial_at(probe, recording):
-    """Scale the original's distribution to other sizes: its width goes with in_features."""
-
-    def in_features(params, name):
-        return params[f"{name.rpartition('.')[0]}.weight"].shape[1]
-
-    return {
-        name: quantiles
-        * (in_features(recording.params, name) / in_features(probe.params, name)) ** 0.5
-        for name, quantiles in recording.initial.items()
-    }
-
-
-def default_key_complaint(trees):
-    default, zero = (flat(tree) for tree in trees)
-    if all(np.array_equal(default[name], zero[name]) for name in zero):
-        return None
-    return "without a key, other values than with the key 0. Which key does the signature give?"
-
-
-def key_complaint(trees):
-    first, again, other = (flat(tree) for tree in trees)
-    for name, values in first.items():
-        different = np.unique(values).size
-        if not np.array_equal(values, again[name]):
-            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
-        if different == 1 < np.size(values):
-            return f"{name}: every value is {np.ravel(values)[0]}. What does nn.Linear draw?"
-        if different < 0.9 * np.size(values):
-            return (
-                f"{name}: only {different} different numbers among {np.size(values)}. "
-                "Is each of them drawn on its own?"
-            )
-        if np.array_equal(values, other[name]):
-            return f"{name}: the same values for two different keys. Does it use the key?"
-    shared = shared_draws(list(trees))
-    if shared:
-        return (
-            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
-            "Does each array have numbers of its own?"
-        )
-    return None
-
-
-def draw_cases_in_jax(recording):
-    import jax
-
-    yield from draw_cases(recording)
-    yield Case(
-        "a traced key",
-        expected=shapes_in(recording.params),
-        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
-    )
-
-
-def state_dict_cases(recording):
-    for probe in recording.probes.values():
-        yield Case(probe.name, (probe.params,), nested(probe.params))
+def fresh_cases_in_jax(recording):
+    yield from fresh_cases(recording)
+    yield traced_key_case(recording)
 
 
 # --- 5 training test ----------------------------------------------------------------------
@@ -471,10 +372,6 @@ def other_club(rng):
     return path, (ties, faction)
 
 
-def tests_of(step, **catches):
-    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
-
-
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -485,7 +382,7 @@ PIECES = [
     Piece("gnn_model", "model", 1, model_cases),
     Piece("param_shapes", "shapes", 2, param_shape_cases),
     Piece("activation_shapes", "shapes", 2, activation_shape_cases),
-    Piece("make_gnn_params", "params", 3, draw_cases),
+    Piece("make_gnn_params", "params", 3, fresh_cases),
     Piece("params_from_state_dict", "params", 3, state_dict_cases),
     *tests_of(
         4,
@@ -501,7 +398,7 @@ PIECES = [
     Piece("karate_club_data", "data", 5, karate_cases),
     Piece("sum_by_index", "model", 5, sum_cases_in_jax, port=True),
     Piece("readout", "model", 5, readout_cases_in_jax, port=True),
-    Piece("make_gnn_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("make_gnn_params", "params", 5, fresh_cases_in_jax, port=True),
     Piece("mse_loss", "losses", 5, from_track="autoencoder"),
     Piece("adam_steps", "training", 5, from_track="autoencoder"),
     Piece("train", "training", 5, from_track="autoencoder"),

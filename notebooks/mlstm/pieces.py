@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
-from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.params import draw_cases, nested, shapes_of, state_dict_cases, traced_key_case
+from reimpl_helpers.training import growth_complaint, operations_in
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 WEIGHTS = "wmx", "wmh", "wx", "wh"
@@ -69,7 +71,7 @@ COUNTERPARTS = "embedding", "clamp", "Tensor.matmul", "chunk", "sigmoid", "where
 
 def counterpart_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, complaint=missing_counterparts)
+        yield Case(probe.name, complaint=partial(missing_counterparts, COUNTERPARTS))
         for operation in probe.operations[:50]:
             if operation.op in COUNTERPARTS:
                 yield Case(
@@ -77,6 +79,7 @@ def counterpart_cases(recording):
                     args=tuple(probe.value(name) for name in operation.inputs),
                     expected=of_operation(operation),
                     call=partial(call_counterpart, operation.op),
+                    part=in_parts if operation.op == "chunk" else as_it_is,
                     unseen=None if operation.op != "embedding" else lambda rng: None,
                 )
     call = partial(call_counterpart, "sigmoid")
@@ -85,25 +88,18 @@ def counterpart_cases(recording):
 
 
 def of_operation(operation):
-    parts = dict(enumerate(operation.values))
-    return operation.values[0] if len(parts) == 1 else {str(k): parts[k] for k in parts}
+    return operation.values[0] if len(operation.values) == 1 else in_parts(operation.values)
 
 
-def call_counterpart(op, piece, *args):
-    answer = piece()
-    is_there = isinstance(answer, dict) and op in answer
-    result = answer[op](*args) if is_there else answer
-    if op == "chunk" and is_there:
-        return {str(number): part for number, part in enumerate(result)}
-    return result
+def as_it_is(answer):
+    return answer
 
 
-def missing_counterparts(answer):
-    if not isinstance(answer, dict):
-        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
-    missing = sorted(set(COUNTERPARTS) - set(answer))
-    if missing:
-        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
+def in_parts(answer):
+    """Name the parts that an operation gives by their numbers."""
+    if isinstance(answer, dict):
+        return answer
+    return {str(number): part for number, part in enumerate(answer)}
 
 
 def normalise_cases(recording):
@@ -152,12 +148,10 @@ def step_cases(recording):
     for probe in recording.probes.values():
         for params, x, is_real, results in layers_of(probe):
             if is_real.shape[1] > 1:
-                whole = is_real[:, 1]
                 before = results["hidden"][:, 0]
                 weights = normalised_weights(params)
                 c = stepped(weights, x[:, 0], 0 * before, 0 * before)["c"]
                 after = stepped(weights, x[:, 1], before, c)
-                assert np.allclose(after["h"][whole], results["hidden"][whole, 1])
                 args = weights, x[:, 1], before, c
                 yield Case(probe.name, args, after, part=several("h", "c"))
     rng = np.random.default_rng(0)
@@ -229,7 +223,7 @@ def layer_cases_in_jax(recording):
     yield Case(
         "longer proteins",
         (params, x[:2, :1]),
-        complaint=program_complaint,
+        complaint=partial(growth_complaint, (4, 40), "letters", "real proteins"),
         call=lambda piece, *args: [program_size(piece, *args, seq=seq) for seq in (4, 40)],
     )
 
@@ -240,29 +234,6 @@ def program_size(piece, params, x, seq):
 
     x = np.repeat(x, seq, axis=1)
     return operations_in(jax.make_jaxpr(piece)(params, x, x[:, :, 0] > -np.inf).jaxpr)
-
-
-def operations_in(program):
-    import jax
-
-    inner = [
-        getattr(value, "jaxpr", value)
-        for equation in program.eqns
-        for value in jax.tree.leaves(list(equation.params.values()))
-    ]
-    programs = [value for value in inner if hasattr(value, "eqns")]
-    return len(program.eqns) + sum(map(operations_in, programs))
-
-
-def program_complaint(sizes):
-    few, many = sizes
-    if many > 2 * few:
-        return (
-            f"compiled, 4 letters are {few} operations and 40 are {many}: JAX compiles every step "
-            "apart, and for real proteins that takes minutes. Which loop of jax.lax is compiled "
-            "once?"
-        )
-    return None
 
 
 def read_cases(recording):
@@ -312,12 +283,8 @@ def model_cases(recording):
 
 def param_shape_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
-    yield Case("no sizes given", (), shapes_in(recording.params))
-
-
-def shapes_in(params):
-    return nested({name: value.shape for name, value in params.items()})
+        yield Case(probe.name, sizes_of(probe), shapes_of(probe.params))
+    yield Case("no sizes given", (), shapes_of(recording.params))
 
 
 def activation_shape_cases(recording):
@@ -342,42 +309,13 @@ def expected_activations(batch, seq, embedding, units):
 # --- 3 params -----------------------------------------------------------------------------
 
 
-def draw_cases(recording):
-    for name in COMPILED:
-        probe = recording.probes[name]
-        yield Case(
-            name,
-            sizes_of(probe),
-            shapes_in(probe.params),
-            call=lambda piece, *sizes: piece(1, *sizes),
-            part=drawn_shapes,
-            unseen=lambda rng: None,  # JAX would compile for every new size
-        )
-    default = shapes_in(recording.params)
-    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
-    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
-    yield Case(
-        "fifty keys",
-        complaint=lambda trees: initial_complaint(trees, recording.initial),
-        alike=same_distribution,
-        call=lambda piece: [piece(key) for key in range(50)],
-    )
-    other = recording.probes["other sizes"]
-    yield Case(
-        "fifty keys, other sizes",
-        sizes_of(other),
-        complaint=lambda trees: initial_complaint(trees, initial_at(other, recording)),
-        alike=same_distribution,
-        call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
-    )
+def fresh_cases(recording):
+    return draw_cases(recording, COMPILED, sizes_of, initial_at)
 
 
-def drawn_shapes(params):
-    if not isinstance(params, dict):
-        return params
-    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
-    return shapes_in(arrays)
+def fresh_cases_in_jax(recording):
+    yield from fresh_cases(recording)
+    yield traced_key_case(recording)
 
 
 def initial_at(probe, recording):
@@ -387,66 +325,12 @@ def initial_at(probe, recording):
     for name, value in probe.params.items():
         layer, kind = name.rpartition(".")[::2]
         if layer == "dense":
-            expected[name] = evenly / value.shape[-1] ** 0.5 if kind == "weight" else None
+            expected[name] = evenly / probe.sizes["units"] ** 0.5
         elif kind in WEIGHTS or layer == "embedding":
             expected[name] = evenly * (6 / sum(value.shape)) ** 0.5
         else:
             expected[name] = np.full(257, 0.0 if kind == "b" else 1.0)
-    expected["dense.bias"] = evenly / probe.sizes["units"] ** 0.5
     return expected
-
-
-def default_key_complaint(trees):
-    default, zero = (flat(tree) for tree in trees)
-    if all(np.array_equal(default[name], zero[name]) for name in zero):
-        return None
-    return "without a key, other values than with the key 0. Which key does the signature give?"
-
-
-def is_drawn(name):
-    return not (name.rpartition(".")[2].startswith("g") or name.endswith(".b"))
-
-
-def key_complaint(trees):
-    first, again, other = (
-        {name: value for name, value in flat(tree).items() if is_drawn(name)} for tree in trees
-    )
-    for name, values in first.items():
-        different = np.unique(values).size
-        if not np.array_equal(values, again[name]):
-            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
-        if different == 1 < np.size(values):
-            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
-        if different < 0.9 * np.size(values):
-            return (
-                f"{name}: only {different} different numbers among {np.size(values)}. "
-                "Is each of them drawn on its own?"
-            )
-        if np.array_equal(values, other[name]):
-            return f"{name}: the same values for two different keys. Does it use the key?"
-    shared = shared_draws([first, other])
-    if shared:
-        return (
-            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
-            "Does each array have numbers of its own?"
-        )
-    return None
-
-
-def draw_cases_in_jax(recording):
-    import jax
-
-    yield from draw_cases(recording)
-    yield Case(
-        "a traced key",
-        expected=shapes_in(recording.params),
-        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
-    )
-
-
-def state_dict_cases(recording):
-    for probe in recording.probes.values():
-        yield Case(probe.name, (probe.params,), nested(probe.params))
 
 
 # --- 5 training test ----------------------------------------------------------------------
@@ -663,10 +547,6 @@ def published_cases(recording):
         yield Case(name, (arrays,), nested(probe.params))
 
 
-def tests_of(step, **catches):
-    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
-
-
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -678,7 +558,7 @@ PIECES = [
     Piece("mlstm_model", "model", 1, model_cases),
     Piece("param_shapes", "shapes", 2, param_shape_cases),
     Piece("activation_shapes", "shapes", 2, activation_shape_cases),
-    Piece("make_mlstm_params", "params", 3, draw_cases),
+    Piece("make_mlstm_params", "params", 3, fresh_cases),
     Piece("params_from_state_dict", "params", 3, state_dict_cases),
     *tests_of(
         4,
@@ -696,7 +576,7 @@ PIECES = [
     Piece("normalise", "model", 5, normalise_cases_in_jax, port=True),
     Piece("mlstm_step", "model", 5, step_cases_in_jax, port=True),
     Piece("mlstm_layer", "model", 5, layer_cases_in_jax, port=True),
-    Piece("make_mlstm_params", "params", 5, draw_cases_in_jax, port=True),
+    Piece("make_mlstm_params", "params", 5, fresh_cases_in_jax, port=True),
     Piece("next_letter_loss", "losses", 5, loss_cases),
     Piece("adam_steps", "training", 5, from_track="autoencoder"),
     Piece("train", "training", 5, from_track="autoencoder"),

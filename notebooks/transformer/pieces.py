@@ -5,9 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten
+from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.package import load_pieces
-from reimpl_helpers.params import flat, initial_complaint, nested, same_distribution, shared_draws
+from reimpl_helpers.params import (
+    drawn_shapes,
+    flat,
+    initial_complaint,
+    key_cases,
+    nested,
+    same_distribution,
+    shapes_of,
+    traced_key_case,
+)
 
 SOLUTION = Path(__file__).parent / "solution"
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
@@ -68,7 +78,7 @@ COUNTERPARTS = "embedding", "linear", "Tensor.matmul", "Tensor.masked_fill", "so
 
 def counterpart_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, complaint=missing_counterparts)
+        yield Case(probe.name, complaint=partial(missing_counterparts, COUNTERPARTS))
         for operation in probe.operations:
             if operation.op in COUNTERPARTS and not operation.module.startswith("layers.1"):
                 yield Case(
@@ -81,20 +91,6 @@ def counterpart_cases(recording):
     call = partial(call_counterpart, "softmax")
     expected = np.array([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
     yield Case("softmax, very large values", (x,), expected, call=call)
-
-
-def call_counterpart(op, piece, *args):
-    answer = piece()
-    is_there = isinstance(answer, dict) and op in answer
-    return answer[op](*args) if is_there else answer
-
-
-def missing_counterparts(answer):
-    if not isinstance(answer, dict):
-        raise Refusal("type", f"returns {shorten(answer)}, expected a dict from PyTorch's names.")
-    missing = sorted(set(COUNTERPARTS) - set(answer))
-    if missing:
-        raise Refusal("type", f"no counterpart yet for {', '.join(missing)}. Read the table again.")
 
 
 def gelu_cases(recording):
@@ -232,12 +228,8 @@ def model_cases_in_jax(recording):
 
 def param_shape_cases(recording):
     for probe in recording.probes.values():
-        yield Case(probe.name, sizes_of(probe), shapes_in(probe.params))
-    yield Case("no sizes given", (), shapes_in(recording.params))
-
-
-def shapes_in(params):
-    return nested({name: value.shape for name, value in params.items()})
+        yield Case(probe.name, sizes_of(probe), shapes_of(probe.params))
+    yield Case("no sizes given", (), shapes_of(recording.params))
 
 
 def activation_shape_cases(recording):
@@ -284,15 +276,14 @@ def draw_cases(recording):
         yield Case(
             name,
             sizes_of(probe),
-            shapes_in(probe.params),
+            shapes_of(probe.params),
             call=lambda piece, *sizes: piece(1, *sizes),
             part=drawn_shapes,
             unseen=lambda rng: None,  # JAX would compile for every new size
         )
-    default = shapes_in(recording.params)
+    default = shapes_of(recording.params)
     yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield Case("no key given", complaint=default_key_complaint, call=lambda p: [p(), p(0)])
-    yield Case("keys", complaint=key_complaint, call=lambda piece: [piece(1), piece(1), piece(2)])
+    yield from key_cases(recording)
     yield Case(
         "thirty keys",
         complaint=lambda trees: distribution_complaint(trees, recording.initial),
@@ -307,13 +298,6 @@ def draw_cases(recording):
         alike=same_distribution,
         call=lambda piece, *sizes: [piece(key, *sizes) for key in range(30)],
     )
-
-
-def drawn_shapes(params):
-    if not isinstance(params, dict):
-        return params
-    arrays = {name: as_array(a, f"for {name}") for name, a in flat(params).items()}
-    return shapes_in(arrays)
 
 
 def is_constant(name):
@@ -338,6 +322,11 @@ def initial_at(probe, recording):
     return {name: recording.initial[name] * scale(name) for name in probe.params}
 
 
+def draw_cases_in_jax(recording):
+    yield from draw_cases(recording)
+    yield traced_key_case(recording)
+
+
 def distribution_complaint(trees, quantiles):
     """Hold draws against the original's; normal ones have no bound, so the farthest are cut."""
 
@@ -347,48 +336,6 @@ def distribution_complaint(trees, quantiles):
 
     draws = [{name: cut(name, value) for name, value in flat(tree).items()} for tree in trees]
     return initial_complaint(draws, quantiles)
-
-
-def default_key_complaint(trees):
-    default, zero = (flat(tree) for tree in trees)
-    if all(np.array_equal(default[name], zero[name]) for name in zero):
-        return None
-    return "without a key, other values than with the key 0. Which key does the signature give?"
-
-
-def key_complaint(trees):
-    first, again, other = ({k: v for k, v in flat(t).items() if not is_constant(k)} for t in trees)
-    for name, values in first.items():
-        different = np.unique(values).size
-        if not np.array_equal(values, again[name]):
-            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
-        if different == 1 < np.size(values):
-            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
-        if different < 0.9 * np.size(values):
-            return (
-                f"{name}: only {different} different numbers among {np.size(values)}. "
-                "Is each of them drawn on its own?"
-            )
-        if np.array_equal(values, other[name]):
-            return f"{name}: the same values for two different keys. Does it use the key?"
-    shared = shared_draws([first, again, other])
-    if shared:
-        return (
-            f"{shared[0]} and {shared[1]} are drawn with the same random numbers. "
-            "Does each array have numbers of its own?"
-        )
-    return None
-
-
-def draw_cases_in_jax(recording):
-    import jax
-
-    yield from draw_cases(recording)
-    yield Case(
-        "a traced key",
-        expected=shapes_in(recording.params),
-        call=lambda piece: shapes_in(flat(jax.eval_shape(piece, 1))),
-    )
 
 
 def state_dict_cases(recording):
@@ -688,10 +635,6 @@ def expected_loss(vectors, y):
         largest = others.max()
         losses.append(largest + np.log(np.exp(others - largest).sum()) - scores[y[row]])
     return np.mean(losses)
-
-
-def tests_of(step, **catches):
-    return [Piece(name, "test_model", step, catches=bugs) for name, bugs in catches.items()]
 
 
 PIECES = [
