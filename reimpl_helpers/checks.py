@@ -90,12 +90,16 @@ class Verdict:
     headline: str = ""
     details: str = ""
     another_way: str = ""
-    picture: str = ""  # HTML
+    draw: Callable[[], str] = str  # gives HTML, when it is shown
     refused: object = None  # the case that the headline speaks of
 
     @property
     def right(self):
         return self.state == RIGHT
+
+    @property
+    def picture(self) -> str:
+        return self.draw()
 
     def __str__(self):
         return f"{self.label} · {self.headline or self.state}"

@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def explained(
         verdict,
         headline=with_question(verdict.headline, found.headline),
         details="\n".join(filter(None, [found.details, verdict.details])),
-        picture=picture_of(found),
+        draw=partial(picture_of, found),
     )
 
 
