@@ -532,14 +532,15 @@ class Track:
         """
         user = inspect.unwrap(function).__name__
         for name, used in package.needs_of(function, self.modules).pieces.items():
-            origin, is_written = self.origin(used), self.is_written(name, texts)
-            if origin == "given" and not is_written:
+            origin, module = self.origin(used), self.modules[name]
+            if origin == "given" and not self.is_written(name, texts):
                 texts = self.with_given(texts, used)
-            elif origin == "given" and (unported := self.unported(self.modules[name], texts)):
-                raise package.PackageError(
-                    f"{user} uses {name}, and {self.modules[name]}.py has {unported[0]} in NumPy "
-                    f"still. Port {unported[0]} to JAX first."
-                )
+            elif origin == "given" and name not in self.vocabulary:
+                if unported := self.unported(module, texts):
+                    raise package.PackageError(
+                        f"{user} uses {name}, and {module}.py has {unported[0]} in NumPy still. "
+                        f"Port {unported[0]} to JAX first."
+                    )
             elif origin == "notebook" and name != user:
                 texts = self.with_piece_used(texts, user, name, used)
         return self.with_piece(texts, function)
