@@ -692,7 +692,7 @@ def published_params__while_there_are_blocks(tensors):
         np.array(tensors[f"embeddings.{name}_embeddings.weight"])
         for name in ("word", "position", "token_type")
     )
-    position += kind[0]
+    word += kind[0]  # the same for every word, so it may stand in either table
     tables = {"word": {"weight": word}, "position": {"weight": position}}
     return {**tables, "embedding_norm": pair("embeddings.LayerNorm"), "layers": layers}
 
