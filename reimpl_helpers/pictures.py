@@ -413,6 +413,43 @@ def draw_network(
     return picture
 
 
+@_styled
+def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
+    """Show how alike sentences are, the darker the closer; a dot marks the nearest of each row.
+
+    A sentence beside itself is left blank: it would take up the whole scale.
+
+    Shapes: vectors (len(sentences), width), each of length 1
+    Raises: ValueError where there are fewer than two sentences, or not a vector for each.
+    """
+    vectors, count = np.asarray(vectors, float), len(sentences)
+    if count < 2 or len(vectors) != count:
+        raise ValueError(
+            f"{count} sentences and {len(vectors)} vectors, expected two sentences or more and a "
+            "vector for each. Hand over what the model says of these very sentences."
+        )
+    alike = vectors @ vectors.T
+    np.fill_diagonal(alike, np.nan)
+    nearest, largest = np.nanargmax(alike, axis=1), np.nanmax(alike)
+    picture = Picture(figsize=(WIDTH, min(0.2 * count, 12) + 0.8), layout="constrained")
+    axes = picture.subplots()
+    image = axes.imshow(alike, cmap="Blues", vmin=0, vmax=max(largest, 0.1), aspect="auto")
+    is_dark = alike[range(count), nearest] > largest / 2
+    axes.scatter(nearest, range(count), s=9, c=np.where(is_dark, "white", INK))
+    labels = [f"{_shortened(text, 60)}  {number}" for number, text in enumerate(sentences, 1)]
+    axes.set_yticks(range(count), labels)
+    axes.set_xticks(range(4, count, 5), range(5, count + 1, 5))
+    axes.tick_params(length=0, labelsize=8)
+    bar = picture.colorbar(image, aspect=40, label="cosine")
+    bar.outline.set_visible(False)
+    one, other = np.unravel_index(np.nanargmax(alike), alike.shape)
+    picture.alt = (
+        f"How alike {count} sentences are. The closest two, {largest:.2f}: "
+        f"“{sentences[one]}” and “{sentences[other]}”."
+    )
+    return picture
+
+
 # --- the score of a pair's tests
 
 

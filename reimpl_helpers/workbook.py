@@ -536,7 +536,7 @@ class Track:
             if origin == "given" and not self.is_written(name, texts):
                 texts = self.with_given(texts, used)
             elif origin == "given" and name not in self.vocabulary:
-                if unported := self.unported(module, texts):
+                if unported := [n for n in self.unported(module, texts) if n != user]:
                     raise package.PackageError(
                         f"{user} uses {name}, and {module}.py has {unported[0]} in NumPy still. "
                         f"Port {unported[0]} to JAX first."
