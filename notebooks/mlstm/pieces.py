@@ -568,6 +568,7 @@ PIECES = [
     Piece("activation_shapes", "shapes", 2, activation_shape_cases),
     Piece("make_mlstm_params", "params", 3, fresh_cases),
     Piece("params_from_state_dict", "params", 3, state_dict_cases),
+    Piece("published_params", "params", 3, published_cases),
     *tests_of(
         4,
         test_shapes=("only the last scores",),
@@ -594,5 +595,4 @@ PIECES = [
         test_every_parameter_receives_gradient=("first layer only", "hidden rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
-    Piece("published_params", "params", 5, published_cases),
 ]
