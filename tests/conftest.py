@@ -6,11 +6,25 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from reimpl_helpers.notebooks import STABLE
+from reimpl_helpers.workbook import ROOT, tracks
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where two write to one
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep on one worker what shares its preparations: a file, or what it asks of one track."""
+    names = tracks()
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        name = callspec.params.get("name", "") if callspec else ""
+        group = f"{item.path.relative_to(ROOT)} {name if name in names else ''}".strip()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 finished = itertools.count(1)
