@@ -16,7 +16,7 @@ cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where tw
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Keep on one worker what shares its preparations: a file, or what it asks of one track."""
     names = tracks()
@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items):
         name = callspec.params.get("name", "") if callspec else ""
         group = f"{item.path.relative_to(ROOT)} {name if name in names else ''}".strip()
         item.add_marker(pytest.mark.xdist_group(group))
+    return (yield)
 
 
 finished = itertools.count(1)
