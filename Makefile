@@ -20,7 +20,7 @@ lab: install  ## open the workbook in JupyterLab
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 test: install  ## run everything that guards the workbook
-	@$(BIN)/python -m pytest -W error -n 2 --dist loadgroup --nbval tests notebooks
+	@$(BIN)/python -m pytest -W error -n 2 --nbval tests notebooks
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python tests/bench_models.py

@@ -2,30 +2,34 @@
 
 import itertools
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from reimpl_helpers.notebooks import STABLE
-from reimpl_helpers.workbook import ROOT, tracks
+from reimpl_helpers.workbook import tracks
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 cache = Path(STABLE["JAX_COMPILATION_CACHE_DIR"]) / worker  # JAX warns where two write to one
 os.environ.update(STABLE, JAX_COMPILATION_CACHE_DIR=str(cache))
 
 
-@pytest.hookimpl(wrapper=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Keep on one worker what shares its preparations: a file, or what it asks of one track."""
-    names = tracks()
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        name = callspec.params.get("name", "") if callspec else ""
-        group = f"{item.path.relative_to(ROOT)} {name if name in names else ''}".strip()
-        item.add_marker(pytest.mark.xdist_group(group))
-    return (yield)
+class ByTrack(LoadScopeScheduling):
+    """Give one worker a file, as always, or what a file asks of one track: [gnn, readout, ...]."""
+
+    def _split_scope(self, nodeid):
+        file, _, asked = nodeid.partition("[")
+        track = re.match("|".join(tracks()), asked)
+        return f"{super()._split_scope(file)} {track[0] if track else ''}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByTrack(config, log)
 
 
 finished = itertools.count(1)
