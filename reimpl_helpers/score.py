@@ -22,7 +22,6 @@ from reimpl_helpers.testing import (
     Suite,
     in_one_session,
     passing_on_nonsense,
-    plural,
     with_modules,
 )
 
@@ -123,8 +122,11 @@ class Score:
     def _not_counted(self):
         if not self.equivalent:
             return []
-        them = plural(self.equivalent, "more mutation")
-        return [f"{them} compute the same as your code, and do not count."]
+        if self.equivalent == 1:
+            return ["1 more mutation computes the same as your code, and does not count."]
+        return [
+            f"{self.equivalent} more mutations compute the same as your code, and do not count."
+        ]
 
 
 def html_table(rows, head):

@@ -18,17 +18,21 @@ from reimpl_helpers.params import (
 )
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
-AXES = "words", "positions", "width", "inner", "layers"
+AXES = "words", "positions", "width", "inner"
 
 
 def sizes_of(probe):
-    return tuple(probe.sizes[axis] for axis in AXES)
+    return *(probe.sizes[axis] for axis in AXES), layers_in(probe)
+
+
+def layers_in(probe):
+    return len(nested(probe.params)["layers"])
 
 
 def layers_of(probe):
     """Give of each block its params, what goes in, and the name that its operations begin with."""
     params, before = nested(probe.params)["layers"], "embed"
-    for number in range(probe.sizes["layers"]):
+    for number in range(layers_in(probe)):
         yield params[str(number)], probe.results[before], f"layers.{number}"
         before = f"layer_{number}"
 
@@ -178,7 +182,7 @@ def embed_cases(recording):
 
 def pool_cases(recording):
     for probe in recording.probes.values():
-        x = probe.results[f"layer_{probe.sizes['layers'] - 1}"]
+        x = probe.results[f"layer_{layers_in(probe) - 1}"]
         yield Case(probe.name, (x, probe.inputs["is_real"]), probe.results["pool"])
 
 
@@ -491,7 +495,7 @@ def wordpiece_cases(recording):
     vocabulary = {piece: 7 + n for n, piece in enumerate(PIECES_OF_WORDS.split())}
     for word in WORDS:
         yield Case(
-            f"“{word}”",
+            word,
             (word, vocabulary),
             np.array(pieces_of(word, vocabulary)),
             part=as_numbers,

@@ -175,11 +175,12 @@ def probe(name, why, sizes, params, x, target) -> Probe:
     """Record one probe, of a model with the given sizes and parameters."""
     model = build(**{axis: sizes[axis] for axis in SIZES})
     load_params(model, params)
+    axes = {axis: size for axis, size in sizes.items() if axis != "layers"}  # of no array's shape
     return record_probe(
         model,
         name=name,
         why=why,
-        sizes=sizes,
+        sizes={**axes, "head_size": sizes["width"] // sizes["heads"]},
         inputs=x,
         target=target,
         loss=contrastive_loss,
