@@ -576,7 +576,7 @@ PIECES = [
         test_padding_changes_nothing=("mean over the padding too", "memory goes on in the padding"),
         test_proteins_do_not_mix=("normalised over the batch", "first mask for all"),
         test_the_past_alone_counts=("read from the end", "next letter looked at"),
-        test_the_order_of_letters_counts=("letters summed up", "nothing remembered"),
+        test_the_order_of_letters_counts=("letters summed up", "state thrown away"),
         test_a_step_by_hand=("gates in another order", "bias left out of the step"),
     ),
     Piece("encode_proteins", "data", 5, encode_cases),

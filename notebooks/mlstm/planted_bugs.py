@@ -289,6 +289,19 @@ BUGS = [
     ),
     Bug(
         "mlstm_layer",
+        "state thrown away",
+        "mlstm_step(weights, x, h, c)",
+        "mlstm_step(weights, x, 0 * h, 0 * c)",
+        before_port=(
+            "mlstm_step(weights, x[:, t], h, c)",
+            "mlstm_step(weights, x[:, t], 0 * h, 0 * c)",
+        ),
+        why="The state is kept with care, and every step is handed a fresh one.",
+        question="What does your step know of the letters before?",
+        hint="Change the first letter, and look at the last h.",
+    ),
+    Bug(
+        "mlstm_layer",
         "start of ones",
         "start = jnp.zeros(",
         "start = jnp.ones(",
