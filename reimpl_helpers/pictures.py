@@ -431,7 +431,7 @@ def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
     alike = vectors @ vectors.T
     np.fill_diagonal(alike, np.nan)
     nearest, largest = np.nanargmax(alike, axis=1), np.nanmax(alike)
-    picture = Picture(figsize=(WIDTH, min(0.2 * count, 12) + 0.8), layout="constrained")
+    picture = Picture(figsize=(WIDTH, 0.21 * count + 0.8), layout="constrained")
     axes = picture.subplots()
     image = axes.imshow(alike, cmap="Blues", vmin=0, vmax=max(largest, 0.1), aspect="auto")
     is_dark = alike[range(count), nearest] > largest / 2
@@ -439,7 +439,7 @@ def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
     labels = [f"{_shortened(text, 60)}  {number}" for number, text in enumerate(sentences, 1)]
     axes.set_yticks(range(count), labels)
     axes.set_xticks(range(4, count, 5), range(5, count + 1, 5))
-    axes.tick_params(length=0, labelsize=8)
+    axes.tick_params(length=0, labelsize=9)
     bar = picture.colorbar(image, aspect=40, label="cosine")
     bar.outline.set_visible(False)
     one, other = np.unravel_index(np.nanargmax(alike), alike.shape)

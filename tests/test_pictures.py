@@ -353,6 +353,23 @@ def curves(picture):
     return {line.get_label(): line.get_xydata() for line in picture.axes[0].lines}
 
 
+def test_the_nearest_of_each_sentence_is_marked_and_itself_is_blank():
+    vectors = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.8, 0.6], [0, 0, 1]])
+    picture = pictures.compare_sentences(["one", "two", "three", "four"], vectors)
+    axes, _ = picture.axes
+    marked = axes.collections[0].get_offsets().tolist()
+    assert marked == [[1, 0], [2, 1], [1, 2], [2, 3]]
+    alike = np.ma.filled(axes.images[0].get_array(), np.nan)
+    assert np.isnan(np.diag(alike)).all() and np.nanmax(alike) == pytest.approx(0.64)
+    assert "closest two, 0.64: “two” and “three”" in picture.alt
+
+
+@pytest.mark.parametrize("sentences", [["one"], ["one", "two", "three"]])
+def test_a_vector_is_missing_for_a_sentence(sentences):
+    with pytest.raises(ValueError, match="and 2 vectors, expected two sentences or more"):
+        pictures.compare_sentences(sentences, np.eye(2))
+
+
 def test_both_curves_are_drawn_and_equal_ones_can_be_told_apart():
     losses = np.array([0.3, 0.2, 0.15])
     picture = loss_curve(losses, losses)
