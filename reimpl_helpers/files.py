@@ -1,8 +1,13 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and one writer at a time."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PATIENCE = 30  # seconds that a writer waits for another one
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -45,3 +50,20 @@ def add_file(path: Path, content: bytes) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
     return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path):
+    """Keep other writers of a folder, in any process, waiting as long as this one is inside.
+
+    Raises: OSError when nothing can be written there, or another writer does not finish.
+    """
+    try:
+        lock = FileLock(folder / ".lock", timeout=PATIENCE)
+        lock.acquire()
+    except Timeout as error:
+        raise OSError(None, "another program holds its .lock") from error
+    try:
+        yield
+    finally:
+        lock.release()

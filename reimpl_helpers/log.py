@@ -1,0 +1,112 @@
+"""Keep what a pair does: one line of JSON an event, in log.jsonl of their folder, and only there.
+
+Lines are added and never changed. A line that is damaged, or is no event, spoils itself alone.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reimpl_helpers.files import locked
+
+NAME = "log.jsonl"
+LONGEST = 1_000_000  # bytes of one line; nobody types that much into one exercise
+FIELDS = {  # what an event of each kind must carry; all also say when: "at"
+    "start": {"track": str, "step": int},
+    "turn": {"number": int, "driver": str, "navigator": str, "why": str},
+    "prediction": {"track": str, "step": int, "piece": str, "question": str, "came_true": bool},
+    "check": {"track": str, "step": int, "piece": str, "state": str, "source": str},
+}
+
+
+class Log:
+    """Read and extend the log of one pair's folder; several writers at once are safe.
+
+    What does not fit on the disk waits here, and is written with the next event that fits.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / NAME
+        self.waiting: list[dict] = []
+        self.trouble = ""  # why events wait, if they do
+
+    def read(self) -> list[dict]:
+        """List the events, the oldest first, those that wait for room included."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except OSError:
+            lines = []
+        return [event for line in lines if (event := event_of(line))] + self.waiting
+
+    def append(self, kind: str, **fields) -> bool:
+        """Add one event; return whether it is safely on the disk."""
+        self._wait_with({"event": kind, **fields})
+        return self.decide(lambda events: None)
+
+    def decide(self, choose: Callable[[list[dict]], dict | None]) -> bool:
+        """Add the event that `choose` makes of all events so far, or none, before anyone else can.
+
+        Returns whether everything is safely on the disk.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path.parent):
+                if event := choose(self.read()):
+                    self._wait_with(event)
+                self._write()
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
+            return False
+        self.trouble = ""
+        return True
+
+    def _wait_with(self, event):
+        event = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **event}
+        if event_of(json.dumps(event).encode()) is None:
+            raise ValueError(f"A {event['event']} event carries other fields than FIELDS says.")
+        self.waiting.append(event)
+
+    def _write(self):
+        lines = b"".join(json.dumps(event).encode() + b"\n" for event in self.waiting)
+        if not lines:
+            return
+        with self.path.open("a+b", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            if before and not ends_a_line(file):  # the last one was torn
+                lines = b"\n" + lines
+            try:
+                while lines:
+                    lines = lines[file.write(lines) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+        self.waiting = []
+
+
+def ends_a_line(file) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def event_of(line: bytes) -> dict | None:
+    """Read one line of a log; None for what is no event."""
+    if not line or len(line) > LONGEST:
+        return None
+    try:
+        event = json.loads(line)
+        datetime.fromisoformat(event["at"])
+        fields = FIELDS[event["event"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if all(type(event.get(name)) is kind for name, kind in fields.items()):
+        return event
+    return None
+
+
+def moment_of(event: dict) -> datetime:
+    """Say when an event was."""
+    moment = datetime.fromisoformat(event["at"])
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
