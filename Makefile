@@ -15,8 +15,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-lab: install  ## open the workbook in JupyterLab
-	@$(BIN)/reimpl lab
+lab: install  ## open the workbook in JupyterLab (PAIR="Ada,Grace", SOLO=1, SHARE=1)
+	@$(BIN)/reimpl lab $${PAIR:+--pair="$$PAIR"} $${SOLO:+--solo} $${SHARE:+--share}
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 test: install  ## run everything that guards the workbook

@@ -39,7 +39,13 @@ def build_parser():
         command.set_defaults(command=function)
         return command
 
-    add(lab, "copy the notebooks to work/ once, and open JupyterLab there")
+    shared = add(lab, "copy the notebooks to work/ once, and open JupyterLab there")
+    shared.epilog = "What else is given goes to JupyterLab, such as --no-browser or --port=9000."
+    shared.add_argument(
+        "--pair", metavar="NAMES", default="Person 1,Person 2", help='who you are: "Ada,Grace"'
+    )
+    shared.add_argument("--solo", action="store_true", help="one person, no shared session")
+    shared.add_argument("--share", action="store_true", help="let your local network in")
     add(work, "copy the notebooks to work/ where they are not there yet")
     judged = add(check, "judge a pair's package, piece by piece, in a fresh process")
     judged.epilog = "Exit status: 0 if every piece is right, 1 if not, 2 for a bad call."
@@ -65,22 +71,12 @@ def work(options) -> int:
 
 def lab(options) -> int:
     """Copy the notebooks, then serve the pair's folder, and nothing else, on this machine."""
-    from jupyterlab.labapp import LabApp
+    from reimpl_helpers.lab import Person, people_of, serve
+    from reimpl_helpers.workbook import work_folder
 
-    from reimpl_helpers.workbook import COMPILATION_CACHE, work_folder
-
+    people = [Person("You", 0)] if options.solo else people_of(options.pair)
     work(options)
-    os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work_folder()))
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
-    tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
-    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
-    arguments = [str(work_folder()), "--ip=127.0.0.1"]
-    arguments += ["--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
-    arguments += [f"--LabApp.app_settings_dir={Path(__file__).parent / 'lab_settings'}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        print("You are root, so JupyterLab runs as root too.")
-        arguments += ["--allow-root"]
-    LabApp.launch_instance(arguments + options.rest)
+    serve(work_folder(), people, options.share, options.rest)
     return 0
 
 

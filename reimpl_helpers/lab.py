@@ -1,0 +1,249 @@
+"""Serve a pair's folder: one shared session, with a link, a name and a window layout for each.
+
+Whoever holds a link can run code on this machine. So it listens on this machine alone, unless
+it is told to share, and there is no way in without a link.
+"""
+
+import contextlib
+import hmac
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from jupyter_server.auth import IdentityProvider, User
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyterlab.labapp import LabApp
+from traitlets import Dict
+from traitlets.config import Config
+
+from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
+
+PAIR = "REIMPL_PAIR"  # the names of the two, for the kernels of their lab
+HERE = "127.0.0.1"
+START = "00_start_here.ipynb"
+SETTINGS = Path(__file__).parent / "lab_settings"
+TYPING_AT_RISK = 0.2  # seconds between a keystroke and its place on the disk
+PATIENCE = 8.0  # seconds that stopping may take: with a browser connected it may never end
+COLORS = "var(--jp-collaborator-color1)", "var(--jp-collaborator-color5)"
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Person:
+    """One of the two, with the key to the session that names them."""
+
+    name: str
+    place: int
+    token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
+
+    @property
+    def workspace(self) -> str:
+        """Name the window layout: what a link may hold of the name, and the place."""
+        letters = re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
+        return f"{letters or 'person'}-{self.place + 1}"
+
+    @property
+    def user(self) -> User:
+        initials = "".join(word[0] for word in self.name.split()[:2]).upper()
+        return User(
+            self.workspace, self.name, self.name, initials, color=COLORS[self.place % len(COLORS)]
+        )
+
+    @property
+    def path(self) -> str:
+        return f"/lab/workspaces/{self.workspace}/tree/{START}?reset"
+
+
+def people_of(names: str) -> list[Person]:
+    """Read the names of the two: "Ada,Grace".
+
+    Raises: WorkbookError for other than two different names.
+    """
+    found = [" ".join(name.split()) for name in names.split(",")]
+    fit = all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in found)
+    if len(found) != 2 or found[0] == found[1] or not fit:
+        raise WorkbookError(
+            f"PAIR is {names!r}. Give two different names with a comma between them, "
+            f'PAIR="Ada,Grace", each of at most {LONGEST_NAME} letters.'
+        )
+    return [Person(name, place) for place, name in enumerate(found)]
+
+
+class Links(IdentityProvider):
+    """Know a person by the token in their link, so that no form asks for a name."""
+
+    users = Dict(help="The user that each token stands for.").tag(config=True)
+
+    async def get_user_token(self, handler):
+        given = (self.get_token(handler) or "").encode()
+        for token, user in self.users.items():
+            if hmac.compare_digest(given, token.encode()):
+                return user
+        if hmac.compare_digest(given, self.token.encode()):  # JupyterLab's own, in every page
+            return self.get_user_cookie(handler) or next(iter(self.users.values()))
+        return None
+
+
+class TrustedContents(AsyncLargeFileManager):
+    """Trust every notebook that is opened here, so that widgets live in both browsers.
+
+    What a notebook holds then runs without asking: right for a pair's own folder, and only there.
+    """
+
+    def mark_trusted_cells(self, nb, path=""):
+        self.notary.mark_cells(nb, True)
+
+
+class PairServer(ServerApp):
+    """Print a link for each person once it listens, and stop within a time limit."""
+
+    people: list[Person] = []
+
+    def start_app(self):
+        super().start_app()
+        print(links_to(self), flush=True)
+
+    def stop(self, from_signal=False):
+        watch = threading.Timer(PATIENCE, os._exit, [0])
+        watch.daemon = True
+        watch.start()
+        super().stop(from_signal)
+
+
+def links_to(server) -> str:
+    """Word the links to a server, one per person."""
+    links = [
+        f"    {person.name}: http://{server.ip}:{server.port}{person.path}&token={person.token}"
+        for person in server.people
+    ]
+    if len(links) > 1:
+        links = ["A link for each of you, each in a browser of its own:", "", *links]
+    return "\n".join(["", *links, "", "Everything is saved as you type. Ctrl-C stops the lab."])
+
+
+def address_here() -> str:
+    """Find this machine's address on its local network; nothing is sent.
+
+    Raises: WorkbookError when it is on none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # set aside for documentation: nobody is there
+            return probe.getsockname()[0]
+        except OSError as error:
+            raise WorkbookError(
+                f"this machine is on no network ({error.strerror}), so there is nobody to share "
+                "with. Connect it, or start the lab without --share."
+            ) from error
+
+
+SHARED = """You share this lab on your local network, at {address}. Whoever has a link can run
+any code on this machine, as you, and what goes over the network is not encrypted. Share on a
+network that you trust, hand each link to one person, and stop the lab when you are done.
+"""
+
+
+def arguments_of(work: Path, people: list[Person], shared: bool) -> list[str]:
+    """List what JupyterLab is told, for two people or for one."""
+    solo, state = len(people) == 1, work / ".lab"
+    address = address_here() if shared else HERE
+    if shared:
+        print(SHARED.format(address=address))
+    return [
+        str(work),
+        f"--ip={address}",
+        "--Application.log_level=WARN",  # else the links scroll away
+        "--LabApp.extension_manager=readonly",  # the other one asks a server elsewhere
+        f"--IdentityProvider.token={secrets.token_hex(24)}",
+        "--ServerApp.identity_provider_class=reimpl_helpers.lab.Links",
+        "--ServerApp.contents_manager_class=reimpl_helpers.lab.TrustedContents",
+        f"--LabApp.default_url={people[0].path}",
+        f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
+        f"--LabApp.workspaces_dir={state / 'workspaces'}",
+        f"--YDocExtension.disable_rtc={solo}",
+        f"--YDocExtension.server_side_execution={not solo}",
+        f"--YDocExtension.document_save_delay={TYPING_AT_RISK}",
+        f"--YDocExtension.session_store_path={state / 'sessions.json'}",
+        f"--SQLiteYStore.db_path={state / 'history.db'}",
+        f"--BaseFileIdManager.db_path={state / 'file_ids.db'}",
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]
+
+
+def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> None:
+    """Serve a pair's folder, and nothing else, until it is stopped.
+
+    Raises: WorkbookError when a lab is open there already.
+    """
+    tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
+    os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work))
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
+    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
+    os.environ[PAIR] = ",".join(person.name for person in people) if len(people) > 1 else ""
+    with alone(work):
+        redraw_in_place()
+        users = {person.token: person.user for person in people}
+        LabApp.serverapp_class = PairServer
+        server = LabApp.initialize_server(
+            argv=[*arguments_of(work, people, shared), *more], config=Config(Links={"users": users})
+        )
+        server.people = people
+        server.start()
+
+
+@contextlib.contextmanager
+def alone(work: Path):
+    """Keep other labs, and commands that change notebooks, away while a lab is open.
+
+    Raises: WorkbookError when one is open already.
+    """
+    try:
+        (work / ".lab").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work / ".lab" / "open.lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise WorkbookError(
+            f"a lab is open on {work} already. Use its links, or stop it (Ctrl-C where it runs) "
+            "and try again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def redraw_in_place():
+    """Let a display that is updated, such as a growing loss curve, change in a shared notebook.
+
+    Source: jupyter_server_nbmodel.actions._output_hook, which drops `update_display_data`.
+    """
+    from jupyter_server_nbmodel import actions
+
+    hook, shown = actions._output_hook, {}
+
+    def with_updates(outputs, cell, stream, message):
+        kind, content = message["header"]["msg_type"], message["content"]
+        display = content.get("transient", {}).get("display_id")
+        hook(outputs, cell, stream, message)
+        if cell is None or display is None:
+            return
+        if kind == "display_data":
+            shown[display] = cell, len(cell["outputs"]) - 1
+        elif kind == "update_display_data" and display in shown:
+            its_cell, place = shown[display]
+            if place < len(its_cell["outputs"]):
+                with its_cell.doc.transaction():
+                    its_cell["outputs"][place] = {
+                        "output_type": "display_data",
+                        "data": content["data"],
+                        "metadata": content["metadata"],
+                    }
+
+    actions._output_hook = with_updates

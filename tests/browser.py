@@ -1,0 +1,130 @@
+"""Be two people in front of one lab: start it, open a browser each, type, run, look."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from reimpl_helpers.notebooks import STABLE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE = 60.0  # seconds: two busy cores
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+class Lab:
+    """A lab that was started as a pair does, on a folder of its own; killed at the end."""
+
+    def __init__(self, home: Path, *options: str):
+        self.home, self.options, self.process = home, options, None
+        self.work = home / "work"
+
+    def start(self, port: int = 0):
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.log = self.home / f"log{time.monotonic_ns()}"
+        environment = os.environ | STABLE | {"REIMPL_WORK": str(self.work), "HOME": str(self.home)}
+        environment |= {"JUPYTER_RUNTIME_DIR": str(self.home / "runtime")}
+        command = [sys.executable, "-m", "reimpl_helpers.cli", "lab", *self.options]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--no-browser", f"--port={port}"],
+                env=environment, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        self.links = wait_for(self._links)
+        return self
+
+    def _links(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the lab ended: {self.log.read_text()}")
+        return re.findall(r"http://127\.0\.0\.1:\d+/\S+token=\w+", self.log.read_text())
+
+    @property
+    def port(self) -> int:
+        return int(re.search(r":(\d+)/", self.links[0])[1])
+
+    @property
+    def token(self) -> str:
+        return self.links[0].partition("token=")[2]
+
+    def kill(self):
+        """End the server, and the kernels that it started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def wait_for(look, seconds: float = PATIENCE, what: str = ""):
+    """Look again and again until something is there.
+
+    Raises: AssertionError when nothing came in time.
+    """
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not seen within {seconds:g} seconds: {what or look}")
+        time.sleep(0.02)
+    return found
+
+
+class Seat:
+    """One person's browser, with a notebook of the lab in it."""
+
+    def __init__(self, browser, link: str):
+        self.context = browser.new_context(viewport={"width": 1300, "height": 900})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.said = []
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.link = link
+
+    def open(self, notebook: str):
+        """Open a notebook by the link, as after a click on it in the file browser."""
+        link = self.link.replace("00_start_here.ipynb", notebook)
+        self.page.goto(link)
+        self.wait()
+        return self
+
+    def wait(self):
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+
+    def cell(self, number: int):
+        """Bring a cell into view, by its place in the notebook, and return it."""
+        cell = self.page.locator(f".jp-Notebook [data-windowed-list-index='{number}']")
+        self.page.locator(".jp-Notebook").last.hover()
+        for direction in (600, -600):
+            for _ in range(60):
+                if cell.count():
+                    cell.scroll_into_view_if_needed()
+                    return cell
+                self.page.mouse.wheel(0, direction)
+                self.page.wait_for_timeout(50)
+        raise AssertionError(f"cell {number} is not in the notebook")
+
+    def write(self, number: int, text: str):
+        self.cell(number).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(text)
+
+    def run(self, number: int):
+        self.cell(number).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def output(self, number: int) -> str:
+        outputs = self.cell(number).locator(".jp-OutputArea-output").all_inner_texts()
+        return "\n".join(outputs)
+
+    def sees(self, number: int, text: str, seconds: float = PATIENCE) -> float:
+        """Wait until a cell shows a text; return how long that took, in seconds."""
+        start = time.monotonic()
+        wait_for(lambda: text in self.output(number), seconds, f"{text!r} in cell {number}")
+        return time.monotonic() - start
