@@ -24,6 +24,7 @@ TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake
 PRINTED = 10_000  # characters that a piece may print while it is judged; the rest is left out
 
 NOT_WRITTEN, WRONG, RIGHT = "not written yet", "wrong", "right"
+PREDICT = "say first what you expect"  # of two, the navigator; nothing was judged yet
 ADVICE = "Compare your lines with the original's, one operation at a time."  # where nothing fits
 
 
@@ -108,7 +109,7 @@ class Verdict:
         return f"{self}\n{indent(self.details)}" if self.details else str(self)
 
     def _repr_html_(self):
-        mark = {NOT_WRITTEN: "○", WRONG: "✗", RIGHT: "✓"}[self.state]
+        mark = {NOT_WRITTEN: "○", PREDICT: "?", WRONG: "✗", RIGHT: "✓"}[self.state]
         folded = [("details", self.details), ("another way to write it", self.another_way)]
         return (
             f"<div><b>{mark} {html.escape(self.label)}</b> · "

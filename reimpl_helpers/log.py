@@ -16,7 +16,7 @@ LONGEST = 1_000_000  # bytes of one line; nobody types that much into one exerci
 FIELDS = {  # what an event of each kind must carry; all also say when: "at"
     "start": {"track": str, "step": int},
     "turn": {"number": int, "driver": str, "navigator": str, "why": str},
-    "prediction": {"track": str, "step": int, "piece": str, "question": str, "came_true": bool},
+    "prediction": {"track": str, "step": int, "piece": str, "said": str, "navigator": str},
     "check": {"track": str, "step": int, "piece": str, "state": str, "source": str},
 }
 
@@ -31,14 +31,19 @@ class Log:
         self.path = folder / NAME
         self.waiting: list[dict] = []
         self.trouble = ""  # why events wait, if they do
+        self._events, self._read = [], None  # as they were when the file had this size and age
 
     def read(self) -> list[dict]:
         """List the events, the oldest first, those that wait for room included."""
         try:
-            lines = self.path.read_bytes().split(b"\n")
+            now = self.path.stat()
+            if self._read != (now.st_size, now.st_mtime_ns):
+                lines = self.path.read_bytes().split(b"\n")
+                self._events = [event for line in lines if (event := event_of(line))]
+                self._read = now.st_size, now.st_mtime_ns
         except OSError:
-            lines = []
-        return [event for line in lines if (event := event_of(line))] + self.waiting
+            self._events, self._read = [], None
+        return self._events + self.waiting
 
     def append(self, kind: str, **fields) -> bool:
         """Add one event; return whether it is safely on the disk."""

@@ -1,12 +1,22 @@
-"""Sliders beside the shapes they change (step 2); `evaluate(**sizes)` is the same without them."""
+"""What lives in the page: sliders beside the shapes they change, the bar of the two roles.
+
+Each has a twin in words, for who cannot see it.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import anywidget
+import traitlets
 from ipywidgets import HTML, IntSlider, Layout, VBox
+
+from reimpl_helpers.pairing import Pair
+
+HERE = Path(__file__).parent
 
 
 class ShapeExplorer(VBox):
@@ -81,3 +91,59 @@ def shape_explorer(
         if not low <= size <= high:
             raise ValueError(f"{axis} starts at {size}, outside its limits {low} to {high}")
     return ShapeExplorer(evaluate, sizes, limits)
+
+
+class RolesBar(anywidget.AnyWidget):
+    """Show who drives, the time to the next swap and the pieces done; ask for predictions.
+
+    Everybody with the notebook open sees the same bar. Its text says the same in words.
+    """
+
+    _esm = HERE / "roles_bar.js"
+    _css = HERE / "roles_bar.css"
+    facts = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, pair: Pair):
+        self.pair, self.note = pair, ""
+        super().__init__(facts=self._facts())
+        pair.watch(self._show)
+        self.on_msg(self._asked)
+
+    def _facts(self) -> dict[str, Any]:
+        turn, open_question = self.pair.turn, self.pair.open_question()
+        facts = {
+            "driver": turn.driver,
+            "navigator": turn.navigator,
+            "turn": turn.number,
+            "ends": turn.ends.timestamp() * 1000,
+            "done": len(self.pair.done),
+            "total": len(self.pair.pieces),
+            "question": {},
+            "note": self.note or self.pair.standing(),
+        }
+        if open_question:
+            piece, question = open_question
+            text = f"{turn.navigator}, before the check: {question.text}"
+            facts["question"] = {
+                "piece": piece.name, "text": text, "choices": list(question.choices),
+            }  # fmt: skip
+        return facts
+
+    def _show(self) -> None:
+        self.facts = self._facts()
+
+    def _asked(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """Do what was clicked or typed in one of the browsers."""
+        match message:
+            case {"do": "swap", "turn": int(turn), "why": "clock" | "asked" as why}:
+                self.note = ""
+                self.pair.swap(why, turn)
+            case {"do": "predict", "piece": str(name), "said": str(said)}:
+                self.note = self.pair.predict(name, said)
+                self._show()
+                self.note = ""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "text/plain": str(self.pair)}, metadata

@@ -15,6 +15,7 @@ from IPython import get_ipython
 from reimpl_helpers import package
 from reimpl_helpers.checks import (
     NOT_WRITTEN,
+    PREDICT,
     WRONG,
     Piece,
     Verdict,
@@ -23,9 +24,12 @@ from reimpl_helpers.checks import (
     shorten,
 )
 from reimpl_helpers.files import add_file
+from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
+from reimpl_helpers.pairing import Pair, log_check, names_here
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
+from reimpl_helpers.summary import Summary
 from reimpl_helpers.suspects import explained
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
@@ -39,6 +43,10 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 SWAP = "Swap: the navigator drives now."
+NAME_THE_TWO = (
+    'make lab PAIR="Ada,Grace" names the two of you. Then this says who drove, how your '
+    "predictions fared, and what took longest."
+)
 YOURS = "yours"  # whose a piece is, where it is the pair's own
 
 
@@ -380,20 +388,75 @@ class Track:
                 NOT_WRITTEN,
                 "not written yet: this one is the workbook's. Run the cell with your own.",
             )
+        if self.pair and origin == "notebook" and not is_stub(function):
+            if question := self.pair.asked_first(piece.name):
+                return Verdict(piece.label, PREDICT, question)
+        verdict, saved = self.judge_and_save(piece, function)
+        if self.pair:
+            swap = self.pair.checked(piece, verdict, text_of(function))
+        else:
+            log_check(self.log, self, piece, verdict, text_of(function))
+            swap = SWAP if saved else ""
+        return replace(verdict, headline=f"{verdict.headline} {swap}".strip())
+
+    def judge_and_save(self, piece, function) -> tuple[Verdict, bool]:
+        """Judge a piece, and save it where it is right; tell whether it is new in the package."""
         if not piece.is_test:
             with package.imported_from(self.folder):
                 verdict = self.judge(piece, function)
             if not verdict.right:
-                return verdict
+                return verdict, False
+        note, is_new = "", True
         try:
-            verdict, note = (verdict, SWAP) if not piece.module else self.save(piece, function)
+            if piece.module:
+                verdict, note, is_new = self.save(piece, function)
         except package.PackageError as error:
-            return Verdict(piece.label, WRONG, f"not saved: {error}")
+            return Verdict(piece.label, WRONG, f"not saved: {error}"), False
         if not verdict.right:
-            return verdict
+            return verdict, False
         is_asked_for = piece.name in {piece.name for piece in self.pieces}
         way = package.source_of_piece(self.given(piece)) if is_asked_for else ""
-        return replace(verdict, headline=f"{verdict.headline} {note}", another_way=way)
+        headline = f"{verdict.headline} {note}".strip()
+        return replace(verdict, headline=headline, another_way=way), is_new
+
+    # --- two people ---
+
+    @cached_property
+    def log(self) -> Log:
+        """Open the log of what the pair does."""
+        return self.pair.log if self.pair else Log(self.folder.parent)
+
+    @cached_property
+    def pair(self) -> Pair | None:
+        """Find the two at this notebook, where `reimpl lab` was told of two."""
+        names = names_here()
+        return Pair(self, names) if names else None
+
+    def predict(self, name: str, said: str = "") -> str:
+        """Keep what the navigator expects of a check, before it runs; without words they pass.
+
+        Raises: WorkbookError when nobody is named.
+        """
+        return Note(self.two().predict(name, said))
+
+    def swap(self) -> str:
+        """Let the navigator drive.
+
+        Raises: WorkbookError when nobody is named.
+        """
+        self.two().swap()
+        return Note(self.pair)
+
+    def two(self) -> Pair:
+        if self.pair is None:
+            raise WorkbookError(f"nobody is named here. {NAME_THE_TWO}")
+        return self.pair
+
+    def summary(self):
+        """Sum up the notebook: who drove, how the predictions fared, what took longest."""
+        return Summary(self.pair) if self.pair else Note(NAME_THE_TWO)
+
+    # --- tests, and mistakes to try them on ---
 
     def run_tests(self) -> TestRun:
         """Run the pair's saved tests with pytest, and show its report.
@@ -478,18 +541,18 @@ class Track:
 
     # --- saving ---
 
-    def save(self, piece, function) -> tuple[Verdict, str]:
+    def save(self, piece, function) -> tuple[Verdict, str, bool]:
         """Judge a piece as it stands on its own in the pair's package; save it there if right.
 
-        Returns the verdict and a note that says what became of it.
+        Returns the verdict, a note that says what became of it, and whether it was written.
 
         Raises: PackageError when it cannot be saved; nothing is written then.
         """
         before, file = self.texts(), f"{piece.module}.py"
         if self.origin(function) == "package":
-            return self.judge_alone(piece, before), f"It is saved in {file}."
+            return self.judge_alone(piece, before), f"It is saved in {file}.", False
         if not piece.port and self.keeps_port(piece.name, function, before):
-            return self.judge_alone(piece, before), f"{file} keeps your JAX version."
+            return self.judge_alone(piece, before), f"{file} keeps your JAX version.", False
         texts = self.with_needs(self.with_vocabulary_ported(before), function)
         texts = self.with_users(texts, piece)
         verdict = self.judge_alone(piece, texts)
@@ -500,7 +563,7 @@ class Track:
                 f"it is right here, but not on its own in {file}: {verdict.headline} "
                 "Does it use something that only the notebook has?"
             )
-        return verdict, f"Saved to {file}. {SWAP}"
+        return verdict, f"Saved to {file}.", True
 
     def judge_alone(self, piece, texts) -> Verdict:
         """Judge a piece or a test as it stands in the texts of a package."""
@@ -606,7 +669,32 @@ def start(name: str, step: int) -> Track:
     for warning in warnings_about(track):
         print(warning)
     explain_errors(track)
+    show_roles(track)
     return track
+
+
+def show_roles(track):
+    """Show the bar of the two roles, in a shared session."""
+    track.log.append("start", track=track.name, step=track.step)
+    if track.pair and track.step:
+        from IPython.display import display
+
+        from reimpl_helpers.widgets import RolesBar
+
+        display(RolesBar(track.pair))
+
+
+def is_stub(function) -> bool:
+    """Tell whether the body of an exercise is still as it was found."""
+    return "raise NotImplementedError" in text_of(function)
+
+
+def text_of(function) -> str:
+    """Return the text of a function; nothing where there is none to be had."""
+    try:
+        return package.source_of_piece(function)
+    except package.PackageError:
+        return ""
 
 
 def where_the_pair_stands(track):

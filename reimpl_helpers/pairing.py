@@ -1,0 +1,267 @@
+"""Keep the two roles at one notebook: who drives, when to swap, what was predicted, how it went."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, Verdict, shorten
+from reimpl_helpers.log import Log, moment_of
+from reimpl_helpers.predictions import Question, question_about
+
+TURN = timedelta(minutes=10)
+NAMES = "REIMPL_PAIR"  # "Ada,Grace": set by `reimpl lab` for the kernels of a shared session
+
+
+def names_here() -> tuple[str, ...]:
+    """Name the two of this session; none where it is not shared."""
+    names = tuple(os.environ.get(NAMES, "").split(","))
+    return names if len(names) == 2 else ()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Say who drives, and since when."""
+
+    number: int
+    driver: str
+    navigator: str
+    since: datetime
+
+    @property
+    def ends(self) -> datetime:
+        return self.since + TURN
+
+
+def turn_in(events, names) -> Turn | None:
+    """Find the last turn of these two in a log."""
+    for event in reversed(events):
+        if event["event"] == "turn" and {event["driver"], event["navigator"]} == set(names):
+            who = event["driver"], event["navigator"]
+            return Turn(event["number"], *who, moment_of(event))
+    return None
+
+
+class Pair:
+    """Two people at one step of a track.
+
+    What they do is in the log; whoever shows it is told by `watch` when it changes.
+    """
+
+    def __init__(self, track, names: tuple[str, str]):
+        self.track, self.names, self.log = track, names, Log(track.folder.parent)
+        self._watchers, self._questions, self._waiting = [], {}, ""
+        self.log.decide(self._begin)
+
+    def _begin(self, events):
+        turn = turn_in(events, self.names)
+        if turn is None:
+            return self._turn(1, *self.names, "start")
+        if turn.ends < datetime.now(UTC):  # they come back: the clock starts again
+            return self._turn(turn.number + 1, turn.driver, turn.navigator, "start")
+        return None
+
+    def _turn(self, number, driver, navigator, why):
+        who = {"driver": driver, "navigator": navigator}
+        return {"event": "turn", "number": number, **who, "why": why}
+
+    def watch(self, changed):
+        """Call a function after every change."""
+        self._watchers.append(changed)
+
+    def _tell(self):
+        for changed in self._watchers:
+            changed()
+
+    @property
+    def turn(self) -> Turn:
+        return turn_in(self.log.read(), self.names)
+
+    def swap(self, why: str = "asked", number: int | None = None) -> bool:
+        """Let the navigator drive; with the number of a turn, only if it still is that one's.
+
+        Of two who ask for the same swap at once, or by hand and by the clock, one gets it.
+        """
+        swapped = []
+
+        def choose(events):
+            turn = turn_in(events, self.names)
+            if number not in (None, turn.number):
+                return None
+            swapped.append(turn)
+            return self._turn(turn.number + 1, turn.navigator, turn.driver, why)
+
+        self.log.decide(choose)
+        self._tell()
+        return bool(swapped)
+
+    # --- pieces ---
+
+    @cached_property
+    def pieces(self) -> dict[str, Piece]:
+        """List what this notebook asks for, by name."""
+        return {piece.name: piece for piece in self.track.pieces if piece.step == self.track.step}
+
+    def events_here(self, kind: str, name: str | None = None) -> list[dict]:
+        """List the events of one kind at this step, about one piece or all."""
+        here = {"event": kind, "track": self.track.name, "step": self.track.step}
+        if name is not None:
+            here["piece"] = name
+        return [e for e in self.log.read() if all(e.get(key) == here[key] for key in here)]
+
+    def is_right(self, name: str) -> bool:
+        """Tell whether a check has called a piece right."""
+        return any(event["state"] == RIGHT for event in self.events_here("check", name))
+
+    @property
+    def done(self) -> list[str]:
+        """Name the pieces of this notebook that a check has called right."""
+        right = {event["piece"] for event in self.events_here("check") if event["state"] == RIGHT}
+        return [name for name in self.pieces if name in right]
+
+    # --- predictions ---
+
+    def question(self, name: str) -> Question:
+        """Find the question about a piece."""
+        if name not in self._questions:
+            self._questions[name] = question_about(self.track, self.pieces[name])
+        return self._questions[name]
+
+    def prediction(self, name: str) -> dict | None:
+        """Find what the navigator said about a piece, the first time; "" if they passed."""
+        return next(iter(self.events_here("prediction", name)), None)
+
+    def is_open(self, name: str) -> bool:
+        """Tell whether a piece is neither right nor predicted."""
+        return name in self.pieces and not self.is_right(name) and not self.prediction(name)
+
+    def at_hand(self) -> str | None:
+        """Name the piece that is worked on: the one whose check waits, or the first not done."""
+        if self._waiting and self.is_open(self._waiting):
+            return self._waiting
+        done = self.done
+        return next((name for name in self.pieces if name not in done), None)
+
+    def open_question(self) -> tuple[Piece, Question] | None:
+        """Find what the navigator is to say now, if anything."""
+        name = self.at_hand()
+        return (self.pieces[name], self.question(name)) if name and self.is_open(name) else None
+
+    def asked_first(self, name: str) -> str:
+        """Say what must be predicted before the check of a piece runs; nothing if it was."""
+        if not self.is_open(name):
+            return ""
+        self._waiting = name
+        self._tell()
+        return (
+            f"{self.turn.navigator} first: {self.question(name).text} Answer in the bar below, "
+            f'or with track.predict("{name}", "..."). Then check again.'
+        )
+
+    def predict(self, name: str, said: str = "") -> str:
+        """Keep what the navigator says before a check; "" passes. Return what became of it."""
+        if name not in self.pieces:
+            names = ", ".join(self.pieces)
+            return f"{shorten(name)} is no exercise of this notebook. It asks for: {names}."
+        question, navigator = self.question(name), self.turn.navigator
+        answer = question.read(said) if said else ""
+        if answer is None:
+            options = " or ".join(question.choices) or "numbers, such as 3, 7"
+            return f"“{shorten(said)}” does not answer the question. Say {options}."
+        if not self.is_open(name):
+            return f"{name} is predicted already, or right already. The first word counts."
+        here = {"track": self.track.name, "step": self.track.step, "piece": name}
+        known = {"came_true": answer == question.truth} if answer and question.truth else {}
+        self.log.append(
+            "prediction", **here, question=question.text, said=answer, navigator=navigator, **known
+        )
+        self._tell()
+        return self.standing()
+
+    def came_true(self, prediction: dict) -> bool | None:
+        """Tell whether a prediction came true; None as long as nobody can know."""
+        if not prediction["said"]:
+            return None
+        if "came_true" in prediction:
+            return prediction["came_true"] is True
+        later = [
+            event["state"] == RIGHT
+            for event in self.events_here("check", prediction["piece"])
+            if event["state"] != NOT_WRITTEN and moment_of(event) >= moment_of(prediction)
+        ]
+        return later[0] == (prediction["said"] == "yes") if later else None
+
+    def fared(self, name: str) -> str:
+        """Say how the prediction about a piece fared."""
+        prediction = self.prediction(name)
+        so = self.came_true(prediction) if prediction else None
+        if so is None:
+            return ""
+        return f"{said_in(prediction)}, and {'so it is' if so else 'it is not'}."
+
+    # --- checks ---
+
+    def checked(self, piece: Piece, verdict: Verdict, source: str) -> str:
+        """Keep a verdict; on the first right one swap. Return what is to be said."""
+        turn, first = self.turn, verdict.right and not self.is_right(piece.name)
+        swapped = first and self.swap("check", turn.number)
+        log_check(self.log, self.track, piece, verdict, source, turn)
+        self._tell()
+        fared = self.fared(piece.name) if first else ""
+        swap = f"Swap: {turn.navigator} drives now." if swapped else ""
+        return " ".join(filter(None, [fared, swap, self.trouble()]))
+
+    def trouble(self) -> str:
+        """Say that the log cannot be written, if so."""
+        if not self.log.trouble:
+            return ""
+        return (
+            f"{self.log.path.name} cannot be written ({self.log.trouble}); what you do is kept in "
+            "this kernel until there is room."
+        )
+
+    # --- in words ---
+
+    def standing(self) -> str:
+        """Say how the prediction about the piece at hand stands."""
+        name = self.at_hand()
+        prediction = self.prediction(name) if name else None
+        if prediction is None:
+            return "" if name else "Every piece of this notebook is right."
+        if not prediction["said"]:
+            return f"No prediction about {name}. Now the check."
+        return f"{said_in(prediction)} about {name}. Now the check."
+
+    def __str__(self):
+        turn = self.turn
+        left = max(0, round((turn.ends - datetime.now(UTC)) / timedelta(minutes=1)))
+        lines = [
+            f"{turn.driver} drives, {turn.navigator} navigates; {counted(left, 'minute')} to the "
+            f"next swap; {len(self.done)} of {counted(len(self.pieces), 'piece')} done."
+        ]
+        if found := self.open_question():
+            lines.append(
+                f'{found[1].text} {turn.navigator}, say it: track.predict("{found[0].name}", "...")'
+            )
+        return "\n".join(lines)
+
+
+def said_in(prediction: dict) -> str:
+    return f"{prediction['navigator']} said {prediction['said']}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def log_check(log: Log, track, piece: Piece, verdict: Verdict, source: str, turn=None) -> None:
+    """Keep a verdict; with it, where it is right, the text that was checked."""
+    log.append(
+        "check",
+        track=track.name,
+        step=track.step,
+        piece=piece.name,
+        state=verdict.state,
+        source=source if verdict.right else "",
+        **({"driver": turn.driver, "navigator": turn.navigator} if turn else {}),
+    )

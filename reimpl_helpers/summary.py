@@ -1,0 +1,129 @@
+"""Sum up a notebook for the two who worked through it: balance, predictions, what took longest."""
+
+import html
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reimpl_helpers.checks import NOT_WRITTEN, RIGHT
+from reimpl_helpers.log import moment_of
+from reimpl_helpers.pairing import TURN, Pair, counted
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the log tells about one piece."""
+
+    piece: str
+    drove: str
+    minutes: float
+    checks: int
+    predicted: str
+    came_true: bool | None
+
+    def cells(self) -> tuple[str, ...]:
+        so = {True: "came true", False: "came otherwise", None: ""}[self.came_true]
+        return self.piece, self.drove, f"{self.minutes:.0f}", f"{self.checks}", self.predicted, so
+
+
+class Summary:
+    """Show one notebook's work, from the log as it is at this moment."""
+
+    HEAD = ("piece", "drove", "minutes", "checks", "prediction", "")
+
+    def __init__(self, pair: Pair):
+        self.pair = pair
+        self.driven, self.spent = minutes_in(pair)
+        self.rows = [self._row(name) for name in pair.pieces]
+
+    def _row(self, name):
+        checks = [e for e in self.pair.events_here("check", name) if e["state"] != NOT_WRITTEN]
+        right = next((e for e in checks if e["state"] == RIGHT), {})
+        prediction = self.pair.prediction(name) or {"said": "", "navigator": ""}
+        said = f"{prediction['navigator']}: {prediction['said']}" if prediction["said"] else ""
+        so = self.pair.came_true(prediction)
+        drove = str(right.get("driver", ""))
+        return Row(name, drove, self.spent[name], len(checks), said, so)
+
+    def lines(self) -> list[str]:
+        """Say in words how the work was shared, what took longest, how predictions fared."""
+        solved = Counter(row.drove for row in self.rows)
+        shares = [
+            f"{name} drove {counted(round(self.driven[name]), 'minute')} and "
+            f"{counted(solved[name], 'piece')}"
+            for name in self.pair.names
+        ]
+        lines = [f"{', '.join(shares)}."]
+        longest = max(self.rows, key=lambda row: row.minutes, default=None)
+        if longest and longest.minutes:
+            took = counted(round(longest.minutes), "minute")
+            lines.append(
+                f"{longest.piece} took longest: {took}, {counted(longest.checks, 'check')}."
+            )
+        known = [row.came_true for row in self.rows if row.came_true is not None]
+        if known:
+            lines.append(f"{sum(known)} of {counted(len(known), 'prediction')} came true.")
+        if self.pair.trouble():
+            lines.append(self.pair.trouble())
+        return lines
+
+    def __repr__(self):
+        rows = [self.HEAD, *(row.cells() for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        table = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+        return "\n".join([*self.lines(), "", *table])
+
+    def _repr_html_(self):
+        def row(cells, tag):
+            return "".join(
+                f'<{tag} style="text-align: left">{html.escape(cell)}</{tag}>' for cell in cells
+            )
+
+        table = "".join(f"<tr>{row(each.cells(), 'td')}</tr>" for each in self.rows)
+        words = "".join(f"<p>{html.escape(line)}</p>" for line in self.lines())
+        head = f"<tr>{row(self.HEAD, 'th')}</tr>"
+        return f"{words}{self._balance()}<table>{head}{table}</table>"
+
+    def _balance(self):
+        """Draw the minutes that each drove, side by side."""
+        whole = sum(self.driven[name] for name in self.pair.names)
+        if not whole:
+            return ""
+        parts = (
+            f'<div style="flex: {self.driven[name]:.3f} 1 0; min-width: 6em; padding: 2px 8px; '
+            f'color: {ink}; background: {paper}">{html.escape(name)}</div>'
+            for name, ink, paper in zip(self.pair.names, INK, PAPER, strict=True)
+        )
+        return f'<div style="display: flex; max-width: 40em">{"".join(parts)}</div>'
+
+
+INK, PAPER = ("#000000", "#ffffff"), ("#e69f00", "#0072b2")  # told apart by everybody
+
+
+def minutes_in(pair: Pair) -> tuple[Counter, Counter]:
+    """Count the minutes that each of a pair drove at this notebook, and that each piece took.
+
+    The time before an event belongs to what it is about. A pause counts as one turn at most.
+    """
+    driven, spent = Counter(), Counter()
+    here, driver, before = False, "", None
+    for event in pair.log.read():
+        now = moment_of(event)
+        gap = now - before if before else timedelta()
+        is_about_us = at_step(event, pair.track) if "track" in event else here
+        if here if event["event"] == "start" else is_about_us:
+            minutes = min(max(gap, timedelta()), TURN) / timedelta(minutes=1)
+            driven[driver] += minutes
+            if "piece" in event:
+                spent[event["piece"]] += minutes
+        if event["event"] == "turn":
+            driver = event["driver"]
+        here, before = is_about_us, now
+    return driven, spent
+
+
+def at_step(event: dict, track) -> bool:
+    return (event["track"], event["step"]) == (track.name, track.step)
