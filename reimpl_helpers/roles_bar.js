@@ -52,25 +52,26 @@ function render({ model, el }) {
     ask.replaceChildren();
     if (!question.text) return;
     const label = element(ask, "label", "question", question.text);
+    const answers = element(ask, "span", "answers");
     if (question.choices.length) {
       for (const choice of question.choices) {
-        const button = element(ask, "button", "choice", choice);
+        const button = element(answers, "button", "choice", choice);
         button.type = "button";
         button.onclick = () => predict(choice);
       }
     } else {
-      const answer = element(ask, "input", "answer");
+      const answer = element(answers, "input", "answer");
       label.htmlFor = answer.id = `reimpl-${Math.random().toString(36).slice(2)}`;
-      answer.placeholder = "numbers, such as 3, 7";
+      answer.placeholder = "such as 3, 7";
       answer.autocomplete = "off";
-      const say = element(ask, "button", "say", "Predict");
+      const say = element(answers, "button", "say", "Predict");
       say.type = "submit";
       ask.onsubmit = (event) => {
         event.preventDefault();
         if (answer.value.trim()) predict(answer.value);
       };
     }
-    const pass = element(ask, "button", "pass", "Pass");
+    const pass = element(answers, "button", "pass", "Pass");
     pass.type = "button";
     pass.onclick = () => predict("");
   }
