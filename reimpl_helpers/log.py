@@ -3,6 +3,7 @@
 Lines are added and never changed. A line that is damaged, or is no event, spoils itself alone.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -55,17 +56,21 @@ class Log:
 
         Returns whether everything is safely on the disk.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(self.path.parent):
-                if event := choose(self.read()):
-                    self._wait_with(event)
-                self._write()
-        except OSError as error:
-            self.trouble = error.strerror or str(error)
-            return False
-        self.trouble = ""
-        return True
+        with contextlib.ExitStack() as stack:
+            self.trouble = ""
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.path.parent))
+            except OSError as error:  # nothing is written then, by anybody
+                self.trouble = error.strerror or str(error)
+            if event := choose(self.read()):
+                self._wait_with(event)
+            try:
+                if not self.trouble:
+                    self._write()
+            except OSError as error:
+                self.trouble = error.strerror or str(error)
+        return not self.trouble
 
     def _wait_with(self, event):
         event = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **event}

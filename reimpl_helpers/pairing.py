@@ -50,6 +50,7 @@ class Pair:
 
     def __init__(self, track, names: tuple[str, str]):
         self.track, self.names, self.log = track, names, Log(track.folder.parent)
+        self._known = Turn(0, *names, datetime.now(UTC))
         self._watchers, self._questions, self._waiting = [], {}, ""
         self.log.decide(self._begin)
 
@@ -75,7 +76,9 @@ class Pair:
 
     @property
     def turn(self) -> Turn:
-        return turn_in(self.log.read(), self.names)
+        """Find the turn that is on; the last known one where the log is gone."""
+        self._known = turn_in(self.log.read(), self.names) or self._known
+        return self._known
 
     def swap(self, why: str = "asked", number: int | None = None) -> bool:
         """Let the navigator drive; with the number of a turn, only if it still is that one's.
@@ -85,7 +88,7 @@ class Pair:
         swapped = []
 
         def choose(events):
-            turn = turn_in(events, self.names)
+            turn = turn_in(events, self.names) or self._known
             if number not in (None, turn.number):
                 return None
             swapped.append(turn)
@@ -204,8 +207,8 @@ class Pair:
     def checked(self, piece: Piece, verdict: Verdict, source: str) -> str:
         """Keep a verdict; on the first right one swap. Return what is to be said."""
         turn, first = self.turn, verdict.right and not self.is_right(piece.name)
-        swapped = first and self.swap("check", turn.number)
         log_check(self.log, self.track, piece, verdict, source, turn)
+        swapped = first and self.swap("check", turn.number)
         self._tell()
         fared = self.fared(piece.name) if first else ""
         swap = f"Swap: {turn.navigator} drives now." if swapped else ""
