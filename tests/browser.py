@@ -13,6 +13,8 @@ from pathlib import Path
 from reimpl_helpers.notebooks import STABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # of the tabs that are open, the one in view
+SHOWN = f"{PANEL} .jp-Notebook"
 PATIENCE = 60.0  # seconds: two busy cores
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -94,13 +96,13 @@ class Seat:
         return self
 
     def wait(self):
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
-        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+        self.page.wait_for_selector(f"{SHOWN} .jp-Cell")
+        self.page.wait_for_selector(f"{PANEL} .jp-Notebook-ExecutionIndicator[data-status='idle']")
 
     def cell(self, number: int):
         """Bring a cell into view, by its place in the notebook, and return it."""
-        cell = self.page.locator(f".jp-Notebook [data-windowed-list-index='{number}']")
-        self.page.locator(".jp-Notebook").last.hover()
+        cell = self.page.locator(f"{SHOWN} [data-windowed-list-index='{number}']")
+        self.page.locator(SHOWN).hover()
         for direction in (600, -600):
             for _ in range(60):
                 if cell.count():
@@ -118,6 +120,41 @@ class Seat:
     def run(self, number: int):
         self.cell(number).locator(".cm-content").click()
         self.page.keyboard.press("Control+Enter")
+
+    def has_run(self, number: int, times: int = 1):
+        """Wait until a cell has its number, the last run that was asked for included."""
+        prompt = r"\[(\d+)\]:"
+
+        def done():
+            text = self.cell(number).locator(".jp-InputPrompt").inner_text()
+            return (found := re.search(prompt, text)) and int(found[1]) >= times
+
+        wait_for(done, what=f"the end of cell {number}")
+
+    def sees_source(self, number: int, text: str) -> float:
+        """Wait until a cell holds a text; return how long that took, in seconds."""
+        start, wanted = time.monotonic(), "".join(text.split())
+
+        def there():
+            lines = self.cell(number).locator(".cm-content").inner_text()
+            return wanted[-200:] in "".join(lines.split())
+
+        wait_for(there, what=f"{text[-200:]!r} in cell {number}")
+        return time.monotonic() - start
+
+    def bar(self):
+        return self.page.locator(f"{PANEL} .reimpl-bar")
+
+    def driver(self) -> str:
+        """Say what the bar says about the driver; nothing where there is no bar."""
+        return "".join(self.bar().locator(".reimpl-driver").all_inner_texts())
+
+    def theme(self, name: str):
+        """Choose a theme, from the menu."""
+        self.page.locator(".lm-MenuBar-item", has_text="Settings").click()
+        self.page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+        self.page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
+        self.page.wait_for_timeout(1500)
 
     def output(self, number: int) -> str:
         outputs = self.cell(number).locator(".jp-OutputArea-output").all_inner_texts()

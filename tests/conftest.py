@@ -32,6 +32,15 @@ def pytest_xdist_make_scheduler(config, log):
     return ByTrack(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let fixtures know whether their test failed, so that they take a screenshot."""
+    report = yield
+    if report.when == "call":
+        item.call_failed = report.failed
+    return report
+
+
 finished = itertools.count(1)
 
 

@@ -1,0 +1,368 @@
+"""Two people in two browsers, in one notebook: everything both must see, and nothing lost."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import CHROMIUM, FLAGS, SHOWN, Lab, Seat, wait_for
+
+from reimpl_helpers.log import Log
+from reimpl_helpers.notebooks import exercise_of, solved
+from reimpl_helpers.workbook import NOTEBOOKS
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="Chromium is not installed"
+)
+SHOTS = Path(__file__).parent.parent / "screenshots"  # of the tests that failed
+AT_ONCE = 0.5  # seconds within which the other person sees it
+SLOW = 4  # times as long on two cores that have other work
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    assert CHROMIUM, "install Debian's package chromium: these tests must run in CI"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One lab for the tests that leave it as it is."""
+    lab = Lab(tmp_path_factory.mktemp("shared"), "--pair", "Ada,Grace").start()
+    yield lab
+    lab.kill()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A lab of a test's own, to be killed."""
+    lab = Lab(tmp_path, "--pair", "Ada,Grace").start()
+    yield lab
+    lab.kill()
+
+
+@pytest.fixture
+def sit(chromium, request):
+    """Give two people a browser each, at a lab; take screenshots where the test fails."""
+    seats = []
+
+    def both(lab, notebook):
+        seats.extend(Seat(chromium, link) for link in lab.links)
+        for seat in seats:
+            seat.open(notebook)
+        return seats
+
+    yield both
+    failed = getattr(request.node, "call_failed", False)
+    for seat, name in zip(seats, ("ada", "grace"), strict=False):
+        if failed and not seat.page.is_closed():
+            SHOTS.mkdir(exist_ok=True)
+            seat.page.screenshot(path=SHOTS / f"{request.node.name}-{name}.png")
+        seat.context.close()
+    if not failed:
+        assert [said for seat in seats for said in seat.said] == [], "a page raised an error"
+
+
+def places(lab, notebook):
+    """Say at which place each cell of a notebook stands, by its id."""
+    cells = nbformat.read(lab.work / notebook, as_version=4).cells
+    return {cell.id: place for place, cell in enumerate(cells)}
+
+
+def text_on_disk(lab, notebook, place):
+    """Read a cell from the file, which is replaced while it is saved, and so always whole."""
+    return nbformat.read(lab.work / notebook, as_version=4).cells[place].source
+
+
+# --- the whole of it ---
+
+
+def test_two_people_complete_the_first_notebook(lab, sit):
+    name = "autoencoder/01_forward_pass.ipynb"
+    seats = ada, grace = sit(lab, "00_start_here.ipynb")
+    for seat in seats:  # from the link, by a click on the start page
+        seat.page.locator("a", has_text="45 min").first.click()
+        seat.page.wait_for_selector(f"{SHOWN} h1:has-text('The forward pass')")
+        seat.wait()
+    answers = {cell.id: cell.source for cell in solved(NOTEBOOKS / name).cells}
+    cells = nbformat.read(lab.work / name, as_version=4).cells
+    asked, driver, navigator = None, ada, grace
+    for place, cell in enumerate(cells):
+        if cell.cell_type != "code":
+            continue
+        if asked:
+            navigator.bar().locator("input").fill("5, 8")
+            navigator.page.keyboard.press("Enter")
+            wait_for(lambda d=driver: "said 5, 8" in d.bar().inner_text())
+        if piece := exercise_of(cell):
+            driver.write(place, answers[cell.id])
+            driver.page.keyboard.press("Control+Enter")
+            navigator.sees_source(place, answers[cell.id])
+        else:
+            driver.run(place)
+        driver.has_run(place)
+        if asked:
+            for seat in seats:
+                seat.sees(place, f"✓ {asked}")
+            driver, navigator = navigator, driver
+        asked = piece
+    for seat in seats:
+        seat.sees(places(lab, name)["shared-code"], "of 5 predictions came true")
+        wait_for(lambda s=seat: "5 of 5 pieces" in s.bar().inner_text())
+    assert "def autoencoder" in (lab.work / "autoencoder/model.py").read_text("utf-8")
+    events = Log(lab.work).read()
+    right = [(e["piece"], e["driver"]) for e in events if e.get("state") == "right"]
+    pieces = [exercise_of(cell) for cell in cells if exercise_of(cell)]
+    assert right == list(zip(pieces, ["Ada", "Grace"] * 3, strict=False))
+    assert {path.name for path in lab.work.iterdir() if not path.name.startswith(".")} == {
+        "00_start_here.ipynb", "log.jsonl", "autoencoder", "gnn", "mlstm", "transformer",
+    }  # fmt: skip
+
+
+# --- one notebook, two people ---
+
+
+def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
+    ada, grace = sit(shared, "gnn/01_forward_pass.ipynb")
+    place = places(shared, "gnn/01_forward_pass.ipynb")["start"]
+    ada.cell(place), grace.cell(place)
+    ada.write(place, "x = 1  # typed by Ada")
+    assert grace.sees_source(place, "typed by Ada") < AT_ONCE * SLOW
+    grace.cell(place).locator(".cm-content").click()
+    grace.page.keyboard.press("Control+End")
+    grace.page.keyboard.type("\ny = 2  # typed by Grace")
+    ada.sees_source(place, "typed by Grace")
+    names = ada.page.locator(".cm-ySelectionInfo, .jp-remote-cursor, .cm-yWidget")
+    wait_for(lambda: "Grace" in "".join(names.all_text_contents()), what="Grace's cursor")
+
+
+def test_a_slider_moved_by_one_moves_for_both(shared, sit):
+    name = "autoencoder/02_shapes.ipynb"
+    seats = ada, grace = sit(shared, name)
+    at = places(shared, name)
+    for cell in ("start", "follow-setup", "explore-code"):
+        ada.run(at[cell])
+        ada.has_run(at[cell])
+    for seat, other in (seats, reversed(seats)):
+        seat.cell(at["explore-code"]), other.cell(at["explore-code"])
+        handle = seat.page.locator(".noUi-handle").nth(1)
+        before = other.output(at["explore-code"])
+        handle.focus()
+        seat.page.keyboard.press("ArrowRight")
+        wait_for(lambda o=other, b=before: o.output(at["explore-code"]) != b, what="a new table")
+    assert "pixels 66" in ada.output(at["explore-code"])
+    grace.page.reload()
+    grace.wait()
+    grace.sees(at["explore-code"], "pixels 66")
+
+
+def test_both_press_run_and_one_clean_output_remains(shared, sit):
+    name = "gnn/02_shapes.ipynb"
+    seats = ada, grace = sit(shared, name)
+    place = places(shared, name)["start"]
+    ada.write(place, "import time\nfor i in range(20):\n    print('line', i)\n    time.sleep(0.02)")
+    grace.sees_source(place, "line")
+    for seat in seats:
+        seat.cell(place).locator(".cm-content").click()
+    for seat in seats:
+        seat.page.keyboard.press("Control+Enter")
+    ada.has_run(place, 2), grace.has_run(place, 2)
+    for seat in seats:
+        assert re.findall(r"\d+", seat.output(place)) == [str(i) for i in range(20)]
+
+
+def test_who_runs_a_cell_may_leave(shared, sit):
+    name = "gnn/03_params.ipynb"
+    ada, grace = sit(shared, name)
+    place = places(shared, name)["start"]
+    ada.write(place, "import time\nfor i in range(20):\n    print('row', i)\n    time.sleep(0.1)")
+    ada.page.keyboard.press("Control+Enter")
+    grace.sees(place, "row 2")
+    ada.page.close()
+    grace.sees(place, "row 19")
+    grace.has_run(place)
+
+
+def test_a_question_in_the_code_is_answered_by_either(shared, sit):
+    name = "gnn/05_training_test.ipynb"
+    ada, grace = sit(shared, name)
+    place = places(shared, name)["start"]
+    ada.write(place, "print('hello', input('who? '))")
+    ada.page.keyboard.press("Control+Enter")
+    ada.page.locator(".jp-Stdin-input").fill("Grace")
+    ada.page.keyboard.press("Enter")
+    grace.sees(place, "hello Grace")
+
+
+def test_a_curve_that_grows_grows_for_both(shared, sit):
+    name = "gnn/04_unit_tests.ipynb"
+    ada, grace = sit(shared, name)
+    place = places(shared, name)["start"]
+    ada.write(
+        place,
+        "import time\nfrom reimpl_helpers.pictures import LiveLossCurve\nprint('above')\n"
+        "live, losses = LiveLossCurve(total_steps=30), []\nfor step in range(30):\n"
+        "    losses.append(1 / (step + 1))\n    live(losses)\n    time.sleep(0.1)",
+    )
+    ada.page.keyboard.press("Control+Enter")
+    drawn = set()
+
+    def pictures():
+        images = grace.cell(place).locator("img")
+        drawn.update(images.evaluate_all("images => images.map(image => image.src.length)"))
+        return "step 30 of 30" in grace.output(place)
+
+    wait_for(pictures, what="the end of the training")
+    assert len(drawn) > 2, "the curve was not redrawn"
+    assert grace.cell(place).locator("img").count() == 1
+    assert grace.output(place).startswith("above")
+
+
+# --- the bar ---
+
+
+def test_a_swap_is_seen_by_both_at_once(shared, sit):
+    name = "mlstm/01_forward_pass.ipynb"
+    ada, grace = sit(shared, name)
+    ada.run(places(shared, name)["start"])
+    took = []
+    for seat, other in ((ada, grace), (grace, ada), (ada, grace)):
+        before = other.bar().locator(".reimpl-driver").inner_text()
+        seat.bar().locator(".reimpl-swap").focus()
+        start = time.monotonic()
+        seat.page.keyboard.press("Enter")
+        wait_for(lambda o=other, b=before: o.driver() != b, what="the swap")
+        took.append(time.monotonic() - start)
+    assert min(took) < AT_ONCE, took
+
+
+def test_when_the_time_is_up_roles_swap_once(shared, sit):
+    name = "mlstm/02_shapes.ipynb"
+    seats = ada, grace = sit(shared, name)
+    ada.run(places(shared, name)["start"])
+    before = wait_for(ada.driver)
+    wait_for(grace.driver)
+    turns = len([e for e in Log(shared.work).read() if e["event"] == "turn"])
+    for seat in seats:  # both clocks show the end of the turn
+        seat.page.evaluate("() => { const now = Date.now; Date.now = () => now() + 601e3; }")
+    for seat in seats:
+        wait_for(lambda s=seat: s.driver() != before, what="the swap by the clock")
+    time.sleep(1)
+    events = [e for e in Log(shared.work).read() if e["event"] == "turn"][turns:]
+    assert events[0]["why"] == "clock"
+    assert len(events) == len({e["number"] for e in events})
+
+
+def test_the_bar_is_read_in_the_dark_and_without_a_mouse(shared, sit):
+    name = "mlstm/03_params.ipynb"
+    ada, _ = sit(shared, name)
+    ada.run(places(shared, name)["start"])
+    colors = "bar => [getComputedStyle(bar).color, getComputedStyle(bar).backgroundColor]"
+    wait_for(ada.driver)
+    assert contrast(ada.bar().evaluate(colors)) > 7
+    ada.theme("JupyterLab Dark")
+    assert contrast(ada.bar().evaluate(colors)) > 7
+    ada.bar().locator("input").focus()
+    ada.page.keyboard.type("dd, a b 3")  # letters that are commands of JupyterLab
+    assert ada.bar().locator("input").input_value() == "dd, a b 3"
+    ada.page.keyboard.press("Tab")
+    assert ada.page.evaluate("document.activeElement.textContent") == "Predict"
+    ada.theme("JupyterLab Light")
+
+
+def contrast(colors):
+    """Compute the contrast of two colors, as WCAG does."""
+
+    def luminance(color):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted(map(luminance, colors))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_after_a_reload_everything_is_there(shared, sit):
+    name = "mlstm/04_unit_tests.ipynb"
+    ada, grace = sit(shared, name)
+    place = places(shared, name)["start"]
+    ada.run(place)
+    ada.has_run(place)
+    wait_for(grace.driver)
+    grace.page.reload()
+    grace.wait()
+    wait_for(grace.driver, what="the bar after a reload")
+    assert "mlstm, step 4" in grace.output(place)
+
+
+# --- what may happen ---
+
+
+def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
+    name = "autoencoder/01_forward_pass.ipynb"
+    seats = ada, grace = sit(lab, name)
+    at = places(lab, name)
+    ada.run(at["start"])
+    ada.has_run(at["start"])
+    ada.cell(at["layer-code"]).locator(".cm-content").click()
+    ada.page.keyboard.press("Control+a")
+    typed = [f"# line {number}" for number in range(40)]
+    for line in typed:  # without a pause for breath
+        ada.page.keyboard.type(f"{line}\n")
+    time.sleep(1)
+    port = lab.port
+    lab.kill()
+    assert text_on_disk(lab, name, at["layer-code"]).split("\n")[:40] == typed
+    lab.start(port)
+    for seat, link in zip(seats, lab.links, strict=True):
+        seat.link = link
+        seat.open(name)
+    grace.sees_source(at["layer-code"], "# line 39")
+    ada.run(at["start"])
+    wait_for(grace.driver, what="the bar on the new server")
+
+
+def test_while_typing_goes_on_it_is_saved(lab, sit):
+    name = "autoencoder/01_forward_pass.ipynb"
+    ada, _ = sit(lab, name)
+    at = places(lab, name)
+    ada.cell(at["layer-code"]).locator(".cm-content").click()
+    ada.page.keyboard.press("Control+a")
+    end, count = time.monotonic() + 5, 0
+    while time.monotonic() < end:
+        ada.page.keyboard.type("x")
+        count += 1
+        time.sleep(0.05)
+    lab.kill()
+    saved = text_on_disk(lab, name, at["layer-code"]).count("x")
+    assert saved >= count - 40, f"{count - saved} of {count} keystrokes are lost"  # 2 seconds
+
+
+def test_a_stop_ends_the_lab_with_browsers_connected(lab, sit):
+    sit(lab, "autoencoder/01_forward_pass.ipynb")
+    lab.process.terminate()
+    assert lab.process.wait(20) == 0
+
+
+def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
+    lab = Lab(tmp_path, "--solo").start()
+    try:
+        assert len(lab.links) == 1
+        seat = Seat(chromium, lab.links[0]).open("autoencoder/01_forward_pass.ipynb")
+        place = places(lab, "autoencoder/01_forward_pass.ipynb")["start"]
+        seat.run(place)
+        seat.sees(place, "autoencoder, step 1")
+        assert seat.page.locator(".reimpl-bar").count() == 0
+        seat.page.keyboard.press("Control+s")
+        saved = lab.work / "autoencoder/01_forward_pass.ipynb"
+        wait_for(lambda: "step 1. Nothing" in saved.read_text("utf-8"), what="the saved notebook")
+        seat.context.close()
+    finally:
+        lab.kill()
