@@ -139,8 +139,9 @@ def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
     grace.page.keyboard.press("Control+End")
     grace.page.keyboard.type("\ny = 2  # typed by Grace")
     ada.sees_source(place, "typed by Grace")
-    names = ada.page.locator(".cm-ySelectionInfo, .jp-remote-cursor, .cm-yWidget")
-    wait_for(lambda: "Grace" in "".join(names.all_text_contents()), what="Grace's cursor")
+    ada.page.locator(f"{SHOWN} .jp-remote-cursor").last.hover(force=True)
+    flags = ada.page.locator(".jp-remote-userFlag")
+    wait_for(lambda: "Grace" in "".join(flags.all_text_contents()), what="Grace's cursor")
 
 
 def test_a_slider_moved_by_one_moves_for_both(shared, sit):
