@@ -49,6 +49,7 @@ class Change:
     after: bytes | None = None  # None: it stays as it is
     given: bytes | None = None  # what the pair has been given from now on; None: as before
     said: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)  # what the notebooks of a track share
     is_left_alone: bool = False  # damaged
 
 
@@ -208,7 +209,8 @@ def back_up(work: Path, changes: list[Change]) -> Path | None:
 
 def summary(changes, backup, nothing) -> list[str]:
     """Say what became of each file, and where to find what it was before."""
-    lines = list(dict.fromkeys(line for change in changes for line in change.said))
+    lines = [line for change in changes for line in change.said]
+    lines += dict.fromkeys(line for change in changes for line in change.trouble)
     if backup:
         return [*lines, f"What was there before is in {backup}."]
     if any(change.after is not None for change in changes):
@@ -324,14 +326,14 @@ def restored(work: Path, name: Path, events) -> Change:
         workbook = read_notebook(content)
         mend = solved_notebook(workbook, saved_texts(change, work, workbook, events))
         change.after, change.given = write_notebook({**workbook, "cells": mend.cells}), content
-        change.said += [f"{name.as_posix()}: built anew, since {why}."]
+        change.said = [f"{name.as_posix()}: built anew, since {why}."]
     else:
         workbook = given_notebook(read(work / GIVEN / name)) or read_notebook(content)
         mend = mend_notebook(ours, workbook, saved_texts(change, work, workbook, events))
         if mend.cells == ours.cells:
             return change
         change.after = write_notebook(with_cells(ours, mend.cells, workbook))
-        change.said += [f"{name.as_posix()}: mended."]
+        change.said = [f"{name.as_posix()}: mended."]
     if mend.put_back:
         change.said += [f"  Put back: {', '.join(mend.put_back)}."]
     if mend.doubles:
@@ -361,7 +363,7 @@ def saved_texts(change: Change, work: Path, workbook, events) -> dict[str, str]:
             if (piece := piece_of(cell)) and (text := checked.get(piece) or own_text(track, piece)):
                 texts[cell.id] = text.rstrip()
         except package.PackageError as error:
-            change.said.append(f"{name}: what is saved there could not be looked up. {error}")
+            change.trouble.append(f"{name}: what is saved there could not be looked up. {error}")
     return texts
 
 
