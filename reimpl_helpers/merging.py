@@ -256,7 +256,7 @@ def mend_notebook(ours, workbook, saved) -> Mend:
     name_cells(mend, workbook)
     drop_doubles(mend, workbook)
     fill_exercises(mend, workbook, saved)
-    drop_doubles(mend, workbook)  # an exercise that was filled may now stand twice
+    drop_doubles(mend, workbook)  # what was filled may now stand twice
     asked = asked_for(workbook)
     for place, cell in enumerate(workbook.cells):
         if cell.id in asked and cell.id not in ids_of(mend.cells):
@@ -331,7 +331,7 @@ def fill_exercises(mend, workbook, saved) -> None:
         text = asked and refilled(cell, asked, saved.get(asked.id))
         if text is not None:
             mend.put_back.append(piece_of(asked))
-            cell = from_dict({**with_text(asked, text), "id": cell.id})
+            cell = with_text(asked, text)
         cells.append(cell)
     mend.cells = cells
 

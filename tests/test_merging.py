@@ -285,6 +285,11 @@ DAMAGES = {
         together(twice("task", RIGHT), change("task", STUB)),
         {},
     ),
+    "marks before it": (together(twice("task", RIGHT), change("task", MARKED)), {}),
+    "all twice, first a stub, then edited": (
+        together(lambda book: double(book, task=SOLVED), change("task", STUB)),
+        {"task": SOLVED},
+    ),
     "no ids": (nameless, {}),
     "cut and pasted": (lambda book: find(book, "task").update(id="fresh"), {}),
     "check typed again": (lambda book: find(book, "check").update(id="fresh", metadata={}), {}),
@@ -304,6 +309,11 @@ TWO_TEXTS = {
     "one id": (twice("task", SOLVED), [RIGHT, SOLVED]),
     "another id": (twice("task", SOLVED, "fresh"), [RIGHT, SOLVED]),
     "marks and another": (together(change("task", MARKED), twice("task", SOLVED)), [RIGHT, SOLVED]),
+    "edited and marks": (together(change("task", SOLVED), twice("task", MARKED)), [SOLVED, RIGHT]),
+    "edited and marks, another id": (
+        together(change("task", SOLVED), twice("task", MARKED, "fresh")),
+        [SOLVED, RIGHT],
+    ),
     "prose": (twice("hints", "We know."), [RIGHT]),
 }
 
