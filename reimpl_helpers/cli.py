@@ -47,6 +47,8 @@ def build_parser():
     shared.add_argument("--solo", action="store_true", help="one person, no shared session")
     shared.add_argument("--share", action="store_true", help="let your local network in")
     add(work, "copy the notebooks to work/ where they are not there yet")
+    add(update, "bring a newer workbook into work/, and keep all that you wrote")
+    add(restore, "put solved pieces back into notebooks in work/ that were damaged")
     judged = add(check, "judge a pair's package, piece by piece, in a fresh process")
     judged.epilog = "Exit status: 0 if every piece is right, 1 if not, 2 for a bad call."
     scored = add(score, "score a pair's tests: which mistakes they catch, and which they miss")
@@ -61,11 +63,32 @@ def build_parser():
 
 def work(options) -> int:
     """Copy the notebooks to the pair's folder; what is there stays as it is."""
-    from reimpl_helpers.workbook import copy_work, work_folder
+    from reimpl_helpers.copies import copy_work
+    from reimpl_helpers.workbook import work_folder
 
     copied = copy_work()
     what = f"{len(copied)} copied; what was there is untouched" if copied else "nothing to copy"
     print(f"{work_folder()}: {what}.")
+    return 0
+
+
+def update(options) -> int:
+    """Bring a newer workbook into the pair's folder, cell by cell; what they wrote stays."""
+    from reimpl_helpers.copies import update_work
+
+    lines, all_looked_at = update_work()
+    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    print(*lines, sep="\n")
+    return 0 if all_looked_at else 1
+
+
+def restore(options) -> int:
+    """Put every solved piece back into notebooks of the pair's that lost it."""
+    from reimpl_helpers.copies import restore_work
+
+    lines = restore_work()
+    sys.stdout.reconfigure(errors="replace")
+    print(*lines, sep="\n")
     return 0
 
 

@@ -4,7 +4,6 @@ Whoever holds a link can run code on this machine. So it listens on this machine
 it is told to share, and there is no way in without a link.
 """
 
-import contextlib
 import hmac
 import os
 import re
@@ -15,7 +14,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from jupyter_server.auth import IdentityProvider, User
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
@@ -23,9 +21,10 @@ from jupyterlab.labapp import LabApp
 from traitlets import Dict
 from traitlets.config import Config
 
+from reimpl_helpers.copies import no_lab
+from reimpl_helpers.pairing import NAMES
 from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
 
-PAIR = "REIMPL_PAIR"  # the names of the two, for the kernels of their lab
 HERE = "127.0.0.1"
 START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
@@ -186,8 +185,8 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
     os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
-    os.environ[PAIR] = ",".join(person.name for person in people) if len(people) > 1 else ""
-    with alone(work):
+    os.environ[NAMES] = ",".join(person.name for person in people) if len(people) > 1 else ""
+    with no_lab(work):
         redraw_in_place()
         save_while_typing()
         users = {person.token: person.user for person in people}
@@ -197,27 +196,6 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
         )
         server.people = people
         server.start()
-
-
-@contextlib.contextmanager
-def alone(work: Path):
-    """Keep other labs, and commands that change notebooks, away while a lab is open.
-
-    Raises: WorkbookError when one is open already.
-    """
-    try:
-        (work / ".lab").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work / ".lab" / "open.lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise WorkbookError(
-            f"a lab is open on {work} already. Use its links, or stop it (Ctrl-C where it runs) "
-            "and try again."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def redraw_in_place():

@@ -1,9 +1,8 @@
-"""Open a track for a pair: their own copy of the notebooks, their package, the checks."""
+"""Open a track for a pair: their package, the checks."""
 
 import filecmp
 import importlib.util
 import inspect
-import json
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,6 @@ from reimpl_helpers.checks import (
     shadowed_names,
     shorten,
 )
-from reimpl_helpers.files import add_file
 from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.pairing import Pair, log_check, names_here
@@ -758,46 +756,7 @@ def advice_for(error, namespace, track):
     return shadowed_names(namespace)
 
 
-# --- a pair's own copy --------------------------------------------------------------------
-
-
-def copy_work() -> list[Path]:
-    """Copy the notebooks, originals and recordings to the pair's folder, where not there yet.
-
-    Outputs are left out of the copies: a shape on the page spoils the prediction.
-
-    Raises: WorkbookError when the folder cannot be written.
-    """
-    work, copied = work_folder(), []
-    sources = [NOTEBOOKS / "00_start_here.ipynb"]
-    for name in tracks():
-        home = NOTEBOOKS / name
-        sources += [*sorted(home.glob("*.ipynb")), home / "original.py"]
-        sources += [home / "recording.safetensors"]
-    try:
-        for source in sources:
-            target = work / source.relative_to(NOTEBOOKS)
-            content = source.read_bytes()
-            content = without_outputs(content) if source.suffix == ".ipynb" else content
-            if add_file(target, content):
-                copied.append(target)
-        for name in tracks():
-            add_file(work / name / MARKER, f"{name}\n".encode())
-    except OSError as error:
-        raise WorkbookError(
-            f"{work} cannot be written ({error.strerror}). Make room or allow writing there, or "
-            "set REIMPL_WORK to another folder. What was there is untouched."
-        ) from error
-    return copied
-
-
-def without_outputs(content: bytes) -> bytes:
-    """Empty the outputs of a notebook."""
-    notebook = json.loads(content)
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+# --- a pair's folder ----------------------------------------------------------------------
 
 
 def track_of(folder: Path) -> str:

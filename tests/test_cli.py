@@ -1,5 +1,6 @@
 """`reimpl check` tells a finished package from any other, whatever is in its folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from reimpl_helpers import judge, package
 from reimpl_helpers.cli import main
@@ -240,7 +242,7 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert exit.value.code == 0
-    for command in ("lab", "work", "check", "score", "solved", "record"):
+    for command in ("lab", "work", "update", "restore", "check", "score", "solved", "record"):
         assert f"\n    {command} " in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -248,7 +250,8 @@ def test_help_names_every_command(capsys):
 def test_work_twice(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "mine"))
     assert main(["work"]) == 0
-    copied = [path for path in (tmp_path / "mine").rglob("*") if path.suffix]
+    given = tmp_path / "mine" / ".workbook"
+    copied = [path for path in given.rglob("*") if path.is_file()]
     assert capsys.readouterr().out == (
         f"{tmp_path / 'mine'}: {len(copied)} copied; what was there is untouched.\n"
     )
@@ -261,6 +264,53 @@ def test_work_that_cannot_be_written(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "mine"))
     assert main(["work"]) == 2
     assert "mine cannot be written" in capsys.readouterr().err
+
+
+def test_update_and_restore(capsys, tmp_path, monkeypatch):
+    work = tmp_path / "mine"
+    monkeypatch.setenv("REIMPL_WORK", str(work))
+    assert main(["update"]) == main(["restore"]) == 2
+    assert capsys.readouterr().err.count(f"reimpl: there is no folder {work}, so there") == 2
+    main(["work"])
+    capsys.readouterr()
+    assert main(["update"]) == main(["restore"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Nothing to update.",
+        "Nothing to put back: every notebook is whole, and has the pieces that you solved.",
+    ]
+    path = work / "gnn" / "02_shapes.ipynb"
+    path.write_bytes(b"")
+    assert main(["update"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "gnn/02_shapes.ipynb: left alone, since it is empty. `reimpl restore` mends it.",
+        "No file of yours was changed.",
+    ]
+    assert main(["restore"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("gnn/02_shapes.ipynb: built anew, since it is empty.\nWhat was there")
+    assert path.read_bytes() == (work / ".workbook" / "gnn" / "02_shapes.ipynb").read_bytes()
+
+
+def test_update_and_restore_wait_for_the_lab(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("REIMPL_WORK", str(tmp_path))
+    main(["work"])
+    capsys.readouterr()
+    with FileLock(tmp_path / ".lab" / "open.lock"):
+        assert main(["update"]) == main(["restore"]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out and printed.err.count("reimpl: a lab is open on") == 2
+
+
+def test_what_changed_is_said_in_any_encoding(tmp_path):
+    book = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# 1 · Ours"}
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "REIMPL_WORK": str(tmp_path)}
+    command = [sys.executable, "-m", "reimpl_helpers.cli"]
+    subprocess.run([*command, "work"], env=environment, check=True)
+    shutil.rmtree(tmp_path / ".workbook")
+    path = tmp_path / "gnn" / "01_forward_pass.ipynb"
+    path.write_text(json.dumps({"cells": [book], "metadata": {}, "nbformat": 4}))
+    done = subprocess.run([*command, "update"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "title, under ?1 ? Ours?: is not the workbook's" in done.stdout
 
 
 def test_stopped_by_hand(monkeypatch, early, capsys):

@@ -1,6 +1,5 @@
 """What a pair writes is kept, whose piece is whose is said, and nothing of theirs is lost."""
 
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from nbclient import NotebookClient
 
 from reimpl_helpers import package, workbook
 from reimpl_helpers.checks import RIGHT, Verdict
+from reimpl_helpers.copies import copy_work
 from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, Track, WorkbookError, start
 
 IMPORTS = """
@@ -564,7 +564,7 @@ def test_start_warns_of_files_that_hide_modules(name, hidden, pair, capsys):
 
 
 def test_start_warns_of_the_pairs_recording(pair, capsys):
-    workbook.copy_work()
+    copy_work()
     start("autoencoder", 1)
     assert "recording" not in capsys.readouterr().out
     path = pair.folder / "recording.safetensors"
@@ -716,48 +716,7 @@ def test_what_a_kernel_saved_runs_alone(kernel):
     assert module.nn_layer.__doc__ == "Ours." and module.Names.after == "tanh"
 
 
-# --- a pair's own copy ------------------------------------------------------------------------
-
-
-def test_work_is_copied_once_and_never_overwritten(pair):
-    copied = workbook.copy_work()
-    assert {str(path.relative_to(pair.work)) for path in copied} == {
-        "00_start_here.ipynb",
-        *(
-            f"{name}/{path.name}"
-            for name in workbook.tracks()
-            for path in (NOTEBOOKS / name).glob("*.ipynb")
-        ),
-        *(f"{name}/original.py" for name in workbook.tracks()),
-        *(f"{name}/recording.safetensors" for name in workbook.tracks()),
-    }
-    everything = {path for path in pair.work.rglob("*") if path.is_file()}
-    markers = {name: pair.work / name / ".track" for name in workbook.tracks()}
-    assert everything == {*copied, *markers.values()}
-    for name, marker in markers.items():
-        assert marker.read_text() == f"{name}\n"
-    for path in everything:
-        path.write_bytes(b"ours")
-    missing = pair.folder / "original.py"
-    missing.unlink()
-    (pair.folder / "model.py").write_text("ours")
-    assert workbook.copy_work() == [missing]
-    assert missing.read_bytes() == (NOTEBOOKS / "autoencoder" / "original.py").read_bytes()
-    assert all(path.read_bytes() == b"ours" for path in everything - {missing})
-    assert workbook.copy_work() == []
-
-
-def test_copies_have_no_outputs_and_all_else(pair):
-    workbook.copy_work()
-    for path in pair.work.rglob("*.ipynb"):
-        ours = json.loads(path.read_text("utf-8"))
-        theirs = json.loads((NOTEBOOKS / path.relative_to(pair.work)).read_text("utf-8"))
-        assert any(cell.get("outputs") for cell in theirs["cells"])
-        for cell in theirs["cells"]:
-            if cell["cell_type"] == "code":
-                cell["outputs"], cell["execution_count"] = [], None
-        assert ours == theirs
-        nbformat.validate(ours)
+# --- a pair's folder --------------------------------------------------------------------------
 
 
 def state_of(folder):
@@ -767,36 +726,12 @@ def state_of(folder):
 def test_notebooks_stay_clean(pair):
     before = state_of(NOTEBOOKS / "autoencoder" / "solution")
     before |= {path: path.stat().st_mtime_ns for path in NOTEBOOKS.rglob("*.ipynb")}
-    workbook.copy_work()
+    copy_work()
     for path in pair.work.rglob("*.ipynb"):
         path.write_text("ours")
     solve(pair, 1)
     after = state_of(NOTEBOOKS / "autoencoder" / "solution")
     assert before == after | {path: path.stat().st_mtime_ns for path in NOTEBOOKS.rglob("*.ipynb")}
-
-
-def test_work_is_a_file(pair):
-    pair.work.write_text("ours")
-    with pytest.raises(WorkbookError, match="work cannot be written .*REIMPL_WORK to another"):
-        workbook.copy_work()
-    assert pair.work.read_text() == "ours"
-
-
-def test_work_is_full_or_read_only(pair, monkeypatch):
-    def no(**arguments):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.mkstemp", no)
-    with pytest.raises(WorkbookError, match=r"work cannot be written \(Permission denied\)"):
-        workbook.copy_work()
-    assert not [path for path in pair.work.rglob("*") if path.is_file()]
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
-def test_work_is_read_only_for_real(pair):
-    pair.work.mkdir(mode=0o555)
-    with pytest.raises(WorkbookError, match=r"work cannot be written \(Permission denied\)"):
-        workbook.copy_work()
 
 
 def test_track_of_a_folder(tmp_path):

@@ -1,0 +1,380 @@
+"""Merge notebooks cell by cell, and mend damaged ones; nothing that a pair wrote is lost."""
+
+import ast
+import json
+import re
+import uuid
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode, from_dict
+
+from reimpl_helpers import package
+from reimpl_helpers.notebooks import example_of, exercise_of
+
+# What became of a cell that the pair should hear about.
+CONFLICT = "yours is kept, and the workbook has another text for it now"
+DROPPED = "yours is kept, and the workbook has dropped it"
+DELETED = "you deleted it, and the workbook has another text for it now"
+UNKNOWN = "is not the workbook's, and nothing says what you were given, so it is kept as yours"
+
+
+class DamagedNotebook(Exception):
+    """Say what is wrong with a file that should be a notebook."""
+
+
+# --- reading and writing ------------------------------------------------------------------
+
+
+def read_notebook(content: bytes) -> NotebookNode:
+    """Read a notebook as it is stored.
+
+    Raises: DamagedNotebook saying what is wrong with it.
+    """
+    try:
+        notebook = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        if not content.strip():
+            raise DamagedNotebook("it is empty") from error
+        if b"<<<<<<<" in content:
+            raise DamagedNotebook("it holds the marks of an unfinished merge") from error
+        raise DamagedNotebook("it is no whole JSON") from error
+    if not is_notebook(notebook):
+        raise DamagedNotebook("it is no notebook of format 4")
+    notebook = from_dict(notebook)
+    if not any(source_of(cell).strip() for cell in notebook.cells):
+        raise DamagedNotebook("no cell has anything in it")
+    return notebook
+
+
+def is_notebook(notebook) -> bool:
+    return (
+        isinstance(notebook, dict)
+        and notebook.get("nbformat") == 4
+        and isinstance(notebook.get("metadata"), dict)
+        and isinstance(notebook.get("cells"), list)
+        and all(map(is_cell, notebook["cells"]))
+    )
+
+
+def is_cell(cell) -> bool:
+    if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
+        return False
+    metadata, lines = cell.get("metadata"), cell.get("source")
+    lines = lines if isinstance(lines, list) else [lines]
+    return (
+        isinstance(metadata, dict)
+        and isinstance(metadata.get("reimpl", {}), dict)
+        and isinstance(cell.get("id", ""), str)
+        and all(isinstance(line, str) for line in lines)
+    )
+
+
+def write_notebook(notebook) -> bytes:
+    """Write a notebook as JupyterLab does."""
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes JSON's \ud800
+
+
+def without_outputs(content: bytes) -> bytes:
+    """Empty the outputs of a notebook.
+
+    Raises: DamagedNotebook saying what is wrong with it.
+    """
+    notebook = read_notebook(content)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return write_notebook(notebook)
+
+
+# --- cells --------------------------------------------------------------------------------
+
+
+def source_of(cell) -> str:
+    return "".join(cell.source)
+
+
+def text_of(cell) -> tuple[str, str]:
+    """Return what makes two cells the same to a reader: their type and source."""
+    return cell.cell_type, source_of(cell)
+
+
+def given_of(cell):
+    """Return all of a cell that the workbook gives: everything but what running it adds."""
+    return text_of(cell), cell.metadata, cell.get("attachments", {})
+
+
+def ids_of(cells) -> set[str]:
+    return {cell.get("id") for cell in cells}
+
+
+def heading_over(cells, cell_id) -> str:
+    """Name the heading that a cell stands under, or is."""
+    heading = "no heading"
+    for cell in cells:
+        found = re.search(r"^#+ (.*)", source_of(cell), re.MULTILINE)
+        if found and cell.cell_type == "markdown":
+            heading = found[1].partition(" · *")[0]  # without its minutes
+        if cell.get("id") == cell_id:
+            break
+    return heading
+
+
+def insert_after(cells, earlier, cell) -> None:
+    """Insert a cell after the last one of those that it follows in the workbook."""
+    places = {other.id: place for place, other in enumerate(cells, 1)}
+    cells.insert(next((places[e.id] for e in reversed(earlier) if e.id in places), 0), cell)
+
+
+# --- a newer workbook ---------------------------------------------------------------------
+
+
+@dataclass
+class Merge:
+    """Hold the cells of a merged notebook, and what became of which."""
+
+    cells: list = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)  # "renewed", "new", "gone"
+    notes: list[tuple[str, str, str]] = field(default_factory=list)  # what, cell id, heading
+
+
+def merge_notebooks(base, ours, new) -> Merge:
+    """Bring a newer notebook of the workbook into the pair's; `base` is what they were given.
+
+    Without a base (None), a cell that equals the new one is the workbook's, any other the pair's.
+
+    Raises: DamagedNotebook when cells of the pair's stand twice, or have no id.
+    """
+    check_ids(ours.cells)
+    given = {cell.id: cell for cell in base.cells} if base else {}
+    newer, merge = {cell.id: cell for cell in new.cells}, Merge()
+    for cell in ours.cells:
+        old, fresh = given.get(cell.id), newer.get(cell.id)
+        is_theirs = not old or text_of(cell) != text_of(old)
+        if fresh:
+            cell = merge_cell(merge, cell, old, fresh, ours.cells, has_base=bool(base))
+        elif not is_theirs:
+            merge.counts["gone"] += 1
+            continue
+        elif old:
+            merge.notes.append((DROPPED, cell.id, heading_over(ours.cells, cell.id)))
+        merge.cells.append(cell)
+    for place, cell in enumerate(new.cells):
+        if cell.id in ids_of(ours.cells):
+            continue
+        if cell.id not in given:
+            merge.counts["new"] += 1
+            insert_after(merge.cells, new.cells[:place], cell)
+        elif text_of(cell) != text_of(given[cell.id]):
+            merge.notes.append((DELETED, cell.id, heading_over(new.cells, cell.id)))
+    if base and [*map(id_and_text, ours.cells)] == [*map(id_and_text, base.cells)]:
+        order = {cell.id: place for place, cell in enumerate(new.cells)}
+        merge.cells.sort(key=lambda cell: order[cell.id])  # a notebook that nobody touched
+    return merge
+
+
+def check_ids(cells) -> None:
+    ids = [cell.get("id") for cell in cells]
+    if None in ids:
+        raise DamagedNotebook("some of its cells have no id")
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise DamagedNotebook(f"it has cells twice: {', '.join(twice)}")
+
+
+def id_and_text(cell):
+    return cell.id, text_of(cell)
+
+
+def merge_cell(merge, cell, old, fresh, ours, has_base):
+    """Return the cell to go on with where both the pair and the workbook have one."""
+    if text_of(cell) == text_of(old or fresh):
+        if given_of(old or cell) != given_of(fresh) != given_of(cell):
+            merge.counts["renewed"] += 1
+            return renewed(cell, fresh)
+    elif text_of(cell) != text_of(fresh):
+        if not has_base or not old or text_of(old) != text_of(fresh):
+            what = CONFLICT if has_base else UNKNOWN
+            merge.notes.append((what, cell.id, heading_over(ours, cell.id)))
+    return cell
+
+
+def renewed(cell, fresh):
+    """Give a cell what the workbook gives now; what another text printed does not stay."""
+    if text_of(cell) != text_of(fresh):
+        return fresh
+    ran = {name: cell[name] for name in ("outputs", "execution_count") if name in cell}
+    return from_dict({**fresh, **ran})
+
+
+# --- a damaged notebook -------------------------------------------------------------------
+
+
+def piece_of(cell) -> str | None:
+    """Name the piece, or the test or mistake of the pair's own, that a cell is for."""
+    return exercise_of(cell) or example_of(cell)
+
+
+def asked_for(workbook) -> dict[str, str]:
+    """Map the id of each exercise cell of a notebook, and of its check, to the piece's name."""
+    asked, last = {}, None
+    for cell in workbook.cells:
+        name = piece_of(cell)
+        if name:
+            asked[cell.id] = last = name
+        elif last and re.fullmatch(rf"[\w.]+\({last}\)", source_of(cell).strip()):
+            asked[cell.id], last = f"the check of {last}", None
+    return asked
+
+
+@dataclass
+class Mend:
+    """Hold the cells of a mended notebook, and what was done."""
+
+    cells: list
+    put_back: list[str] = field(default_factory=list)  # names of pieces, and "the check of ..."
+    doubles: list[str] = field(default_factory=list)  # ids of cells that stood twice
+    named: int = 0  # cells that got an id
+
+
+def solved_notebook(workbook, saved) -> Mend:
+    """Build a notebook from the workbook's, with the pair's pieces; `saved` is by cell id."""
+    mend = Mend([])
+    for cell in workbook.cells:
+        if cell.id in saved:
+            mend.put_back.append(piece_of(cell))
+        mend.cells.append(with_text(cell, saved.get(cell.id)))
+    return mend
+
+
+def mend_notebook(ours, workbook, saved) -> Mend:
+    """Put back into the pair's notebook what it lost; `saved` texts of pieces are by cell id."""
+    mend = Mend(ours.cells)
+    name_cells(mend, workbook)
+    drop_doubles(mend, workbook)
+    fill_exercises(mend, workbook, saved)
+    drop_doubles(mend, workbook)  # what was filled may now stand twice
+    asked = asked_for(workbook)
+    for place, cell in enumerate(workbook.cells):
+        if cell.id in asked and cell.id not in ids_of(mend.cells):
+            mend.put_back.append(asked[cell.id])
+            insert_after(mend.cells, workbook.cells[:place], with_text(cell, saved.get(cell.id)))
+    return mend
+
+
+def with_text(cell, source):
+    """Return a cell of the workbook with the pair's text in it, if there is one."""
+    return cell if source is None else from_dict({**cell, "source": source.splitlines(True)})
+
+
+def name_cells(mend, workbook) -> None:
+    """Give each cell that stands for one of the workbook's, or has no id, the id it should have."""
+    theirs = ids_of(workbook.cells)
+    lost = [cell for cell in workbook.cells if cell.id not in ids_of(mend.cells)]
+    cells = []
+    for cell in mend.cells:
+        if cell.get("id") not in theirs:
+            found = next((one for one in lost if stands_for(cell, one)), None)
+            if found:
+                lost.remove(found)
+            if found or "id" not in cell:
+                mend.named += 1
+                cell = from_dict({**cell, "id": found.id if found else fresh_id()})
+        cells.append(cell)
+    mend.cells = cells
+
+
+def stands_for(cell, workbooks) -> bool:
+    name = piece_of(workbooks)
+    return text_of(cell) == text_of(workbooks) or (name is not None and piece_of(cell) == name)
+
+
+def fresh_id() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+def drop_doubles(mend, workbook) -> None:
+    """Leave one of the cells that stand twice; where their texts differ, both, under two ids.
+
+    A text of the workbook's own gives way to the pair's, which takes its place.
+    """
+    given = {cell.id: text_of(cell) for cell in workbook.cells}
+    of_id = {}
+    for cell in mend.cells:
+        of_id.setdefault(cell.id, []).append(cell)
+    there = given.keys() & of_id.keys()
+    standing = {given[name] for name in there}
+    standing |= {text_of(cell) for name in there for cell in of_id[name]}
+    kept = []
+    for cell in mend.cells:
+        if text_of(cell) == given.get(cell.id):
+            cell = next((c for c in of_id[cell.id] if text_of(c) != given[c.id]), cell)
+        before = [text_of(other) for other in kept if other.id == cell.id]
+        is_copy = cell.id not in given and text_of(cell) in standing and source_of(cell).strip()
+        if text_of(cell) in before or is_copy:
+            mend.doubles.append(cell.id)
+        else:
+            kept.append(from_dict({**cell, "id": fresh_id()}) if before else cell)
+    mend.cells = kept
+
+
+def fill_exercises(mend, workbook, saved) -> None:
+    """Write the saved text into exercise cells that lost theirs."""
+    by_id = {cell.id: cell for cell in workbook.cells if piece_of(cell)}
+    by_name = {piece_of(cell): cell for cell in by_id.values()}
+    cells = []
+    for cell in mend.cells:
+        asked = by_id.get(cell.id) or by_name.get(piece_of(cell))
+        text = asked and refilled(cell, asked, saved.get(asked.id))
+        if text is not None:
+            mend.put_back.append(piece_of(asked))
+            cell = with_text(asked, text)
+        cells.append(cell)
+    mend.cells = cells
+
+
+def refilled(cell, asked, saved) -> str | None:
+    """Return the text that an exercise cell should have; None where it stays as it is."""
+    source, name = source_of(cell), piece_of(asked)
+    if not source.strip():
+        return saved or source_of(asked)
+    if saved is None or source.rstrip() == saved:
+        return None
+    if text_of(cell) == text_of(asked) or is_broken(cell):
+        return saved
+    if is_unwritten(source, name):
+        return package.with_definition(source, name, saved, "the cell").rstrip()
+    return None
+
+
+def is_broken(cell) -> bool:
+    """Tell whether a cell holds the marks of a merge, or no Python that a notebook could run."""
+    source = source_of(cell)
+    if re.search(r"^<<<<<<< ", source, re.M) and re.search(r"^>>>>>>> ", source, re.M):
+        return True
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            ast.parse(TransformerManager().transform_cell(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return cell.cell_type == "code"
+    return False
+
+
+def is_unwritten(source, name) -> bool:
+    """Tell whether a text defines a function that does nothing but raise NotImplementedError."""
+    try:
+        definition = package.definition_of(source, name)
+    except package.PackageError:  # a line for IPython, such as %time
+        return False
+    if definition is None:
+        return False
+    (function,) = ast.parse(definition).body
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return all(is_unwritten_line(line) for line in body)
+
+
+def is_unwritten_line(node) -> bool:
+    return isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)
