@@ -91,7 +91,8 @@ def whose(project) -> str:
         given = [name for name in names if is_workbooks(texts[module], name)]
         theirs = in_code(name for name in names if name not in given)
         if module == "test_model":
-            theirs = f"{sum(name.startswith('test_') for name in names)} tests"
+            count = sum(name.startswith("test_") for name in names)
+            theirs = f"{count} test{'s' * (count != 1)}"
         rows.append((in_code([path]), theirs, in_code(given)))
     listed = table(("file", "the pair's own", "the workbook's"), rows)
     asked = [piece for piece in track.pieces if piece.module]
