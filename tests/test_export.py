@@ -203,17 +203,20 @@ def test_what_is_imported_is_required(pair, quick):
 
 def test_modules_beside_the_package_that_it_imports_come_along(pair, quick):
     pair.copy(modules=["model"])
-    pair.path("model").write_text("def encoder(params, x):\n    import ours\n", "utf-8")
+    pair.path("model").write_text(
+        "import numpy\n\ndef encoder(params, x):\n    import ours\n", "utf-8"
+    )
     pair.path("ours").write_text("from further import a\n", "utf-8")
     pair.path("further").write_text("a = 1\n", "utf-8")
     pair.path("unused").write_text("import model\n", "utf-8")
+    pair.path("numpy").write_text("", "utf-8")  # to what runs there, numpy stays numpy
     project, _ = exported(pair)
     assert (
         (project / "autoencoder/model.py").read_text().endswith("import autoencoder.ours as ours\n")
     )
     assert (project / "autoencoder/ours.py").read_text() == "from autoencoder.further import a\n"
     assert (project / "autoencoder/further.py").exists()
-    assert not list(project.rglob("unused.py"))
+    assert not [*project.rglob("unused.py"), *project.rglob("numpy.py")]
 
 
 def test_recording_goes_where_their_tests_look_for_it(pair, quick):
@@ -414,6 +417,7 @@ def test_one_commit_whatever_the_machine_is_set_to(pair, quick, tmp_path, monkey
     project, _ = exported(pair)
     assert "It is a git repository with one commit." in capsys.readouterr().out
     assert not (tmp_path / "hooked").exists() and not (tmp_path / "other").exists()
+    assert not (project / ".git/hooks").exists()
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(pair.out))
     for name in ("GIT_DIR", "GIT_AUTHOR_NAME", "GIT_TEMPLATE_DIR"):
@@ -496,7 +500,8 @@ def test_an_empty_folder_is_as_good_as_none(pair, quick):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
-def test_folder_that_cannot_be_written(pair, capsys):
+def test_folder_that_cannot_be_written(pair, monkeypatch, capsys):
+    monkeypatch.setattr(export, "training_losses", None)  # what takes minutes comes after
     pair.copy()
     pair.out.chmod(0o555)
     assert "cannot be written (Permission denied)" in refused(capsys, pair.out / "x")
