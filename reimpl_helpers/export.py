@@ -264,31 +264,31 @@ def requirements(imported) -> list[str]:
 def pyproject(project) -> str:
     needed = project.imported(project.code)
     tests = {"pytest", *project.imported(BESIDE)} - needed
-    lines = [
-        "[build-system]",
-        'requires = ["setuptools>=80"]',
-        'build-backend = "setuptools.build_meta"',
-        "",
-        "[project]",
-        f'name = "{project.track.name}-reimplemented"',
-        'version = "0.1.0"',
-        f"description = {in_toml(project.about)}",
-        'readme = "README.md"',
-        f"authors = [{', '.join(f'{{ name = {in_toml(name)} }}' for name in project.authors)}]",
-        f'requires-python = ">={PYTHON}"',
-        f"dependencies = {in_toml(requirements(needed))}",
-        "",
-        "[project.optional-dependencies]",
-        f"test = {in_toml(requirements(tests))}",
-        "",
-        "[tool.setuptools]",
-        f'packages = ["{project.track.name}"]',
-        f'package-data = {{ "*" = ["{RECORDING}"] }}',
-        "",
-        "[tool.pytest.ini_options]",
-        'testpaths = ["tests"]',
-    ]
-    return "\n".join(lines) + "\n"
+    names = ", ".join(f"{{ name = {in_toml(name)} }}" for name in project.authors)
+    return f"""\
+[build-system]
+requires = ["setuptools>=80"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{project.track.name}-reimplemented"
+version = "0.1.0"
+description = {in_toml(project.about)}
+readme = "README.md"
+authors = [{names}]
+requires-python = ">={PYTHON}"
+dependencies = {in_toml(requirements(needed))}
+
+[project.optional-dependencies]
+test = {in_toml(requirements(tests))}
+
+[tool.setuptools]
+packages = ["{project.track.name}"]
+package-data = {{ "*" = ["{RECORDING}"] }}
+
+[tool.pytest.ini_options]
+testpaths = ["tests"]
+"""
 
 
 def in_toml(value) -> str:
@@ -354,17 +354,11 @@ def commit(stage, target, project) -> str:
     for role in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{role}_NAME": who, f"GIT_{role}_EMAIL": "pair@localhost"}
     message = f"The {project.track.name}, re-implemented in {project.language}"
-    begin = [git, "-c", "init.defaultBranch=main", "init", "--quiet", "--template="]
+    begin = ["-c", "init.defaultBranch=main", "init", "--quiet", "--template="]
+    how = {"cwd": stage, "env": env, "capture_output": True, "timeout": SECONDS_FOR_GIT}
     try:
-        for command in (begin, [git, "add", "--all"], [git, "commit", "--quiet", "-m", message]):
-            subprocess.run(
-                command,
-                cwd=stage,
-                env=env,
-                check=True,
-                capture_output=True,
-                timeout=SECONDS_FOR_GIT,
-            )
+        for command in (begin, ["add", "--all"], ["commit", "--quiet", "-m", message]):
+            subprocess.run([git, *command], check=True, **how)
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(stage / ".git", ignore_errors=True)
         said = getattr(error, "stderr", None) or str(error).encode()
