@@ -20,6 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from reimpl_helpers import package, pictures
+from reimpl_helpers.checks import first_line
 from reimpl_helpers.files import add_file
 from reimpl_helpers.judge import score_package, training_losses
 from reimpl_helpers.log import Log
@@ -362,5 +363,5 @@ def commit(stage, target, project) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(stage / ".git", ignore_errors=True)
         said = getattr(error, "stderr", None) or str(error).encode()
-        return f"It is a plain folder, as git failed: {said.decode(errors='replace').strip()}"
+        return f"It is a plain folder, as git failed: {first_line(said.decode(errors='replace'))}"
     return "It is a git repository with one commit."

@@ -446,7 +446,7 @@ def test_plain_folder_where_git_fails(pair, quick, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(export.shutil, "which", lambda name: str(broken))
     pair.copy()
     project, _ = exported(pair)
-    assert "It is a plain folder, as git failed: no room" in capsys.readouterr().out
+    assert "It is a plain folder, as git failed: no room. Begin" in capsys.readouterr().out
     assert not (project / ".git").exists()
 
 
