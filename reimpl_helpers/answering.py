@@ -22,12 +22,15 @@ from reimpl_helpers.checks import (
     TookTooLong,
     answer_of,
     as_array,
+    first_line,
     float64_in_jax,
     shorten,
 )
 from reimpl_helpers.equivalence import unseen_cases
 from reimpl_helpers.score import score_tests
 from reimpl_helpers.workbook import LAST_STEP, Track
+
+TRAINING = "params_from_state_dict", "train"  # what every track calls them
 
 
 class Answerer:
@@ -87,7 +90,25 @@ class Answerer:
             frozenset(never_ends),
             lambda what: self.send({"running": what}),
         )
-        return {"score": repr(score), "all_caught": bool(score.findings) and not score.missed}
+        findings = [
+            [f.mistake.kind, f.mistake.piece, f.mistake.name, f.caught_by] for f in score.findings
+        ]
+        all_caught = bool(score.findings) and not score.missed
+        return {"score": repr(score), "all_caught": all_caught, "findings": findings}
+
+    def losses(self, model: str, loss: str) -> dict:
+        """Train as the original was trained; reply with the losses, or why there are none."""
+        recorded, names = self.track.recording.training, (model, loss, *TRAINING)
+        with package.imported_from(self.track.folder, self.texts), float64_in_jax():
+            try:
+                homes = [self.module(self.track.modules[name]) for name in names]
+                model, loss, as_params, train = map(getattr, homes, names)
+                params, steps = as_params(recorded.params), len(recorded.losses)
+                batch, step_size = (recorded.x, recorded.y), recorded.learning_rate
+                _, losses = train(params, model, loss, *batch, steps=steps, step_size=step_size)
+                return {"losses": list(map(float, losses)), "why_none": ""}
+            except Exception as error:
+                return {"losses": [], "why_none": first_line(f"{type(error).__name__}: {error}")}
 
 
 def encoded(value) -> dict:

@@ -1,6 +1,7 @@
 """The command `reimpl`."""
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -55,6 +56,9 @@ def build_parser():
     scored.epilog = "Exit status: 0 if every mistake is caught, 1 if not, 2 for a bad call."
     for command in (judged, scored):
         command.add_argument("folder", metavar="DIR", type=Path, help="such as work/autoencoder")
+    exported = add(export, "make a project of its own of your package: tests, README, git")
+    exported.add_argument("target", metavar="DIR", type=Path, help="a new folder, outside work/")
+    exported.add_argument("--track", metavar="NAME", help="needed if you wrote for several")
     add(solved, "run the notebooks and build the solved ones (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")
@@ -126,6 +130,15 @@ def score(options) -> int:
     reply = score_package(track_in(options.folder))
     print(reply["score"])
     return 0 if reply["all_caught"] else 1
+
+
+def export(options) -> int:
+    """Make a project of its own of a pair's package, and say what it is."""
+    from reimpl_helpers.export import export_package
+
+    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    export_package(options.target, options.track, functools.partial(print, flush=True))
+    return 0
 
 
 def track_in(folder):

@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from reimpl_helpers import package
+from reimpl_helpers.answering import TRAINING
 from reimpl_helpers.checks import (
     NOT_WRITTEN,
     RIGHT,
@@ -265,5 +266,22 @@ def score_package(track) -> dict:
             except Gone as gone:
                 if not running or running in never_ends:
                     words = f"no score: {gone} {answers.last_words()}".strip()
-                    return {"score": words, "all_caught": False}
+                    return {"score": words, "all_caught": False, "findings": []}
                 never_ends.append(running)
+
+
+def training_losses(track, texts) -> tuple[list[float], str]:
+    """Train a pair's model in the other process, as the original was trained.
+
+    Returns the loss before each step, and where there is none, why.
+    """
+    *_, model = [piece.name for piece in track.pieces if piece.step == 1 and piece.module]
+    *_, loss = [piece.name for piece in track.listed if piece.module == "losses"]
+    if not all(track.is_written(name, texts) for name in (model, loss, *TRAINING)):
+        return [], "training is not written yet."
+    with Answers(track) as answers:
+        try:
+            reply = answers.ask("losses", model=model, loss=loss)
+            return reply["losses"], reply["why_none"]
+        except Gone as gone:
+            return [], f"{gone} {answers.last_words()}".strip()

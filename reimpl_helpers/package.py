@@ -696,13 +696,13 @@ def with_piece(texts, function, module, piece_modules, mark="") -> dict[str, str
     return {**texts, module: without_idle_imports(text, before, filename)}
 
 
-def read_texts(folder: Path) -> dict[str, str]:
-    """Read the text of every module of a package, with its own line ends.
+def read_texts(folder: Path, modules=MODULES) -> dict[str, str]:
+    """Read the text of every module of a package that is there, with its own line ends.
 
     Raises: PackageError for a file that cannot be read, or is not UTF-8 text.
     """
     texts = {}
-    for name in MODULES:
+    for name in modules:
         path = folder / f"{name}.py"
         try:
             if path.is_file():

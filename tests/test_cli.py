@@ -221,6 +221,8 @@ BAD_CALLS = {
     "file": (["check", __file__], "test_cli.py is no folder."),
     "no track": (["check", "."], "belongs to no track"),
     "no folder to score": (["score", "no/such"], "no/such is no folder. Name the one that holds"),
+    "nowhere to export to": (["export"], "the following arguments are required: DIR"),
+    "no track to export": (["export", "x", "--track", "y"], "there is no track `y`. The tracks"),
     "no track to record": (["record", "autoencoder", "nonesuch"], "there is no track `nonesuch`"),
 }
 
@@ -242,7 +244,9 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert exit.value.code == 0
-    for command in ("lab", "work", "update", "restore", "check", "score", "solved", "record"):
+    for command in (
+        "lab", "work", "update", "restore", "check", "score", "export", "solved", "record"
+    ):  # fmt: skip
         assert f"\n    {command} " in text
     assert max(map(len, text.splitlines())) <= 100
 
