@@ -98,6 +98,7 @@ class Seat:
     def wait(self):
         self.page.wait_for_selector(f"{SHOWN} .jp-Cell")
         self.page.wait_for_selector(f"{PANEL} .jp-Notebook-ExecutionIndicator[data-status='idle']")
+        self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/")  # there is a kernel
 
     def cell(self, number: int):
         """Bring a cell into view, by its place in the notebook, and return it."""

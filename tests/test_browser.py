@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 SHOTS = Path(__file__).parent.parent / "screenshots"  # of the tests that failed
 AT_ONCE = 0.5  # seconds within which the other person sees it
+AT_RISK = 0.2  # seconds of typing that kill -9 may cost
 SLOW = 4  # times as long on two cores that have other work
 
 
@@ -333,17 +334,18 @@ def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
 def test_while_typing_goes_on_it_is_saved(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
     ada, _ = sit(lab, name)
-    at = places(lab, name)
-    ada.cell(at["layer-code"]).locator(".cm-content").click()
+    place = places(lab, name)["layer-code"]
+    ada.cell(place).locator(".cm-content").click()
     ada.page.keyboard.press("Control+a")
-    end, count = time.monotonic() + 5, 0
-    while time.monotonic() < end:
+    end, typed = time.monotonic() + 4, []
+    while time.monotonic() < end:  # without the pause that a save might wait for
         ada.page.keyboard.type("x")
-        count += 1
-        time.sleep(0.05)
+        typed.append(time.monotonic())
+        time.sleep(0.02)
     lab.kill()
-    saved = text_on_disk(lab, name, at["layer-code"]).count("x")
-    assert saved >= count - 40, f"{count - saved} of {count} keystrokes are lost"  # 2 seconds
+    killed, saved = time.monotonic(), text_on_disk(lab, name, place).count("x")
+    lost = [killed - moment for moment in typed[saved:]]
+    assert max(lost, default=0) < AT_RISK * SLOW, f"{len(lost)} of {len(typed)}: {lost}"
 
 
 def test_a_stop_ends_the_lab_with_browsers_connected(lab, sit):
