@@ -1,111 +1,94 @@
-"""`reimpl lab` serves the start page, starts a kernel and runs the first notebook."""
+"""`reimpl lab` serves a pair's folder to the two of them: links, names, and nobody else."""
 
+import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
+import websocket
+from browser import Lab
 from jupyter_client import BlockingKernelClient
 
-from reimpl_helpers.notebooks import STABLE
-from reimpl_helpers.workbook import tracks
+from reimpl_helpers import lab as served
+from reimpl_helpers.lab import Person, address_here, arguments_of, links_to, people_of
+from reimpl_helpers.workbook import ROOT, WorkbookError, tracks
 
-TOKEN = "a-token-for-this-test"
+NOBODY = "00000000-0000-0000-0000-000000000000"
+FIRST = "autoencoder/01_forward_pass.ipynb"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """Start the lab as a pair does, on a free port; end it by its process."""
-    home = tmp_path_factory.mktemp("lab")
-    environment = os.environ | STABLE | {"REIMPL_WORK": str(home / "work"), "HOME": str(home)}
-    environment |= {"JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTER_TOKEN": TOKEN}
-    with (
-        (home / "log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "reimpl_helpers.cli", "lab", "--no-browser", "--port=0"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        ) as process,
-    ):  # fmt: skip
-        try:
-            address = wait_for(lambda: answering(home / "log"), process)
-            yield home, address
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    lab = Lab(tmp_path_factory.mktemp("lab"), "--pair", "Ada,Grace Hopper").start()
+    yield lab
+    lab.process.terminate()
+    assert lab.process.wait(20) == 0
     with pytest.raises(urllib.error.URLError):  # a server of its own would still answer
-        ask(address, "api")
+        ask(lab, "api")
 
 
-def wait_for(look, process, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("the lab did not come up")
-
-
-def answering(log):
-    """Return the address in the log once the server answers there."""
-    found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
-    try:
-        return found and ask(found.group(), "api") and found.group()
-    except urllib.error.URLError:
-        return None
-
-
-def ask(address, path, data=None):
-    request = urllib.request.Request(address + path, headers={"Authorization": f"token {TOKEN}"})
+def ask(lab, path, data=None, token=None, method=None):
+    address = lab.links[0].partition("lab/")[0] + path
+    request = urllib.request.Request(address, method=method)
+    request.add_header("Authorization", f"token {lab.token if token is None else token}")
     if data is not None:
         request.data = json.dumps(data).encode()
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode()
 
 
+def refused(lab, path, **how):
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        ask(lab, path, **how)
+    with refusal.value as answer:
+        return answer.code
+
+
 def test_the_start_page_is_served(lab):
-    home, address = lab
-    assert 'id="jupyter-config-data"' in ask(address, "lab/tree/00_start_here.ipynb")
-    log = (home / "log").read_text()
-    assert "/lab/tree/00_start_here.ipynb" in log
+    assert 'id="jupyter-config-data"' in ask(lab, "lab/tree/00_start_here.ipynb")
+
+
+def test_there_is_a_link_for_each_with_a_layout_of_its_own(lab):
+    said = lab.log.read_text()
+    assert "Ada: http://127.0.0.1:" in said and "Grace Hopper: http://127.0.0.1:" in said
+    ada, grace = lab.links
+    assert "/lab/workspaces/ada-1/tree/00_start_here.ipynb?reset&" in ada
+    assert "/lab/workspaces/grace-hopper-2/tree/00_start_here.ipynb?reset&" in grace
+
+
+def test_who_opens_a_link_is_known_by_its_name(lab):
+    for link, name, initials in zip(lab.links, ("Ada", "Grace Hopper"), ("A", "GH"), strict=True):
+        me = json.loads(ask(lab, "api/me", token=link.partition("token=")[2]))["identity"]
+        assert (me["display_name"], me["initials"]) == (name, initials)
 
 
 def test_only_the_pairs_folder_is_served(lab):
-    _, address = lab
-    contents = json.loads(ask(address, "api/contents/"))["content"]
-    assert {entry["name"] for entry in contents} == {"00_start_here.ipynb", *tracks()}
-    names = {e["name"] for e in json.loads(ask(address, "api/contents/autoencoder"))["content"]}
+    contents = json.loads(ask(lab, "api/contents/"))["content"]
+    assert {entry["name"] for entry in contents} <= {
+        "00_start_here.ipynb", "log.jsonl", *tracks(),
+    }  # fmt: skip
+    names = {e["name"] for e in json.loads(ask(lab, "api/contents/autoencoder"))["content"]}
     assert "solution" not in names and "solved" not in names
     assert "01_forward_pass.ipynb" in names and "recording.safetensors" in names
 
 
-def test_without_the_token_nothing_is_served(lab):
-    _, address = lab
-    with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(f"{address}api/contents/", timeout=60)
-    with refusal.value as answer:
-        assert answer.code == 403
-
-
-@pytest.mark.parametrize("path", ["00_start_here.ipynb", "autoencoder/01_forward_pass.ipynb"])
+@pytest.mark.parametrize("path", ["00_start_here.ipynb", FIRST])
 def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
-    home, address = lab
     session = {"path": path, "type": "notebook", "name": path, "kernel": {"name": "python3"}}
-    kernel = json.loads(ask(address, "api/sessions", session))["kernel"]["id"]
-    client = BlockingKernelClient(connection_file=str(home / f"runtime/kernel-{kernel}.json"))
+    kernel = json.loads(ask(lab, "api/sessions", session))["kernel"]["id"]
+    client = BlockingKernelClient(connection_file=str(lab.home / f"runtime/kernel-{kernel}.json"))
     client.load_connection_file()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=60)
-        for cell in nbformat.read(home / "work" / path, as_version=4).cells:
+        for cell in nbformat.read(lab.work / path, as_version=4).cells:
             if cell.cell_type == "code":
                 reply = client.execute_interactive(
                     cell.source, timeout=60, output_hook=lambda message: None, stdin_hook=None
@@ -113,3 +96,194 @@ def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
                 assert reply["content"]["status"] == "ok", cell.source
     finally:
         client.stop_channels()
+
+
+def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
+    ask(
+        lab,
+        f"api/collaboration/session/{FIRST}",
+        {"format": "json", "type": "notebook"},
+        method="PUT",
+    )
+    beside = {path.name for path in lab.work.rglob("*") if path.suffix in (".db", ".json")}
+    assert beside and all(".lab" in path.parts for path in lab.work.rglob("*.db"))
+    assert not list(lab.work.rglob(".jupyter*"))
+    assert not list(ROOT.glob(".jupyter*"))
+
+
+# --- nobody else ---
+
+PATHS = [
+    "api/contents/",
+    f"api/contents/{FIRST}",
+    "api/kernels",
+    "api/sessions",
+    "api/terminals",
+    "api/me",
+    "api/status",
+    "api/kernelspecs",
+    "lab/api/workspaces/ada-1",
+    f"api/kernels/{NOBODY}/execute",
+    "api/fileid/id?path=00_start_here.ipynb",
+    "api/collaboration/timeline/json:notebook:x",
+]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "0" * 48])
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_link_nothing_is_served(lab, path, token):
+    assert refused(lab, path, token=token) in (401, 403)
+
+
+@pytest.mark.parametrize("path", [f"files/{FIRST}", "lab/tree/00_start_here.ipynb"])
+def test_without_a_link_a_page_is_the_one_that_asks_for_it(lab, path):
+    page = ask(lab, path, token="")
+    assert "Token authentication is enabled" in page and "nn_layer" not in page
+
+
+@pytest.mark.parametrize("what", ["notebook", "kernel"])
+def test_without_a_link_no_socket_opens(lab, what):
+    if what == "notebook":
+        session = {"format": "json", "type": "notebook"}
+        reply = ask(lab, f"api/collaboration/session/{FIRST}", session, method="PUT")
+        path = f"api/collaboration/room/json:notebook:{json.loads(reply)['fileId']}"
+    else:
+        kernel = json.loads(ask(lab, "api/kernels", {}))["id"]
+        path = f"api/kernels/{kernel}/channels"
+    address = lab.links[0].partition("lab/")[0].replace("http", "ws") + path
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        websocket.create_connection(address, timeout=20)
+    assert refusal.value.status_code == 403
+    with contextlib.closing(
+        websocket.create_connection(f"{address}?token={lab.token}", timeout=20)
+    ) as connection:
+        assert connection.connected
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
+def test_without_a_link_nothing_is_changed(lab, method):
+    assert refused(lab, f"api/contents/{FIRST}", data={}, token="", method=method) in (401, 403)
+    assert (lab.work / FIRST).is_file()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../pyproject.toml", "..%2f..%2fetc%2fpasswd", "%2e%2e/README.md", "autoencoder/../../x",
+        ".lab/history.db", ".lab/file_ids.db", ".workbook/00_start_here.ipynb",
+        "autoencoder/.track",
+    ],
+)  # fmt: skip
+def test_with_a_link_nothing_outside_or_hidden_is_served(lab, path):
+    assert refused(lab, f"api/contents/{path}") in (400, 403, 404)
+    assert refused(lab, f"files/{path}") in (400, 403, 404)
+
+
+def test_a_second_lab_on_the_same_folder_is_refused(lab):
+    again = Lab(lab.home, "--pair", "Ada,Grace")
+    with pytest.raises(AssertionError, match="a lab is open on .* already.*Ctrl-C"):
+        again.start()
+
+
+def shipped_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = [n for n in listed.stdout.split("\0") if n] or [
+        str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()
+    ]
+    return [ROOT / n for n in names if not n.startswith(("tests/", ".venv/", "work/", ".git/"))]
+
+
+OPEN_DOORS = (
+    r"token\s*=\s*['\"]{2}",
+    r"token['\"]?\s*[:=]\s*['\"]{2}",
+    r"--\S*token=(\s|$|['\"]{2})",
+    r"0\.0\.0\.0",
+    r"allow_origin\S*\s*[:=]\s*['\"]?\*",
+    r"disable_check_xsrf\S*\s*[:=]\s*['\"]?[Tt]rue",
+    r"password\s*=\s*['\"]{2}",
+)
+
+
+def test_no_shipped_file_opens_a_door():
+    texts = {path: path.read_bytes().decode("utf-8", errors="replace") for path in shipped_files()}
+    assert len(texts) > 100 and ROOT / "reimpl_helpers/lab.py" in texts
+    found = [(str(p), d) for p, text in texts.items() for d in OPEN_DOORS if re.search(d, text)]
+    assert found == []
+    for line in (
+        "token=''", '"token": ""', "--ServerApp.token=", "--ip=0.0.0.0", "allow_origin='*'",
+        "--ServerApp.allow_origin=*", "disable_check_xsrf=True",
+    ):  # fmt: skip
+        assert any(re.search(door, line) for door in OPEN_DOORS), line
+
+
+# --- people ---
+
+
+def test_two_names_make_two_people():
+    ada, grace = people_of(" Ada ,Grace  Hopper")
+    assert (ada.name, grace.name) == ("Ada", "Grace Hopper")
+    assert ada.token != grace.token and len(ada.token) == 48
+    assert ada.token not in repr(ada)
+    assert ada.user.color != grace.user.color
+
+
+@pytest.mark.parametrize(
+    "names, paths",
+    [
+        ("李,Zoë", ("person-1", "zo-2")),
+        ("../../etc,a/b?c=d&e#f", ("etc-1", "a-b-c-d-e-f-2")),
+        ("<script>,'; rm -rf /", ("script-1", "rm-rf-2")),
+    ],
+)
+def test_a_name_may_be_anything_and_its_link_stays_a_link(names, paths):
+    assert tuple(person.workspace for person in people_of(names)) == paths
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["", ",", "Ada", "Ada,", "Ada,Ada", "Ada,Grace,Mary", "Ada,Gra\x07ce", f"Ada,{'x' * 41}"],
+)
+def test_other_than_two_names_are_refused(names):
+    with pytest.raises(WorkbookError, match='Give two different names .*PAIR="Ada,Grace"'):
+        people_of(names)
+
+
+def test_names_that_are_refused_start_nothing(tmp_path):
+    command = [sys.executable, "-m", "reimpl_helpers.cli", "lab", "--pair", "Ada"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "reimpl: PAIR is 'Ada'" in done.stderr
+
+
+def test_a_lab_listens_on_this_machine_alone_unless_it_is_shared(tmp_path, monkeypatch, capsys):
+    people = people_of("Ada,Grace")
+    assert "--ip=127.0.0.1" in arguments_of(tmp_path, people, shared=False)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(served, "address_here", lambda: "192.0.2.7")
+    assert "--ip=192.0.2.7" in arguments_of(tmp_path, people, shared=True)
+    said = capsys.readouterr().out
+    assert "192.0.2.7" in said and "can run\nany code on this machine" in said
+
+
+def test_the_address_here_is_one_of_this_machine():
+    try:
+        assert address_here().count(".") == 3
+    except WorkbookError as error:
+        assert "on no network" in str(error)
+
+
+def test_the_token_of_pages_is_no_ones_link(tmp_path):
+    people = people_of("Ada,Grace")
+    (token,) = (a for a in arguments_of(tmp_path, people, False) if "token=" in a)
+    assert len(token.partition("=")[2]) == 48
+    assert not any(person.token in token for person in people)
+
+
+def test_one_person_alone_has_one_link_and_no_collaboration(tmp_path):
+    class Server:
+        ip, port, people = "127.0.0.1", 8888, [Person("You", 0)]
+
+    assert links_to(Server).count("http://") == 1
+    arguments = arguments_of(tmp_path, Server.people, False)
+    assert "--YDocExtension.disable_rtc=True" in arguments
+    assert any(argument.endswith("solo") for argument in arguments)
+    assert Path(served.SETTINGS / "solo/page_config.json").is_file()
