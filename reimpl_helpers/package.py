@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import io
 import linecache
+import os
 import re
 import symtable
 import sys
@@ -26,7 +27,7 @@ from types import FunctionType, ModuleType
 import numpy as np
 
 from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten, time_limit
-from reimpl_helpers.files import replace_files
+from reimpl_helpers.files import locked, replace_files
 
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write,
@@ -727,17 +728,13 @@ def write_texts(folder: Path, texts: dict[str, str], before: dict[str, str]) -> 
     what was there then stays whole.
     """
     changed = [name for name in MODULES if name in texts and texts[name] != before.get(name)]
-    now = read_texts(folder)
-    for name in changed:
-        if now.get(name) != before.get(name):
-            raise PackageError(
-                f"{folder.name}/{name}.py was changed while your piece was being checked, so it "
-                "was left as it is. Check again."
-            )
+    refuse_links(folder, changed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {folder / f"{name}.py": texts[name].encode() for name in changed}
-        replace_files({path: byte_order_mark(path) + paths[path] for path in paths})
+        with locked(folder.parent):
+            refuse_changed(folder, changed, before)
+            paths = {folder / f"{name}.py": texts[name].encode() for name in changed}
+            replace_files({path: byte_order_mark(path) + paths[path] for path in paths})
     except OSError as error:
         files = ", ".join(f"{name}.py" for name in changed)
         raise PackageError(
@@ -745,6 +742,26 @@ def write_texts(folder: Path, texts: dict[str, str], before: dict[str, str]) -> 
             "Make room or allow writing there, then check again; your piece is safe in its cell "
             "and what was saved before is untouched."
         ) from error
+
+
+def refuse_links(folder, changed):
+    """Keep what is saved where it belongs: a link could lead it anywhere."""
+    for path in (folder, *(folder / f"{name}.py" for name in changed)):
+        if path.is_symlink():
+            raise PackageError(
+                f"{path} is a link to {os.readlink(path)}, and nothing is saved through links. Put "
+                "the file or folder itself there, then check again."
+            )
+
+
+def refuse_changed(folder, changed, before):
+    now = read_texts(folder)
+    for name in changed:
+        if now.get(name) != before.get(name):
+            raise PackageError(
+                f"{folder.name}/{name}.py was changed while your piece was being checked, so it "
+                "was left as it is. Check again."
+            )
 
 
 def byte_order_mark(path):

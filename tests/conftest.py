@@ -50,16 +50,28 @@ def pytest_runtest_logfinish(nodeid, location):
         sys.modules["jax"].clear_caches()
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Print one line on the checks: of how many of each kind they said what they should."""
-    noted = [
+def noted_by(terminalreporter, kind) -> list:
+    """List what the tests noted under a name."""
+    return [
         found
         for reports in terminalreporter.stats.values()
         for report in reports
         if getattr(report, "when", "") == "call"
         for name, found in report.user_properties
-        if name == "CHECKS"
+        if name == kind
     ]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print a line on the checks, of how many they said what they should, and one on faults."""
+    if faults := noted_by(terminalreporter, "FAULT"):
+        survived = sum(found == [0, 0] for found in faults)
+        files, events = (sum(found[place] for found in faults) for place in (0, 1))
+        terminalreporter.write_line(
+            f"FAULTS tried={len(faults)} survived={survived} "
+            f"files_lost={files} events_lost={events}"
+        )
+    noted = noted_by(terminalreporter, "CHECKS")
     tried = Counter(kind for kind, _ in noted)
     so = Counter(kind for kind, is_so in noted if is_so)
     if noted:
