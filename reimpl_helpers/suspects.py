@@ -4,7 +4,6 @@ A known mistake is named by a question. Where none fits, the first line of the o
 whose value the pair's code never produces.
 """
 
-import copy
 import html
 import re
 from collections.abc import Callable, Iterable
@@ -22,7 +21,7 @@ from reimpl_helpers.checks import (
     little_printed,
     unwrap,
 )
-from reimpl_helpers.diagnosis import FirstDifference, first_difference, shortened
+from reimpl_helpers.diagnosis import FirstDifference, first_difference, mapped, shortened
 from reimpl_helpers.equivalence import alike, outcome
 from reimpl_helpers.mistakes import Bug
 
@@ -47,8 +46,13 @@ class Suspect:
             function = self.function
             with float64_in_jax():  # JAX may have come in with the function
                 answer = outcome(function, case)
-            self.outcomes.append(copy.deepcopy(answer))  # the next call may write into it
+            self.outcomes.append(mapped(own_leaf, answer))
         return self.outcomes[number]
+
+
+def own_leaf(value):
+    """Copy an array of NumPy, which a later call may write into; those of JAX never change."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def explained(
