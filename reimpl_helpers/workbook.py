@@ -38,6 +38,7 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",  # or the folder becomes part of the key
 }
 SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
 SWAP = "Swap: the navigator drives now."
