@@ -92,7 +92,7 @@ class Verdict:
     details: str = ""
     another_way: str = ""
     draw: Callable[[], str] = str  # gives HTML, when it is shown
-    refused: object = None  # the case that the headline speaks of
+    refused: int | None = None  # the place of the case that the headline speaks of
 
     @property
     def right(self):
@@ -163,18 +163,18 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
     """
     refusals, passed, differences = [], [], []
     with float64_in_jax(), np.errstate(all="ignore"):
-        for case in cases:
+        for place, case in enumerate(cases):
             try:
                 differences.append(compare_answer(answer_to(case), case))
                 passed.append(case.probe)
             except Refusal as refusal:
-                refusals.append((refusal, case))
+                refusals.append((refusal, place))
                 if isinstance(refusal.__cause__, TookTooLong):
                     break
         if not refusals:
             refusals += asked_again(answer_to, cases[0])
     if refusals:
-        return refused(piece, refusals, passed)
+        return refused(piece, cases, refusals, passed)
     largest = max((difference for difference in differences if difference is not None), default=0)
     within = f", to within {1e-12 if largest <= 1e-12 else TOLERANCE:.0e}" if largest else ""
     return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
@@ -189,16 +189,16 @@ def asked_again(answer_to, case):
             "right at first, but not when asked the same again: "
             f"{refusal.headline} What does it keep from one call to the next?"
         )
-        return [(Refusal("values", headline, refusal.details), case)]
+        return [(Refusal("values", headline, refusal.details), 0)]
     return []
 
 
-def refused(piece, refusals, passed):
-    """Word a verdict from the refusals, the most basic one first."""
-    refusal, case = min(refusals, key=lambda pair: pair[0].order)
+def refused(piece, cases, refusals, passed):
+    """Word a verdict from the refusals, each with the place of its case, most basic one first."""
+    refusal, place = min(refusals, key=lambda pair: pair[0].order)
     if refusal.order == 0:
         return Verdict(piece.label, NOT_WRITTEN, refusal.headline)
-    failed = dict.fromkeys(case.probe for _, case in refusals)
+    failed = dict.fromkeys(cases[place].probe for _, place in refusals)
     right = [probe for probe in dict.fromkeys(passed) if probe not in failed]
     details = [refusal.details] if refusal.details else []
     if right:
@@ -209,7 +209,7 @@ def refused(piece, refusals, passed):
         WRONG,
         refusal.headline,
         "\n".join(details),
-        refused=None if took_too_long else case,
+        refused=None if took_too_long else place,
     )
 
 

@@ -197,7 +197,7 @@ def confirmed(answers, number, piece) -> Verdict:
     verdict = judge_answers(piece, cases, asking(answers, number, cases, None))
     if verdict.right:
         return judged_unseen(answers, number, piece, cases) or verdict
-    if verdict.state == WRONG and verdict.refused:  # else it never ends: once is enough
+    if verdict.refused is not None:  # else it never ends: once is enough
         with contextlib.suppress(Gone):  # the words are the other process's, the verdict is not
             words = words_of(answers, number)
             return replace(verdict, **words) if words["state"] == WRONG else verdict

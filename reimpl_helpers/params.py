@@ -157,19 +157,7 @@ def draw_cases(recording, names, sizes_of, initial_at):
     `names` are the probes whose sizes are asked for; `initial_at` gives the distributions at the
     sizes of a probe.
     """
-    for name in names:
-        probe = recording.probes[name]
-        yield Case(
-            name,
-            sizes_of(probe),
-            shapes_of(probe.params),
-            call=lambda piece, *sizes: piece(1, *sizes),
-            part=drawn_shapes,
-            unseen=lambda rng: None,  # JAX would compile for every new size
-        )
-    default = shapes_of(recording.params)
-    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield from key_cases(recording)
+    yield from shape_and_key_cases(recording, names, sizes_of)
     yield Case(
         "fifty keys",
         complaint=lambda trees: initial_complaint(trees, recording.initial),
@@ -184,6 +172,23 @@ def draw_cases(recording, names, sizes_of, initial_at):
         alike=same_distribution,
         call=lambda piece, *sizes: [piece(key, *sizes) for key in range(50)],
     )
+
+
+def shape_and_key_cases(recording, names, sizes_of):
+    """Ask a piece for fresh params: their shapes at the sizes of some probes, what the key does."""
+    for name in names:
+        probe = recording.probes[name]
+        yield Case(
+            name,
+            sizes_of(probe),
+            shapes_of(probe.params),
+            call=lambda piece, *sizes: piece(1, *sizes),
+            part=drawn_shapes,
+            unseen=lambda rng: None,  # JAX would compile for every new size
+        )
+    default = shapes_of(recording.params)
+    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
+    yield from key_cases(recording)
 
 
 def key_cases(recording):

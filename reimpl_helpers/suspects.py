@@ -8,13 +8,12 @@ import html
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from reimpl_helpers.checks import (
     ADVICE,
-    WRONG,
     Case,
     Piece,
     Verdict,
@@ -22,31 +21,55 @@ from reimpl_helpers.checks import (
     little_printed,
     unwrap,
 )
-from reimpl_helpers.diagnosis import FirstDifference, first_difference, shortened
+from reimpl_helpers.diagnosis import FirstDifference, first_difference, mapped, shortened
 from reimpl_helpers.equivalence import alike, outcome
 from reimpl_helpers.mistakes import Bug
 
 
-def explained(
-    verdict: Verdict,
-    piece: Piece,
-    function: Callable,
-    recording,
-    suspects: Iterable[tuple[Bug, Callable]],
-) -> Verdict:
-    """Add to a wrong verdict what is known about its answer.
+class Suspect:
+    """A known mistake, and what a piece that makes it answers to one list of cases.
 
-    `suspects` gives each known mistake with the function that makes it.
+    That does not depend on the pair's answer: it is asked for once, in the order of the list, as
+    an answer may depend on the calls before it, and kept.
     """
-    if verdict.state != WRONG or verdict.refused is None:
-        return verdict
-    cases = [verdict.refused, *piece.cases(recording)]
+
+    def __init__(self, bug: Bug, load: Callable[[], Callable]):
+        self.bug, self.load, self.outcomes = bug, load, []
+
+    @cached_property
+    def function(self) -> Callable:
+        return self.load()
+
+    def outcome(self, number: int, case: Case):
+        """Return the outcome of the case of this number; those before it were asked for."""
+        if number == len(self.outcomes):
+            function = self.function
+            with float64_in_jax():  # JAX may have come in with the function
+                answer = outcome(function, case)
+            self.outcomes.append(mapped(own_leaf, answer))
+        return self.outcomes[number]
+
+
+def own_leaf(value):
+    """Copy an array of NumPy, which a later call may write into; those of JAX never change."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def explained(
+    verdict: Verdict, piece: Piece, function: Callable, recording, suspects: Iterable[Suspect]
+) -> Verdict:
+    """Add to the verdict on a refused answer what is known about it.
+
+    `suspects` are the known mistakes, to be asked about the refused case and then about each.
+    """
+    cases = list(piece.cases(recording))
+    refused = cases[verdict.refused]
     with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        bug = suspect_of(function, cases, suspects)
+        bug = suspect_of(function, [refused, *cases], suspects)
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
         return replace(verdict, headline=with_question(verdict.headline, look + bug.question))
-    found = first_difference_on(recording, verdict.refused, function)
+    found = first_difference_on(recording, refused, function)
     if found is None:
         return verdict
     return replace(
@@ -79,17 +102,17 @@ def picture_of(found: FirstDifference) -> str:
     return f'<img width="{width}" alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
 
 
-def suspect_of(function, cases: list[Case], suspects) -> Bug | None:
+def suspect_of(function, cases: list[Case], suspects: Iterable[Suspect]) -> Bug | None:
     """Find the known mistake that gives what a function gives, on every case."""
     ours = {}
-    for bug, wrong in suspects:
+    for suspect in suspects:
         for number, case in enumerate(cases):
             if number not in ours:
                 ours[number] = outcome(function, case)
-            if not alike(ours[number], outcome(wrong, case), case):
+            if not alike(ours[number], suspect.outcome(number, case), case):
                 break
         else:
-            return bug
+            return suspect.bug
     return None
 
 

@@ -4,8 +4,9 @@ import filecmp
 import importlib.util
 import inspect
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import FunctionType
 
@@ -28,7 +29,7 @@ from reimpl_helpers.pairing import Pair, log_check, names_here
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
-from reimpl_helpers.suspects import explained
+from reimpl_helpers.suspects import Suspect, explained
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +40,9 @@ COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",  # or the folder becomes part of the key
 }
+SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
 SWAP = "Swap: the navigator drives now."
 NAME_THE_TWO = (
     'make lab PAIR="Ada,Grace" names the two of you. Then this says who drove, how your '
@@ -176,20 +179,34 @@ class Track:
             )
         return next((piece for piece in reversed(found) if piece.step <= self.step), found[0])
 
-    def suspects(self, piece):
-        """Yield each known mistake that shows in a piece, with the piece as that makes it."""
-        in_jax = piece.port or self.in_jax
-        texts, module = self.given_texts(in_jax), piece.module or "before_port"
+    def suspects(self, piece) -> list[Suspect]:
+        """List the known mistakes that show in a piece, its own first."""
+        texts = self.given_texts(piece.port or self.in_jax)
         reached = package.reached_from(texts, piece.name) | {piece.name}
-        for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name):
-            if bug.piece in reached and bug.piece not in self.vocabulary:
-                wrong = {**texts, **self.planted(bug, in_jax)}
-                yield bug, getattr(package.load_pieces(self.solution, module, wrong), piece.name)
+        return [
+            Suspect(bug, partial(self.as_made_by, bug, piece))
+            for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name)
+            if bug.piece in reached and bug.piece not in self.vocabulary
+        ]
+
+    @cached_property
+    def suspects_asked(self) -> Callable[[Piece, int], list[Suspect]]:
+        """Keep the known mistakes of a piece, by the place of the case they are asked about."""
+        return lru_cache(SUSPECTS_KEPT)(lambda piece, refused: self.suspects(piece))
+
+    def as_made_by(self, bug, piece) -> FunctionType:
+        """Load a piece from the workbook's package with a mistake in it."""
+        in_jax, module = piece.port or self.in_jax, piece.module or "before_port"
+        wrong = {**self.given_texts(in_jax), **self.planted(bug, in_jax)}
+        return getattr(package.load_pieces(self.solution, module, wrong), piece.name)
 
     def judge(self, piece, function) -> Verdict:
         """Judge a piece of code, and say what is known about an answer that is wrong."""
         verdict = judge(piece, function, self.recording)
-        return explained(verdict, piece, function, self.recording, self.suspects(piece))
+        if verdict.refused is None:
+            return verdict
+        suspects = self.suspects_asked(piece, verdict.refused)
+        return explained(verdict, piece, function, self.recording, suspects)
 
     # --- whose a piece is ---
 
@@ -510,9 +527,8 @@ class Track:
 
         Raises: WorkbookError when there is no such piece, or no such bug.
         """
-        piece, bug = self.piece(name), self.bug(mistake)
-        texts = {**self.given_texts(self.in_jax), **self.planted(bug, self.in_jax)}
-        return getattr(package.load_pieces(self.solution, piece.module, texts), name)
+        piece = self.piece(name)
+        return self.as_made_by(self.bug(mistake), piece)
 
     def bug(self, name: str) -> Bug:
         for bug in self.bugs:

@@ -762,11 +762,12 @@ def test_every_mutation_is_one_mistake_in_its_function(path):
     text = path.read_text(encoding="utf-8")
     before, seen = text.splitlines(), {ast.dump(node) for node in ast.parse(text).body}
     made = mutations_of(text, functions_of(text))
+    spans = {name: package.find_definition(text, name) for name in functions_of(text)}
     assert [found.line for found in made] == sorted(found.line for found in made)
     for mutation in made:
         after = mutation.text.splitlines()
         assert len(after) == len(before)
-        first, last = package.find_definition(text, mutation.function)
+        first, last = spans[mutation.function]
         changed = [at for at, line in enumerate(before, 1) if line != after[at - 1]]
         assert changed and all(first <= at <= last for at in [*changed, mutation.line])
         definition = "\n".join(after[first - 1 : last])

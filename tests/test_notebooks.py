@@ -259,6 +259,23 @@ def test_an_exception_that_is_expected_is_refused(tmp_path):
     assert "switches a test off" in "".join(execution_faults(notebook))
 
 
+def test_what_one_process_compiled_any_other_finds_and_half_of_it_stops_nobody(tmp_path):
+    one, half = tmp_path / "one", tmp_path / "half"
+
+    def compiled_in(cache):
+        command = [sys.executable, "-c", "import jax; jax.jit(lambda x: x + 1)(2.0)"]
+        env = {**os.environ, **notebooks.STABLE, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+        run = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
+        return {path.name for path in cache.iterdir()}
+
+    entries = compiled_in(one)
+    half.mkdir()
+    for name in entries:
+        (half / name).write_bytes((one / name).read_bytes()[:100])
+    assert entries and compiled_in(half) == entries
+
+
 def broken(change):
     notebook = copy.deepcopy(read(SOLVED[0]))
     change(notebook)

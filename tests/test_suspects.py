@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cells import Notebook
 
-from reimpl_helpers.checks import WRONG
-from reimpl_helpers.suspects import ADVICE, with_question
+from reimpl_helpers.checks import WRONG, Case
+from reimpl_helpers.suspects import ADVICE, Suspect, with_question
 from reimpl_helpers.workbook import Track
 
 
@@ -110,6 +110,35 @@ def test_two_mistakes_at_once_are_not_taken_for_one():
 
     headline = judged(encoder, "encoder").headline
     assert not any(headline.endswith(bug.question) for bug in track_at(1).bugs)
+
+
+def test_a_known_mistake_is_asked_once_and_not_anew_for_every_answer(monkeypatch):
+    track, loaded = track_at(1), []
+    load = Track.as_made_by
+
+    def counted(track, bug, piece):
+        loaded.append(bug.name)
+        return load(track, bug, piece)
+
+    monkeypatch.setattr(Track, "as_made_by", counted)
+    for factor in (2, 3, 2):
+        doubled = lambda params, x: factor * layer(params, "enc_code", x @ np.ones((64, 32)))  # noqa: B023, E731
+        assert track.judge(track.piece("encoder"), doubled).state == WRONG
+    assert len(loaded) == len(set(loaded)) > 5
+
+
+def test_what_is_kept_of_a_known_mistake_is_not_what_its_next_call_writes_into():
+    kept = np.zeros(2)
+
+    def counting(step):
+        kept[:] += step
+        return kept
+
+    suspect = Suspect(None, lambda: counting)
+    cases = [Case("one", (1.0,)), Case("two", (2.0,))]
+    for _ in range(2):
+        answers = [suspect.outcome(number, case) for number, case in enumerate(cases)]
+        assert [list(answer) for answer in answers] == [[1, 1], [3, 3]]
 
 
 def test_what_never_ends_is_not_run_again(monkeypatch):

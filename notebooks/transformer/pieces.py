@@ -7,12 +7,11 @@ import numpy as np
 from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.params import (
-    drawn_shapes,
     flat,
     initial_complaint,
-    key_cases,
     nested,
     same_distribution,
+    shape_and_key_cases,
     shapes_of,
     traced_key_case,
 )
@@ -272,19 +271,7 @@ def other_activations(rng):
 
 
 def draw_cases(recording):
-    for name in COMPILED:
-        probe = recording.probes[name]
-        yield Case(
-            name,
-            sizes_of(probe),
-            shapes_of(probe.params),
-            call=lambda piece, *sizes: piece(1, *sizes),
-            part=drawn_shapes,
-            unseen=lambda rng: None,  # JAX would compile for every new size
-        )
-    default = shapes_of(recording.params)
-    yield Case("no sizes given", expected=default, call=lambda p: p(1), part=drawn_shapes)
-    yield from key_cases(recording)
+    yield from shape_and_key_cases(recording, COMPILED, sizes_of)
     yield Case(
         "thirty keys",
         complaint=lambda trees: distribution_complaint(trees, recording.initial),
