@@ -122,8 +122,11 @@ def test_a_known_mistake_is_asked_once_and_not_anew_for_every_answer(monkeypatch
 
     monkeypatch.setattr(Track, "as_made_by", counted)
     for factor in (2, 3, 2):
-        doubled = lambda params, x: factor * layer(params, "enc_code", x @ np.ones((64, 32)))  # noqa: B023, E731
-        assert track.judge(track.piece("encoder"), doubled).state == WRONG
+
+        def encoder(params, x, factor=factor):
+            return factor * layer(params, "enc_code", x @ np.ones((64, 32)))
+
+        assert track.judge(track.piece("encoder"), encoder).state == WRONG
     assert len(loaded) == len(set(loaded)) > 5
 
 
