@@ -89,6 +89,11 @@ class Links(IdentityProvider):
             return self.get_user_cookie(handler) or next(iter(self.users.values()))
         return None
 
+    def get_user_cookie(self, handler):
+        user = super().get_user_cookie(handler)
+        known = {each.username for each in self.users.values()}
+        return user if user and user.username in known else None  # else of an earlier lab
+
 
 class TrustedContents(AsyncLargeFileManager):
     """Trust every notebook that is opened here, so that widgets live in both browsers.
@@ -104,6 +109,7 @@ class PairServer(ServerApp):
     """Print a link for each person once it listens, and stop within a time limit."""
 
     people: list[Person] = []
+    is_again = False  # there was a lab on this folder before
 
     def start_app(self):
         super().start_app()
@@ -122,9 +128,13 @@ def links_to(server) -> str:
         f"    {person.name}: http://{server.ip}:{server.port}{person.path}&token={person.token}"
         for person in server.people
     ]
+    saved = "Your notebooks are saved every few seconds."
     if len(links) > 1:
         links = ["A link for each of you, each in a browser of its own:", "", *links]
-    return "\n".join(["", *links, "", "Everything is saved as you type. Ctrl-C stops the lab."])
+        saved = "Everything is saved as you type."
+    if server.is_again:
+        saved += " Tabs that are still open from before: reload them before you type."
+    return "\n".join(["", *links, "", f"{saved} Ctrl-C stops the lab."])
 
 
 def address_here() -> str:
@@ -186,6 +196,7 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
     os.environ[NAMES] = ",".join(person.name for person in people) if len(people) > 1 else ""
+    is_again = (work / ".lab").exists()
     with no_lab(work):
         redraw_in_place()
         save_while_typing()
@@ -194,7 +205,7 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
         server = LabApp.initialize_server(
             argv=[*arguments_of(work, people, shared), *more], config=Config(Links={"users": users})
         )
-        server.people = people
+        server.people, server.is_again = people, is_again
         server.start()
 
 

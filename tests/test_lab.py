@@ -14,9 +14,10 @@ import pytest
 import websocket
 from browser import Lab
 from jupyter_client import BlockingKernelClient
+from jupyter_server.auth import IdentityProvider
 
 from reimpl_helpers import lab as served
-from reimpl_helpers.lab import Person, address_here, arguments_of, links_to, people_of
+from reimpl_helpers.lab import Links, Person, address_here, arguments_of, links_to, people_of
 from reimpl_helpers.workbook import ROOT, WorkbookError, tracks
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -67,6 +68,32 @@ def test_who_opens_a_link_is_known_by_its_name(lab):
     for link, name, initials in zip(lab.links, ("Ada", "Grace Hopper"), ("A", "GH"), strict=True):
         me = json.loads(ask(lab, "api/me", token=link.partition("token=")[2]))["identity"]
         assert (me["display_name"], me["initials"]) == (name, initials)
+
+
+def test_the_name_of_an_earlier_lab_is_forgotten(lab):
+    def identity(cookie=None):
+        address = lab.links[0].partition("lab/")[0] + "api/me"
+        request = urllib.request.Request(address)
+        if cookie:
+            request.add_header("Cookie", cookie)
+        else:
+            request.add_header("Authorization", f"token {lab.links[1].partition('token=')[2]}")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())["identity"]["name"], answer.headers["Set-Cookie"]
+
+    name, cookie = identity()
+    assert name == "Grace Hopper" and identity(cookie)[0] == "Grace Hopper"
+    renamed = people_of("Mary,Joan")
+    links = Links(users={person.token: person.user for person in renamed})
+    old = Links(users={"x": people_of("Ada,Grace")[0].user})
+    for provider, known in ((links, None), (old, "Ada")):
+        user = IdentityProvider.user_from_cookie(
+            provider, provider.user_to_cookie(people_of("Ada,Grace")[0].user)
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(IdentityProvider, "get_user_cookie", lambda self, handler, u=user: u)
+            found = provider.get_user_cookie(None)
+        assert (found and found.name) == known
 
 
 def test_only_the_pairs_folder_is_served(lab):
@@ -280,9 +307,12 @@ def test_the_token_of_pages_is_no_ones_link(tmp_path):
 
 def test_one_person_alone_has_one_link_and_no_collaboration(tmp_path):
     class Server:
-        ip, port, people = "127.0.0.1", 8888, [Person("You", 0)]
+        ip, port, people, is_again = "127.0.0.1", 8888, [Person("You", 0)], False
 
     assert links_to(Server).count("http://") == 1
+    assert "saved every few seconds" in links_to(Server) and "reload" not in links_to(Server)
+    Server.is_again = True
+    assert "reload them before you type" in links_to(Server)
     arguments = arguments_of(tmp_path, Server.people, False)
     assert "--YDocExtension.disable_rtc=True" in arguments
     assert any(argument.endswith("solo") for argument in arguments)
