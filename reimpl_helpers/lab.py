@@ -4,7 +4,9 @@ Whoever holds a link can run code on this machine. So it listens on this machine
 it is told to share, and there is no way in without a link.
 """
 
+import contextlib
 import hmac
+import io
 import os
 import re
 import secrets
@@ -22,6 +24,7 @@ from traitlets import Dict
 from traitlets.config import Config
 
 from reimpl_helpers.copies import no_lab
+from reimpl_helpers.files import replace_file
 from reimpl_helpers.pairing import NAMES
 from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
 
@@ -95,7 +98,7 @@ class Links(IdentityProvider):
         return user if user and user.username in known else None  # else of an earlier lab
 
 
-class TrustedContents(AsyncLargeFileManager):
+class PairContents(AsyncLargeFileManager):
     """Trust every notebook that is opened here, so that widgets live in both browsers.
 
     What a notebook holds then runs without asking: right for a pair's own folder, and only there.
@@ -103,6 +106,15 @@ class TrustedContents(AsyncLargeFileManager):
 
     def mark_trusted_cells(self, nb, path=""):
         self.notary.mark_cells(nb, True)
+
+    @contextlib.contextmanager
+    def atomic_writing(self, os_path, text=True, encoding="utf-8", **_):
+        """Write a file whole or not at all; the library writes into the old one, emptied first."""
+        written = io.StringIO() if text else io.BytesIO()
+        with self.perm_to_403(os_path):
+            yield written
+            content = written.getvalue().encode(encoding) if text else written.getvalue()
+            replace_file(Path(os.path.realpath(os_path)), content)
 
 
 class PairServer(ServerApp):
@@ -172,7 +184,7 @@ def arguments_of(work: Path, people: list[Person], shared: bool) -> list[str]:
         "--LabApp.extension_manager=readonly",  # the other one asks a server elsewhere
         f"--IdentityProvider.token={secrets.token_hex(24)}",
         "--ServerApp.identity_provider_class=reimpl_helpers.lab.Links",
-        "--ServerApp.contents_manager_class=reimpl_helpers.lab.TrustedContents",
+        "--ServerApp.contents_manager_class=reimpl_helpers.lab.PairContents",
         f"--LabApp.default_url={people[0].path}",
         f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
         f"--LabApp.workspaces_dir={state / 'workspaces'}",

@@ -89,6 +89,8 @@ class Seat:
         self.page.set_default_timeout(PATIENCE * 1000)
         self.said = []
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        wait_longer = self.page.locator(".jp-Dialog-buttonLabel[aria-label='Continue waiting']")
+        self.page.add_locator_handler(wait_longer, lambda button: button.click())  # a busy machine
         self.link = link
 
     def open(self, notebook: str):

@@ -17,7 +17,15 @@ from jupyter_client import BlockingKernelClient
 from jupyter_server.auth import IdentityProvider
 
 from reimpl_helpers import lab as served
-from reimpl_helpers.lab import Links, Person, address_here, arguments_of, links_to, people_of
+from reimpl_helpers.lab import (
+    Links,
+    PairContents,
+    Person,
+    address_here,
+    arguments_of,
+    links_to,
+    people_of,
+)
 from reimpl_helpers.workbook import ROOT, WorkbookError, tracks
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -136,6 +144,27 @@ def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
     assert beside and all(".lab" in path.parts for path in lab.work.rglob("*.db"))
     assert not list(lab.work.rglob(".jupyter*"))
     assert not list(ROOT.glob(".jupyter*"))
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_notebook_is_saved_whole_or_not_at_all(tmp_path, text):
+    path, contents = tmp_path / "a.ipynb", PairContents(root_dir=str(tmp_path))
+    path.write_text("old")
+    with contents.atomic_writing(str(path), text=text) as file:
+        file.write("née" if text else "née".encode())
+        assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    assert path.read_bytes() == "née".encode()
+    with pytest.raises(RuntimeError), contents.atomic_writing(str(path), text=text) as file:
+        file.write("half" if text else b"half")
+        raise RuntimeError("killed")
+    assert path.read_bytes() == "née".encode()
+
+
+def test_every_notebook_of_the_folder_is_trusted():
+    cell = nbformat.v4.new_code_cell("x")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    PairContents().mark_trusted_cells(notebook, "a.ipynb")
+    assert cell.metadata.trusted
 
 
 # --- nobody else ---
