@@ -248,6 +248,8 @@ class Pair:
             )
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 def said_in(prediction: dict) -> str:
     return f"{prediction['navigator']} said {prediction['said']}"
