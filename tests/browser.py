@@ -27,6 +27,7 @@ class Lab:
 
     def __init__(self, home: Path, *options: str):
         self.home, self.options, self.process = home, options, None
+        self.was_killed = False
         self.work = home / "work"
 
     def start(self, port: int = 0):
@@ -59,6 +60,7 @@ class Lab:
 
     def kill(self):
         """End the server, and the kernels that it started, at once."""
+        self.was_killed = True
         if os.name == "nt":
             self.process.kill()
         else:
