@@ -649,6 +649,10 @@ def float64_in_jax():
     return contextlib.nullcontext()
 
 
+def plural(count, noun):
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def shorten(value):
     text = shown(repr, value).replace("\n", " ")
     return f"{type(value).__name__} {text[:40]}{'…' if len(text) > 40 else ''}"

@@ -20,6 +20,7 @@ def main(arguments=None) -> int:
     if rest and options.command is not lab:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     options.rest = rest
+    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     try:
         return options.command(options)
     except (WorkbookError, RecordingError) as error:
@@ -81,7 +82,6 @@ def update(options) -> int:
     from reimpl_helpers.copies import update_work
 
     lines, all_looked_at = update_work()
-    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     print(*lines, sep="\n")
     return 0 if all_looked_at else 1
 
@@ -91,7 +91,6 @@ def restore(options) -> int:
     from reimpl_helpers.copies import restore_work
 
     lines = restore_work()
-    sys.stdout.reconfigure(errors="replace")
     print(*lines, sep="\n")
     return 0
 
@@ -136,7 +135,6 @@ def export(options) -> int:
     """Make a project of its own of a pair's package, and say what it is."""
     from reimpl_helpers.export import export_package
 
-    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     export_package(options.target, options.track, functools.partial(print, flush=True))
     return 0
 
@@ -160,7 +158,6 @@ def track_in(folder):
             f"{folder} is no folder. Name the one that holds your model.py, such as "
             "work/autoencoder."
         )
-    sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     return Track(track_of(folder), folder.resolve(), LAST_STEP)
 
 

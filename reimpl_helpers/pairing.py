@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, Verdict, shorten
+from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, Verdict, plural, shorten
 from reimpl_helpers.log import Log, moment_of
 from reimpl_helpers.predictions import Question, question_about
 
@@ -239,8 +239,8 @@ class Pair:
         turn = self.turn
         left = max(0, round((turn.ends - datetime.now(UTC)) / timedelta(minutes=1)))
         lines = [
-            f"{turn.driver} drives, {turn.navigator} navigates; {counted(left, 'minute')} to the "
-            f"next swap; {len(self.done)} of {counted(len(self.pieces), 'piece')} done."
+            f"{turn.driver} drives, {turn.navigator} navigates; {plural(left, 'minute')} to the "
+            f"next swap; {len(self.done)} of {plural(len(self.pieces), 'piece')} done."
         ]
         if found := self.open_question():
             lines.append(
@@ -253,10 +253,6 @@ class Pair:
 
 def said_in(prediction: dict) -> str:
     return f"{prediction['navigator']} said {prediction['said']}"
-
-
-def counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def log_check(log: Log, track, piece: Piece, verdict: Verdict, source: str, turn=None) -> None:

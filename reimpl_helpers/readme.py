@@ -7,6 +7,7 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from reimpl_helpers import package
+from reimpl_helpers.checks import plural
 from reimpl_helpers.judge import why_not_there
 from reimpl_helpers.score import KINDS, MUTATION
 from reimpl_helpers.training import NOISE
@@ -91,8 +92,7 @@ def whose(project) -> str:
         given = [name for name in names if is_workbooks(texts[module], name)]
         theirs = in_code(name for name in names if name not in given)
         if module == "test_model":
-            count = sum(name.startswith("test_") for name in names)
-            theirs = f"{count} test{'s' * (count != 1)}"
+            theirs = plural(sum(name.startswith("test_") for name in names), "test")
         rows.append((in_code([path]), theirs, in_code(given)))
     listed = table(("file", "the pair's own", "the workbook's"), rows)
     asked = [piece for piece in track.pieces if piece.module]

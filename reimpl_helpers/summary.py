@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from reimpl_helpers.checks import NOT_WRITTEN, RIGHT
+from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, plural
 from reimpl_helpers.log import moment_of
-from reimpl_helpers.pairing import TURN, Pair, counted
+from reimpl_helpers.pairing import TURN, Pair
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Summary:
         """Say in words how the work was shared, what took longest, how predictions fared."""
         solved = Counter(row.drove for row in self.rows)
         shares = [
-            f"{name} drove {counted(round(self.driven[name]), 'minute')} and "
-            f"{counted(solved[name], 'piece')}"
+            f"{name} drove {plural(round(self.driven[name]), 'minute')} and "
+            f"{plural(solved[name], 'piece')}"
             for name in self.pair.names
         ]
         lines = [f"{', '.join(shares)}."]
         longest = max(self.rows, key=lambda row: row.minutes, default=None)
         if longest and longest.minutes:
-            took = counted(round(longest.minutes), "minute")
+            took = plural(round(longest.minutes), "minute")
             lines.append(
-                f"{longest.piece} took longest: {took}, {counted(longest.checks, 'check')}."
+                f"{longest.piece} took longest: {took}, {plural(longest.checks, 'check')}."
             )
         known = [row.came_true for row in self.rows if row.came_true is not None]
         if known:
-            lines.append(f"{sum(known)} of {counted(len(known), 'prediction')} came true.")
+            lines.append(f"{sum(known)} of {plural(len(known), 'prediction')} came true.")
         if self.pair.trouble():
             lines.append(self.pair.trouble())
         return lines

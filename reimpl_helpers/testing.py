@@ -28,6 +28,7 @@ from reimpl_helpers.checks import (
     TookTooLong,
     Verdict,
     first_line,
+    plural,
     time_limit,
 )
 
@@ -469,7 +470,3 @@ def with_modules(texts, modules):
         texts[f"other_{name}"] = text
         texts[name] += f"\n\nfrom other_{name} import {pieces}\n"
     return texts
-
-
-def plural(count, noun):
-    return f"{count} {noun}{'' if count == 1 else 's'}"
