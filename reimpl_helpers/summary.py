@@ -3,11 +3,10 @@
 import html
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, plural
-from reimpl_helpers.log import moment_of
-from reimpl_helpers.pairing import TURN, Pair
+from reimpl_helpers.minutes import stretches
+from reimpl_helpers.pairing import Pair
 
 
 @dataclass(frozen=True)
@@ -104,26 +103,10 @@ INK, PAPER = ("#000000", "#ffffff"), ("#e69f00", "#0072b2")  # told apart by eve
 
 
 def minutes_in(pair: Pair) -> tuple[Counter, Counter]:
-    """Count the minutes that each of a pair drove at this notebook, and that each piece took.
-
-    The time before an event belongs to what it is about. A pause counts as one turn at most.
-    """
+    """Count the minutes that each of a pair drove at this notebook, and that each piece took."""
     driven, spent = Counter(), Counter()
-    here, driver, before = False, "", None
-    for event in pair.log.read():
-        now = moment_of(event)
-        gap = now - before if before else timedelta()
-        is_about_us = at_step(event, pair.track) if "track" in event else here
-        if here if event["event"] == "start" else is_about_us:
-            minutes = min(max(gap, timedelta()), TURN) / timedelta(minutes=1)
-            driven[driver] += minutes
-            if "piece" in event:
-                spent[event["piece"]] += minutes
-        if event["event"] == "turn":
-            driver = event["driver"]
-        here, before = is_about_us, now
+    for stretch in stretches(pair.log.read()):
+        if (stretch.track, stretch.step) == (pair.track.name, pair.track.step):
+            driven[stretch.driver] += stretch.minutes
+            spent[stretch.piece] += stretch.minutes
     return driven, spent
-
-
-def at_step(event: dict, track) -> bool:
-    return (event["track"], event["step"]) == (track.name, track.step)
