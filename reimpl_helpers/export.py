@@ -152,9 +152,17 @@ def imports_of(text, filename="the text") -> set[str]:
 
 
 def authors() -> list[str]:
-    """Name the two of the last turn, in one line each, as far as they said who they are."""
-    turns = [event for event in Log(work_folder()).read() if event["event"] == "turn"]
-    typed = [turns[-1]["driver"], turns[-1]["navigator"]] if turns else []
+    """Name who took turns to the last, in one line each, as far as they said who they are.
+
+    A turn before that counts if it has somebody in common: three take turns, or one was relieved.
+    """
+    typed = set()
+    for event in reversed(Log(work_folder()).read()):
+        if event["event"] == "turn":
+            who = {event["driver"], event["navigator"]}
+            if typed and not typed & who:
+                break
+            typed |= who
     shown = ["".join(c if c.isprintable() else " " for c in name) for name in typed]
     return sorted({" ".join(name.split())[:LONGEST_NAME] for name in shown} - {""})
 

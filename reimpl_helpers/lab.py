@@ -25,7 +25,7 @@ from traitlets.config import Config
 
 from reimpl_helpers.copies import no_lab
 from reimpl_helpers.files import replace_file
-from reimpl_helpers.pairing import NAMES
+from reimpl_helpers.pairing import NAMES, name_here
 from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
 
 HERE = "127.0.0.1"
@@ -207,9 +207,10 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
     os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
-    os.environ[NAMES] = ",".join(person.name for person in people) if len(people) > 1 else ""
+    os.environ[NAMES] = str(work / ".lab/names")
     is_again = (work / ".lab").exists()
     with no_lab(work):
+        name_here(work / ".lab/names", [person.name for person in people])
         redraw_in_place()
         save_while_typing()
         users = {person.token: person.user for person in people}

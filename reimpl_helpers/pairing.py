@@ -1,22 +1,35 @@
 """Keep the two roles at one notebook: who drives, when to swap, what was predicted, how it went."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, Verdict, plural, shorten
+from reimpl_helpers.files import replace_file
 from reimpl_helpers.log import Log, moment_of
 from reimpl_helpers.predictions import Question, question_about
 
 TURN = timedelta(minutes=10)
-NAMES = "REIMPL_PAIR"  # "Ada,Grace": set by `reimpl lab` for the kernels of a shared session
+NAMES = "REIMPL_PAIR"  # a file that names who shares this session, one a line; set by the server
 
 
 def names_here() -> tuple[str, ...]:
-    """Name the two of this session; none where it is not shared."""
-    names = tuple(os.environ.get(NAMES, "").split(","))
-    return names if len(names) == 2 else ()
+    """Name the two of this session, or the three; none where it is not shared."""
+    try:
+        names = Path(os.environ.get(NAMES, "")).read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return ()
+    names = tuple(dict.fromkeys(filter(None, names)))
+    return names if len(names) > 1 else ()
+
+
+def name_here(file: Path, names: Iterable[str]) -> None:
+    """Say who shares a session, now; its kernels read it when they next look."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, "\n".join(names).encode())
 
 
 @dataclass(frozen=True)
@@ -34,30 +47,30 @@ class Turn:
 
 
 def turn_in(events, names) -> Turn | None:
-    """Find the last turn of these two in a log."""
+    """Find the last turn of two of these in a log."""
     for event in reversed(events):
-        if event["event"] == "turn" and {event["driver"], event["navigator"]} == set(names):
-            who = event["driver"], event["navigator"]
+        who = event.get("driver"), event.get("navigator")
+        if event["event"] == "turn" and who[0] != who[1] and set(who) <= set(names):
             return Turn(event["number"], *who, moment_of(event))
     return None
 
 
 class Pair:
-    """Two people at one step of a track.
+    """Two people at one step of a track, or three who take turns.
 
     What they do is in the log; whoever shows it is told by `watch` when it changes.
     """
 
-    def __init__(self, track, names: tuple[str, str]):
+    def __init__(self, track, names: tuple[str, ...]):
         self.track, self.names, self.log = track, names, Log(track.folder.parent)
-        self._known = Turn(0, *names, datetime.now(UTC))
+        self._known = Turn(0, *names[:2], datetime.now(UTC))
         self._watchers, self._questions, self._waiting = [], {}, ""
         self.log.decide(self._begin)
 
     def _begin(self, events):
         turn = turn_in(events, self.names)
         if turn is None:
-            return self._turn(1, *self.names, "start")
+            return self._turn(1, *self.names[:2], "start")
         if turn.ends < datetime.now(UTC):  # they come back: the clock starts again
             return self._turn(turn.number + 1, turn.driver, turn.navigator, "start")
         return None
@@ -74,11 +87,25 @@ class Pair:
         for changed in self._watchers:
             changed()
 
+    def _look_round(self):
+        """Notice who joined and who left; two who are still here go on as they were."""
+        names = names_here() or self.names
+        if set(names) != set(self.names):
+            self.names = names
+            self.log.decide(self._begin)
+
     @property
     def turn(self) -> Turn:
         """Find the turn that is on; the last known one where the log is gone."""
+        self._look_round()
         self._known = turn_in(self.log.read(), self.names) or self._known
         return self._known
+
+    @property
+    def also_here(self) -> list[str]:
+        """Name who neither drives nor navigates: one, where three share a session."""
+        turn = self.turn
+        return [name for name in self.names if name not in (turn.driver, turn.navigator)]
 
     def swap(self, why: str = "asked", number: int | None = None) -> bool:
         """Let the navigator drive; with the number of a turn, only if it still is that one's.
@@ -86,13 +113,15 @@ class Pair:
         Of two who ask for the same swap at once, or by hand and by the clock, one gets it.
         """
         swapped = []
+        self._look_round()
 
         def choose(events):
             turn = turn_in(events, self.names) or self._known
             if number not in (None, turn.number):
                 return None
             swapped.append(turn)
-            return self._turn(turn.number + 1, turn.navigator, turn.driver, why)
+            following = self.names[(self.names.index(turn.navigator) + 1) % len(self.names)]
+            return self._turn(turn.number + 1, turn.navigator, following, why)
 
         self.log.decide(choose)
         self._tell()
@@ -238,8 +267,9 @@ class Pair:
     def __str__(self):
         turn = self.turn
         left = max(0, round((turn.ends - datetime.now(UTC)) / timedelta(minutes=1)))
+        also_here = "".join(f", {name} is next" for name in self.also_here)
         lines = [
-            f"{turn.driver} drives, {turn.navigator} navigates; {plural(left, 'minute')} to the "
+            f"{turn.driver} drives, {turn.navigator} navigates{also_here}; {plural(left, 'minute')} to the "
             f"next swap; {len(self.done)} of {plural(len(self.pieces), 'piece')} done."
         ]
         if found := self.open_question():

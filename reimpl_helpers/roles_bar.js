@@ -24,6 +24,7 @@ function render({ model, el }) {
   const roles = element(bar, "div", "roles");
   const driver = element(roles, "span", "driver");
   const navigator = element(roles, "span", "navigator");
+  const also = element(roles, "span", "also");
   const time = element(roles, "span", "time");
   const pieces = element(roles, "span", "pieces");
   const swap = element(roles, "button", "swap", "Swap");
@@ -81,6 +82,7 @@ function render({ model, el }) {
     const facts = model.get("facts");
     driver.textContent = `${facts.driver} drives`;
     navigator.textContent = `${facts.navigator} navigates`;
+    also.textContent = facts.also_here.map((name) => `${name} is next`).join(", ");
     pieces.textContent = `${facts.done} of ${facts.total} pieces`;
     note.textContent = facts.note;
     showQuestion(facts.question);

@@ -1,6 +1,7 @@
 """Sum up a notebook for the two who worked through it: balance, predictions, what took longest."""
 
 import html
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -94,12 +95,13 @@ class Summary:
         parts = (
             f'<div style="flex: {self.driven[name]:.3f} 1 0; min-width: 6em; padding: 2px 8px; '
             f'color: {ink}; background: {paper}">{html.escape(name)}</div>'
-            for name, ink, paper in zip(self.pair.names, INK, PAPER, strict=True)
+            for name, (ink, paper) in zip(self.pair.names, itertools.cycle(COLORS), strict=False)
         )
         return f'<div style="display: flex; max-width: 40em">{"".join(parts)}</div>'
 
 
-INK, PAPER = ("#000000", "#ffffff"), ("#e69f00", "#0072b2")  # told apart by everybody
+# of letters and of what is behind them, told apart by everybody
+COLORS = ("#000000", "#e69f00"), ("#ffffff", "#0072b2"), ("#000000", "#cc79a7")
 
 
 def minutes_in(pair: Pair) -> tuple[Counter, Counter]:

@@ -114,6 +114,7 @@ class RolesBar(anywidget.AnyWidget):
         facts = {
             "driver": turn.driver,
             "navigator": turn.navigator,
+            "also_here": self.pair.also_here,
             "turn": turn.number,
             "ends": turn.ends.timestamp() * 1000,
             "done": len(self.pair.done),

@@ -359,6 +359,12 @@ NAMES = {
 }
 
 
+def test_three_who_took_turns_are_three_authors(pair):
+    for two in ("Somebody", "Else"), ("Ada", "Grace"), ("Grace", "Joan"), ("Joan", "Ada"):
+        pair.turn(*two)
+    assert export.authors() == ["Ada", "Grace", "Joan"]
+
+
 @pytest.mark.parametrize("typed, shown", NAMES.items(), ids=map(repr, NAMES))
 def test_names_are_shown_as_they_were_typed(typed, shown, pair, quick, capsys):
     pair.copy(modules=["model"])

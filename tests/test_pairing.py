@@ -9,7 +9,7 @@ from test_workbook import ENCODER, IMPORTS, NN_LAYER, Notebook
 from reimpl_helpers import log, pairing
 from reimpl_helpers.checks import NOT_WRITTEN, PREDICT
 from reimpl_helpers.log import Log
-from reimpl_helpers.pairing import TURN
+from reimpl_helpers.pairing import TURN, name_here
 from reimpl_helpers.summary import Summary
 from reimpl_helpers.widgets import RolesBar
 from reimpl_helpers.workbook import Track, WorkbookError, start
@@ -75,8 +75,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch, clock):
-    monkeypatch.setenv("REIMPL_PAIR", "Ada,Grace")
+def here(tmp_path, monkeypatch):
+    """Say who is here."""
+    monkeypatch.setenv("REIMPL_PAIR", str(tmp_path / "names"))
+    return lambda *names: name_here(tmp_path / "names", names)
+
+
+@pytest.fixture
+def desk(tmp_path, here, clock):
+    here("Ada", "Grace")
     return Desk(tmp_path / "work")
 
 
@@ -127,15 +134,46 @@ def test_of_two_who_ask_for_the_same_swap_one_gets_it(desk):
     assert roles(desk) == ("Grace", "Ada")
 
 
-def test_another_pair_in_the_same_folder_starts_afresh(desk, monkeypatch):
+def test_another_pair_in_the_same_folder_starts_afresh(desk, here):
     desk.track.swap()
-    monkeypatch.setenv("REIMPL_PAIR", "Mary,Joan")
+    here("Mary", "Joan")
     assert roles(Desk(desk.work)) == ("Mary", "Joan")
 
 
-@pytest.mark.parametrize("names", ["", "Ada", "Ada,Grace,Mary"])
-def test_without_two_names_there_is_no_pair(names, tmp_path, monkeypatch):
-    monkeypatch.setenv("REIMPL_PAIR", names)
+def test_three_take_turns_each_navigates_before_driving(tmp_path, here):
+    here("Ada", "Grace", "Joan")
+    desk, seen = Desk(tmp_path / "work"), []
+    for _ in range(4):
+        seen.append((*roles(desk), *desk.pair.also_here))
+        desk.track.swap()
+    assert seen == [
+        ("Ada", "Grace", "Joan"),
+        ("Grace", "Joan", "Ada"),
+        ("Joan", "Ada", "Grace"),
+        ("Ada", "Grace", "Joan"),
+    ]
+    assert str(desk.pair).startswith("Grace drives, Joan navigates, Ada is next; 10 minutes")
+
+
+def test_who_joins_is_next_and_who_leaves_is_missed_in_no_turn(desk, here):
+    desk.track.swap()
+    here("Ada", "Grace", "Joan")
+    assert (roles(desk), desk.pair.also_here) == (("Grace", "Ada"), ["Joan"])
+    desk.track.swap()
+    assert roles(desk) == ("Ada", "Grace")
+    desk.track.swap()
+    assert roles(desk) == ("Grace", "Joan")
+    here("Ada", "Joan")
+    assert sorted(roles(desk)) == ["Ada", "Joan"]
+    desk.track.swap()
+    assert sorted(roles(desk)) == ["Ada", "Joan"]
+    here("Joan")  # the bar stays as it was: nobody is there to swap with
+    assert sorted(roles(desk)) == ["Ada", "Joan"]
+
+
+@pytest.mark.parametrize("names", [[], ["Ada"], ["Ada", "Ada", ""]])
+def test_without_two_names_there_is_no_pair(names, tmp_path, here):
+    here(*names)
     track = Track("autoencoder", tmp_path / "autoencoder", 1)
     assert track.pair is None
     assert 'PAIR="Ada,Grace"' in track.summary()
@@ -334,14 +372,14 @@ def test_hostile_messages_change_nothing(desk, message):
     assert Log(desk.work).read() == before
 
 
-def test_start_shows_the_bar_to_two_and_nothing_to_others(desk, monkeypatch, capsys):
+def test_start_shows_the_bar_to_two_and_nothing_to_others(desk, here, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     monkeypatch.setenv("REIMPL_WORK", str(desk.work))
     start("autoencoder", 1)
     assert [isinstance(each, RolesBar) for each in shown] == [True]
     start("autoencoder", 0)  # the start page asks for nothing
-    monkeypatch.setenv("REIMPL_PAIR", "")
+    here("Ada")
     start("autoencoder", 1)
     assert len(shown) == 1
     assert [event["step"] for event in desk.events("start")] == [1, 0, 1]
@@ -392,8 +430,8 @@ def test_time_at_another_notebook_is_not_counted(desk, clock):
     assert (driven["Ada"], driven["Grace"]) == pytest.approx((1, 0), abs=0.1)
 
 
-def test_names_and_words_are_shown_as_text(tmp_path, monkeypatch):
-    monkeypatch.setenv("REIMPL_PAIR", "<i>Ada</i>,</td><script>")
+def test_names_and_words_are_shown_as_text(tmp_path, here):
+    here("<i>Ada</i>", "</td><script>")
     desk = Desk(tmp_path / "work")
     desk.solve(COUNTERPARTS, "numpy_counterparts")
     page = Summary(desk.pair)._repr_html_()
