@@ -267,10 +267,10 @@ class Pair:
     def __str__(self):
         turn = self.turn
         left = max(0, round((turn.ends - datetime.now(UTC)) / timedelta(minutes=1)))
-        also_here = "".join(f", {name} is next" for name in self.also_here)
+        roles = [f"{turn.driver} drives", f"{turn.navigator} navigates"]
+        roles += [f"{name} is next" for name in self.also_here]
         lines = [
-            f"{turn.driver} drives, {turn.navigator} navigates{also_here}; {plural(left, 'minute')} to the "
-            f"next swap; {len(self.done)} of {plural(len(self.pieces), 'piece')} done."
+            f"{', '.join(roles)}; {plural(left, 'minute')} to the next swap; {len(self.done)} of {plural(len(self.pieces), 'piece')} done."
         ]
         if found := self.open_question():
             lines.append(
