@@ -8,12 +8,10 @@ import contextlib
 import hmac
 import io
 import os
-import re
 import secrets
 import socket
 import sys
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_server.auth import IdentityProvider, User
@@ -26,6 +24,7 @@ from traitlets.config import Config
 from reimpl_helpers.copies import no_lab
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.pairing import NAMES, name_here
+from reimpl_helpers.people import LONGEST_NAME, Person, is_name
 from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
 
 HERE = "127.0.0.1"
@@ -33,34 +32,6 @@ START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
 SAVE_DELAY = 0.1  # seconds from a keystroke until it is saved: what kill -9 may lose, about
 PATIENCE = 4.0  # seconds that stopping may take: with a browser connected it may never end
-COLORS = "var(--jp-collaborator-color1)", "var(--jp-collaborator-color5)"
-LONGEST_NAME = 40
-
-
-@dataclass(frozen=True)
-class Person:
-    """One of the two, with the key to the session that names them."""
-
-    name: str
-    place: int
-    token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
-
-    @property
-    def workspace(self) -> str:
-        """Name the window layout: what a link may hold of the name, and the place."""
-        letters = re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
-        return f"{letters or 'person'}-{self.place + 1}"
-
-    @property
-    def user(self) -> User:
-        initials = "".join(word[0] for word in self.name.split()[:2]).upper()
-        return User(
-            self.workspace, self.name, self.name, initials, color=COLORS[self.place % len(COLORS)]
-        )
-
-    @property
-    def path(self) -> str:
-        return f"/lab/workspaces/{self.workspace}/tree/{START}?reset"
 
 
 def people_of(names: str) -> list[Person]:
@@ -69,8 +40,7 @@ def people_of(names: str) -> list[Person]:
     Raises: WorkbookError for other than two different names.
     """
     found = [" ".join(name.split()) for name in names.split(",")]
-    fit = all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in found)
-    if len(found) != 2 or found[0] == found[1] or not fit:
+    if len(found) != 2 or found[0] == found[1] or not all(map(is_name, found)):
         raise WorkbookError(
             f"PAIR is {names!r}. Give two different names with a comma between them, "
             f'PAIR="Ada,Grace", each of at most {LONGEST_NAME} letters.'
@@ -137,7 +107,7 @@ class PairServer(ServerApp):
 def links_to(server) -> str:
     """Word the links to a server, one per person."""
     links = [
-        f"    {person.name}: http://{server.ip}:{server.port}{person.path}&token={person.token}"
+        f"    {person.name}: http://{server.ip}:{server.port}{person.path_to(START)}&token={person.token}"
         for person in server.people
     ]
     saved = "Your notebooks are saved every few seconds."
@@ -185,7 +155,7 @@ def arguments_of(work: Path, people: list[Person], shared: bool) -> list[str]:
         f"--IdentityProvider.token={secrets.token_hex(24)}",
         "--ServerApp.identity_provider_class=reimpl_helpers.lab.Links",
         "--ServerApp.contents_manager_class=reimpl_helpers.lab.PairContents",
-        f"--LabApp.default_url={people[0].path}",
+        f"--LabApp.default_url={people[0].path_to(START)}",
         f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
         f"--LabApp.workspaces_dir={state / 'workspaces'}",
         f"--YDocExtension.disable_rtc={solo}",
@@ -213,7 +183,7 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
         name_here(work / ".lab/names", [person.name for person in people])
         redraw_in_place()
         save_while_typing()
-        users = {person.token: person.user for person in people}
+        users = {person.token: User(**person.identity) for person in people}
         LabApp.serverapp_class = PairServer
         server = LabApp.initialize_server(
             argv=[*arguments_of(work, people, shared), *more], config=Config(Links={"users": users})

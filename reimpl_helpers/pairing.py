@@ -267,11 +267,10 @@ class Pair:
     def __str__(self):
         turn = self.turn
         left = max(0, round((turn.ends - datetime.now(UTC)) / timedelta(minutes=1)))
+        done = f"{len(self.done)} of {plural(len(self.pieces), 'piece')} done"
         roles = [f"{turn.driver} drives", f"{turn.navigator} navigates"]
         roles += [f"{name} is next" for name in self.also_here]
-        lines = [
-            f"{', '.join(roles)}; {plural(left, 'minute')} to the next swap; {len(self.done)} of {plural(len(self.pieces), 'piece')} done."
-        ]
+        lines = [f"{', '.join(roles)}; {plural(left, 'minute')} to the next swap; {done}."]
         if found := self.open_question():
             lines.append(
                 f'{found[1].text} {turn.navigator}, say it: track.predict("{found[0].name}", "...")'

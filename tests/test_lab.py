@@ -14,7 +14,7 @@ import pytest
 import websocket
 from browser import Lab
 from jupyter_client import BlockingKernelClient
-from jupyter_server.auth import IdentityProvider
+from jupyter_server.auth import IdentityProvider, User
 
 from reimpl_helpers import lab as served
 from reimpl_helpers.lab import (
@@ -92,12 +92,11 @@ def test_the_name_of_an_earlier_lab_is_forgotten(lab):
     name, cookie = identity()
     assert name == "Grace Hopper" and identity(cookie)[0] == "Grace Hopper"
     renamed = people_of("Mary,Joan")
-    links = Links(users={person.token: person.user for person in renamed})
-    old = Links(users={"x": people_of("Ada,Grace")[0].user})
+    links = Links(users={person.token: User(**person.identity) for person in renamed})
+    ada = User(**people_of("Ada,Grace")[0].identity)
+    old = Links(users={"x": ada})
     for provider, known in ((links, None), (old, "Ada")):
-        user = IdentityProvider.user_from_cookie(
-            provider, provider.user_to_cookie(people_of("Ada,Grace")[0].user)
-        )
+        user = IdentityProvider.user_from_cookie(provider, provider.user_to_cookie(ada))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(IdentityProvider, "get_user_cookie", lambda self, handler, u=user: u)
             found = provider.get_user_cookie(None)
@@ -280,7 +279,7 @@ def test_two_names_make_two_people():
     assert (ada.name, grace.name) == ("Ada", "Grace Hopper")
     assert ada.token != grace.token and len(ada.token) == 48
     assert ada.token not in repr(ada)
-    assert ada.user.color != grace.user.color
+    assert ada.identity["color"] != grace.identity["color"]
 
 
 @pytest.mark.parametrize(
