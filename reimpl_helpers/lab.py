@@ -88,7 +88,17 @@ class PairContents(AsyncLargeFileManager):
 
 
 class PairServer(ServerApp):
-    """Print a link for each person once it listens, and stop within a time limit."""
+    """Stop within a time limit."""
+
+    def stop(self, from_signal=False):
+        watch = threading.Timer(PATIENCE, os._exit, [0])
+        watch.daemon = True
+        watch.start()
+        super().stop(from_signal)
+
+
+class LinkedServer(PairServer):
+    """Print a link for each person once it listens."""
 
     people: list[Person] = []
     is_again = False  # there was a lab on this folder before
@@ -96,12 +106,6 @@ class PairServer(ServerApp):
     def start_app(self):
         super().start_app()
         print(links_to(self), flush=True)
-
-    def stop(self, from_signal=False):
-        watch = threading.Timer(PATIENCE, os._exit, [0])
-        watch.daemon = True
-        watch.start()
-        super().stop(from_signal)
 
 
 def links_to(server) -> str:
@@ -141,21 +145,14 @@ network that you trust, hand each link to one person, and stop the lab when you 
 """
 
 
-def arguments_of(work: Path, people: list[Person], shared: bool) -> list[str]:
-    """List what JupyterLab is told, for two people or for one."""
-    solo, state = len(people) == 1, work / ".lab"
-    address = address_here() if shared else HERE
-    if shared:
-        print(SHARED.format(address=address))
+def arguments_of(work: Path, solo: bool) -> list[str]:
+    """List what JupyterLab is told of a pair's folder, whoever lets people in."""
+    state = work / ".lab"
     return [
-        str(work),
-        f"--ip={address}",
+        f"--ServerApp.root_dir={work}",
         "--Application.log_level=WARN",  # else the links scroll away
         "--LabApp.extension_manager=readonly",  # the other one asks a server elsewhere
-        f"--IdentityProvider.token={secrets.token_hex(24)}",
-        "--ServerApp.identity_provider_class=reimpl_helpers.lab.Links",
         "--ServerApp.contents_manager_class=reimpl_helpers.lab.PairContents",
-        f"--LabApp.default_url={people[0].path_to(START)}",
         f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
         f"--LabApp.workspaces_dir={state / 'workspaces'}",
         f"--YDocExtension.disable_rtc={solo}",
@@ -164,8 +161,39 @@ def arguments_of(work: Path, people: list[Person], shared: bool) -> list[str]:
         f"--YDocExtension.session_store_path={state / 'sessions.json'}",
         f"--SQLiteYStore.db_path={state / 'history.db'}",
         f"--BaseFileIdManager.db_path={state / 'file_ids.db'}",
+    ]
+
+
+def guarded_by_links(people: list[Person], shared: bool) -> list[str]:
+    """List what JupyterLab is told of who may come in, and from where."""
+    address = address_here() if shared else HERE
+    if shared:
+        print(SHARED.format(address=address))
+    return [
+        f"--ip={address}",
+        f"--IdentityProvider.token={secrets.token_hex(24)}",
+        "--ServerApp.identity_provider_class=reimpl_helpers.lab.Links",
+        f"--LabApp.default_url={people[0].path_to(START)}",
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]
+
+
+@contextlib.contextmanager
+def serving(work: Path, names: list[str]):
+    """Make this process ready to serve a pair's folder, and nobody else as long as it does.
+
+    Raises: WorkbookError when a lab is open there already.
+    """
+    tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
+    os.environ.update(COMPILATION_CACHE | os.environ, REIMPL_WORK=str(work))
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
+    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
+    os.environ[NAMES] = str(work / ".lab/names")
+    with no_lab(work):
+        name_here(work / ".lab/names", names)
+        redraw_in_place()
+        save_while_typing()
+        yield
 
 
 def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> None:
@@ -173,21 +201,12 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
 
     Raises: WorkbookError when a lab is open there already.
     """
-    tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
-    os.environ.update(COMPILATION_CACHE, REIMPL_WORK=str(work))
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
-    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
-    os.environ[NAMES] = str(work / ".lab/names")
     is_again = (work / ".lab").exists()
-    with no_lab(work):
-        name_here(work / ".lab/names", [person.name for person in people])
-        redraw_in_place()
-        save_while_typing()
+    with serving(work, [person.name for person in people]):
         users = {person.token: User(**person.identity) for person in people}
-        LabApp.serverapp_class = PairServer
-        server = LabApp.initialize_server(
-            argv=[*arguments_of(work, people, shared), *more], config=Config(Links={"users": users})
-        )
+        LabApp.serverapp_class = LinkedServer
+        given = [*arguments_of(work, len(people) == 1), *guarded_by_links(people, shared), *more]
+        server = LabApp.initialize_server(argv=given, config=Config(Links={"users": users}))
         server.people, server.is_again = people, is_again
         server.start()
 

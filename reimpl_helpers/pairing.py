@@ -18,12 +18,17 @@ NAMES = "REIMPL_PAIR"  # a file that names who shares this session, one a line; 
 
 def names_here() -> tuple[str, ...]:
     """Name the two of this session, or the three; none where it is not shared."""
+    names = names_in(Path(os.environ.get(NAMES, "")))
+    return names if len(names) > 1 else ()
+
+
+def names_in(file: Path) -> tuple[str, ...]:
+    """Read who shares a session, from the file that says so."""
     try:
-        names = Path(os.environ.get(NAMES, "")).read_text("utf-8", "replace").split("\n")
+        names = file.read_text("utf-8", "replace").split("\n")
     except OSError:
         return ()
-    names = tuple(dict.fromkeys(filter(None, names)))
-    return names if len(names) > 1 else ()
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def name_here(file: Path, names: Iterable[str]) -> None:

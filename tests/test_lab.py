@@ -23,6 +23,7 @@ from reimpl_helpers.lab import (
     Person,
     address_here,
     arguments_of,
+    guarded_by_links,
     links_to,
     people_of,
 )
@@ -311,10 +312,10 @@ def test_names_that_are_refused_start_nothing(tmp_path):
 
 def test_a_lab_listens_on_this_machine_alone_unless_it_is_shared(tmp_path, monkeypatch, capsys):
     people = people_of("Ada,Grace")
-    assert "--ip=127.0.0.1" in arguments_of(tmp_path, people, shared=False)
+    assert "--ip=127.0.0.1" in guarded_by_links(people, shared=False)
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(served, "address_here", lambda: "192.0.2.7")
-    assert "--ip=192.0.2.7" in arguments_of(tmp_path, people, shared=True)
+    assert "--ip=192.0.2.7" in guarded_by_links(people, shared=True)
     said = capsys.readouterr().out
     assert "192.0.2.7" in said and "can run\nany code on this machine" in said
 
@@ -328,7 +329,7 @@ def test_the_address_here_is_one_of_this_machine():
 
 def test_the_token_of_pages_is_no_ones_link(tmp_path):
     people = people_of("Ada,Grace")
-    (token,) = (a for a in arguments_of(tmp_path, people, False) if "token=" in a)
+    (token,) = (a for a in guarded_by_links(people, False) if "token=" in a)
     assert len(token.partition("=")[2]) == 48
     assert not any(person.token in token for person in people)
 
@@ -341,7 +342,7 @@ def test_one_person_alone_has_one_link_and_no_collaboration(tmp_path):
     assert "saved every few seconds" in links_to(Server) and "reload" not in links_to(Server)
     Server.is_again = True
     assert "reload them before you type" in links_to(Server)
-    arguments = arguments_of(tmp_path, Server.people, False)
+    arguments = arguments_of(tmp_path, solo=True)
     assert "--YDocExtension.disable_rtc=True" in arguments
     assert any(argument.endswith("solo") for argument in arguments)
     assert Path(served.SETTINGS / "solo/page_config.json").is_file()

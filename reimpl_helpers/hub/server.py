@@ -1,0 +1,70 @@
+"""Serve one pair's folder on a hub: what the hub starts, as the pair, for each pair."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from jupyter_server.base.handlers import JupyterHandler
+from jupyterhub.services.auth import HubOAuth
+from jupyterhub.singleuser.extension import JupyterHubSingleUser
+from tornado.web import HTTPError, authenticated
+
+from reimpl_helpers.copies import copy_work
+from reimpl_helpers.lab import START, PairServer, arguments_of, serving
+from reimpl_helpers.pairing import NAMES, name_here, names_in
+from reimpl_helpers.people import Person
+
+ENTRANCE = "/enter"
+LOOK = 5  # seconds between two looks at who is in the pair
+
+
+class Entrance(JupyterHandler):
+    """Lead each person to a window layout of their own."""
+
+    @authenticated
+    def get(self):
+        names, name = names_in(Path(os.environ[NAMES])), self.current_user.display_name
+        place = names.index(name) if name in names else len(names)
+        self.redirect(self.base_url.rstrip("/") + Person(name, place, "").path_to(START))
+
+
+class HubServer(PairServer):
+    """Keep in mind who is in the pair, as the hub knows it."""
+
+    def initialize(self, *args, **kwargs):
+        super().initialize(*args, **kwargs)
+        self.web_app.add_handlers(".*$", [(self.base_url.rstrip("/") + ENTRANCE, Entrance)])
+
+    def start_app(self):
+        self.looking = asyncio.ensure_future(self.look_round(HubOAuth(parent=self)))
+        super().start_app()
+
+    async def look_round(self, hub):
+        """Ask the hub who is in the pair, again and again: somebody may be moved."""
+        known = []
+        while True:
+            try:
+                me = await hub.user_for_token(hub.api_token, use_cache=False, sync=False)
+            except HTTPError as error:  # the hub is being started again
+                self.log.warning("the hub does not say who is in this pair: %s", error)
+                me = None
+            names = ((me or {}).get("user_info") or {}).get("names", known)
+            if names != known:
+                name_here(Path(os.environ[NAMES]), names)
+                known = names
+            await asyncio.sleep(LOOK)
+
+
+def main(arguments: list[str]) -> None:
+    """Copy the notebooks where there are none, and serve them until the hub ends this."""
+    work = Path(os.environ["REIMPL_WORK"])
+    work.mkdir(parents=True, exist_ok=True)
+    copy_work()
+    with serving(work, []):
+        JupyterHubSingleUser.serverapp_class = HubServer
+        JupyterHubSingleUser.launch_instance([*arguments_of(work, solo=False), *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
