@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reimpl_helpers.files import replace_file
+from reimpl_helpers.hub.roster import Roster
 
+CODES = "codes.json"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are taken for another
 LENGTH = 12  # letters: 31 ** 12 codes
 FREE = 5  # wrong codes in a row that cost no time
@@ -101,6 +103,22 @@ reads it can log in as anyone on it.</p>
 </ul>
 </html>
 """
+
+
+def hand_out(folder: Path, roster: Roster, address: str) -> str:
+    """Give codes to those of a roster who have none, on a sheet to print; return what to say."""
+    given = Codes(folder / CODES).renew(roster.people)
+    if not given:
+        return ""
+    number = 1 + len(list(folder.glob("sheet-*.html")))
+    path = folder / f"sheet-{number}.html"
+    path.touch(mode=0o600)
+    pairs = {name: roster.pair_of(name) for name in given}
+    replace_file(path, sheet(given, pairs, address).encode())
+    return (
+        f"New codes: {len(given)}. Print {path}, hand out the cards, "
+        "delete the file."
+    )
 
 
 def sheet(codes: dict[str, str], pairs: dict[str, str | None], address: str) -> str:

@@ -6,15 +6,23 @@ that server and go in, and nothing else. A facilitator may go into every pair's,
 
 from reimpl_helpers.hub.roster import Roster
 
-PAIRS, FACILITATORS = "pairs", "facilitators"  # groups
-BOARD = "board"  # the service
+PAIRS = "pairs"  # the group of the pairs' accounts
+BOARD, CULLER = "board", "culler"  # services
 ACCOUNT = "pair-"  # what the name of a pair's account, and of its system user, begins with
 # What anybody has of themselves: no server of their own, no tokens of their own, nobody else.
-EVERYBODY = ["read:users:name!user", "read:users:groups!user", "users:activity!user"]
+EVERYBODY = {
+    "name": "user",
+    "scopes": ["read:users:name!user", "read:users:groups!user", "users:activity!user"],
+}
 
 
 def account_of(pair: str) -> str:
     return ACCOUNT + pair
+
+
+def accounts(roster: Roster) -> list[str]:
+    """Name the accounts of the pairs."""
+    return [account_of(pair) for pair in roster.pairs]
 
 
 def may_enter(whose: str) -> list[str]:
@@ -23,27 +31,22 @@ def may_enter(whose: str) -> list[str]:
 
 
 def roles_of(roster: Roster, name: str) -> list[dict]:
-    """List the roles of one person."""
-    pair = roster.pair_of(name)
-    if pair is not None:
+    """List the roles of one person; who stands in no roster may do nothing."""
+    if name in roster.facilitators:
+        entered = [*may_enter(f"group={PAIRS}"), f"list:users!group={PAIRS}"]
+        board = f"access:services!service={BOARD}"
+        return [EVERYBODY, {"name": "facilitator", "scopes": [*entered, board]}]
+    if pair := roster.pair_of(name):
         account = account_of(pair)
-        return [{"name": f"{account}-people", "scopes": may_enter(f"user={account}")}]
-    return [
-        {
-            "name": FACILITATORS,
-            "scopes": [
-                *may_enter(f"group={PAIRS}"),
-                f"list:users!group={PAIRS}",
-                f"access:services!service={BOARD}",
-            ],
-        }
-    ]
+        role = {"name": f"{account}-people", "scopes": may_enter(f"user={account}")}
+        return [EVERYBODY, role]
+    return [EVERYBODY]
 
 
-def common_roles(roster: Roster) -> list[dict]:
-    """List the roles that are there before anybody logs in, with the accounts of the pairs."""
-    accounts = [account_of(pair) for pair in roster.pairs]
-    return [
-        {"name": "user", "description": "What anybody may", "scopes": EVERYBODY},
-        {"name": "pair-account", "description": "An account of a pair", "users": accounts},
-    ]
+SERVICE_ROLES = [
+    {
+        "name": CULLER,
+        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        "services": [CULLER],
+    }
+]

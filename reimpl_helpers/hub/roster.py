@@ -41,7 +41,7 @@ class Roster:
     def person(self, name: str) -> Person:
         """Say how somebody is shown in their pair's notebook."""
         names = self.pairs.get(self.pair_of(name), ())
-        return Person(name, names.index(name) if name in names else len(names), token="")
+        return Person(name, names.index(name) if name in names else len(names))
 
 
 def folded(name: str) -> str:

@@ -26,7 +26,7 @@ class Entrance(JupyterHandler):
     def get(self):
         names, name = names_in(Path(os.environ[NAMES])), self.current_user.display_name
         place = names.index(name) if name in names else len(names)
-        self.redirect(self.base_url.rstrip("/") + Person(name, place, "").path_to(START))
+        self.redirect(self.base_url.rstrip("/") + Person(name, place).path_to(START))
 
 
 class HubServer(PairServer):

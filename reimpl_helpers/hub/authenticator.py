@@ -1,0 +1,100 @@
+"""Let in who stands in the roster and gives their code; it may change while the hub runs."""
+
+import asyncio
+import math
+from pathlib import Path
+
+from jupyterhub import orm
+from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
+from traitlets import Unicode
+
+from reimpl_helpers.hub.codes import CODES, Codes, Patience, hand_out
+from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, accounts, roles_of
+from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
+
+
+class RosterAuthenticator(Authenticator):
+    """Know people by the name in the roster and a code of their own.
+
+    Whoever is moved to another pair in the file loses the one and gains the other within seconds.
+    """
+
+    roster_path = Unicode(help="The roster, a table with the columns name and pair.", config=True)
+    folder = Unicode(help="Where the digests of the codes are kept.", config=True)
+    address = Unicode(help="Where people reach the hub, for the sheets of codes.", config=True)
+    allow_all = True  # whoever has a code
+    auto_login = False
+    manage_roles = True
+    auth_refresh_age = 5  # seconds that an earlier look at the roster counts
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.codes, self.patience = Codes(Path(self.folder) / CODES), Patience()
+        self._roster, self._read = read_roster(Path(self.roster_path)), 0
+
+    @property
+    def roster(self) -> Roster:
+        """Read the roster where it has changed; one that is not right is not taken over."""
+        path = Path(self.roster_path)
+        try:
+            now = path.stat().st_mtime_ns
+            if now != self._read:
+                self._read = now
+                self._roster = read_roster(path)
+                if given := hand_out(Path(self.folder), self._roster, self.address):
+                    self.log.warning(given)
+        except (RosterError, OSError) as error:
+            self.log.error("The roster stays as it was: %s", error)
+        return self._roster
+
+    def normalize_username(self, username):
+        return self.roster.spelt(username) or " ".join(username.split())
+
+    def validate_username(self, username):
+        return "/" not in username
+
+    async def authenticate(self, handler, data):
+        """Compare a code; after several wrong ones make them wait."""
+        name = self.roster.spelt(data["username"])
+        who = name or "", handler.request.remote_ip
+        if left := self.patience.wait(who):
+            raise HTTPError(
+                429, f"Too many wrong codes. Wait {math.ceil(left)} seconds, then try again."
+            )
+        if not await asyncio.to_thread(self.codes.is_right, name or "", data["password"]):
+            self.patience.was_wrong(who)
+            return None
+        self.patience.was_right(who)
+        return self.model_of(name, handler)
+
+    async def refresh_user(self, user, handler=None, **kwargs):
+        """Say again what somebody may do."""
+        if user.name.startswith(ACCOUNT):
+            return self.account_model(user.name)
+        return self.model_of(user.name, handler)
+
+    def model_of(self, name: str, handler) -> dict:
+        """Say what the hub is to know of a person, as the roster says now."""
+        roster = self.roster
+        if pair := roster.pair_of(name):
+            self.open_account(account_of(pair), handler)
+        identity = roster.person(name).identity
+        return {"name": name, "roles": roles_of(roster, name), "user_info": identity}
+
+    def account_model(self, account: str) -> dict:
+        """Say what the hub is to know of a pair's account: who is in the pair."""
+        names = self.roster.pairs.get(account.removeprefix(ACCOUNT), ())
+        return {"name": account, "roles": [EVERYBODY], "user_info": {"names": list(names)}}
+
+    def open_account(self, account: str, handler) -> None:
+        """See to it that a pair has an account, which facilitators may enter."""
+        user = handler.user_from_username(account)
+        group = orm.Group.find(handler.db, PAIRS)
+        if user.orm_user not in group.users:
+            group.users.append(user.orm_user)
+            handler.db.commit()
+
+    async def load_managed_roles(self):
+        """List the roles that are there before anybody logs in, with the accounts of the pairs."""
+        return [{**EVERYBODY, "users": accounts(self.roster)}]
