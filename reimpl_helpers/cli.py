@@ -60,6 +60,11 @@ def build_parser():
     exported = add(export, "make a project of its own of your package: tests, README, git")
     exported.add_argument("target", metavar="DIR", type=Path, help="a new folder, outside work/")
     exported.add_argument("--track", metavar="NAME", help="needed if you wrote for several")
+    many = add(hub, "serve many pairs on this machine, as a roster says")
+    many.add_argument("roster", metavar="ROSTER", type=Path, help="a table: name,pair")
+    many.add_argument("--share", action="store_true", help="let your local network in")
+    many.add_argument("--trusted", action="store_true", help="go on though nothing keeps pairs apart")
+    many.add_argument("--port", type=int, default=8000, help="8000 if none is given")
     add(solved, "run the notebooks and build the solved ones (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")
@@ -103,6 +108,14 @@ def lab(options) -> int:
     people = [Person("You", 0)] if options.solo else people_of(options.pair)
     work(options)
     serve(work_folder(), people, options.share, options.rest)
+    return 0
+
+
+def hub(options) -> int:
+    """Serve many pairs on this machine: a server for each, which its people alone may enter."""
+    from reimpl_helpers.hub.start import start_hub
+
+    start_hub(options.roster, options.share, options.trusted, options.port)
     return 0
 
 

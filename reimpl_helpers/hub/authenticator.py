@@ -7,10 +7,10 @@ from pathlib import Path
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Unicode
+from traitlets import Bool, Integer, Unicode
 
 from reimpl_helpers.hub.codes import CODES, Codes, Patience, hand_out
-from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, accounts, roles_of
+from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, roles_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
 
 
@@ -23,10 +23,9 @@ class RosterAuthenticator(Authenticator):
     roster_path = Unicode(help="The roster, a table with the columns name and pair.", config=True)
     folder = Unicode(help="Where the digests of the codes are kept.", config=True)
     address = Unicode(help="Where people reach the hub, for the sheets of codes.", config=True)
-    allow_all = True  # whoever has a code
-    auto_login = False
-    manage_roles = True
-    auth_refresh_age = 5  # seconds that an earlier look at the roster counts
+    allow_all = Bool(True)  # whoever has a code
+    manage_roles = Bool(True)
+    auth_refresh_age = Integer(5)  # seconds that an earlier look at the roster counts
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -43,7 +42,7 @@ class RosterAuthenticator(Authenticator):
                 self._read = now
                 self._roster = read_roster(path)
                 if given := hand_out(Path(self.folder), self._roster, self.address):
-                    self.log.warning(given)
+                    print(given, flush=True)
         except (RosterError, OSError) as error:
             self.log.error("The roster stays as it was: %s", error)
         return self._roster
@@ -94,7 +93,3 @@ class RosterAuthenticator(Authenticator):
         if user.orm_user not in group.users:
             group.users.append(user.orm_user)
             handler.db.commit()
-
-    async def load_managed_roles(self):
-        """List the roles that are there before anybody logs in, with the accounts of the pairs."""
-        return [{**EVERYBODY, "users": accounts(self.roster)}]

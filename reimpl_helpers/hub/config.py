@@ -3,17 +3,20 @@
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
 
 from traitlets.config import get_config
 
 from reimpl_helpers.hub import spawner
 from reimpl_helpers.hub.authenticator import RosterAuthenticator
-from reimpl_helpers.hub.roles import PAIRS, SERVICE_ROLES, account_of, accounts
+from reimpl_helpers.hub.roles import AT_START, CULLER, PAIRS, account_of, accounts
 from reimpl_helpers.hub.roster import read_roster
 from reimpl_helpers.hub.server import ENTRANCE
 from reimpl_helpers.workbook import COMPILATION_CACHE
 
 HERE, STATE = Path(__file__).parent, Path(os.environ["REIMPL_HUB"])
+URL = os.environ["REIMPL_HUB_URL"]
+PORT = urlparse(URL).port  # the next two are the proxy's and the hub's own
 IDLE = 3600  # seconds without a browser or a running cell after which a server is stopped
 STARTS = 60  # seconds that a server may take until it answers: twenty start at once
 
@@ -29,24 +32,41 @@ def landing(handler) -> str:
 c = get_config()
 roster = Path(os.environ["REIMPL_HUB_ROSTER"])
 
-c.JupyterHub.bind_url = os.environ["REIMPL_HUB_URL"]
+c.JupyterHub.bind_url = URL
 c.JupyterHub.db_url = f"sqlite:///{STATE / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.default_url = landing
-c.JupyterHub.load_roles = SERVICE_ROLES
+c.JupyterHub.load_roles = AT_START
 c.JupyterHub.load_groups = {PAIRS: {"users": accounts(read_roster(roster))}}
-c.JupyterHub.active_server_limit = 0
-c.JupyterHub.concurrent_spawn_limit = 0
-c.JupyterHub.log_level = "WARN"
+c.JupyterHub.concurrent_spawn_limit = 0  # the whole room comes in at once
+c.JupyterHub.services = [
+    {
+        "name": CULLER,
+        "command": [sys.executable, "-P", "-m", "jupyterhub_idle_culler", f"--timeout={IDLE}"],
+    }
+]
+c.JupyterHub.logging_config = {
+    "handlers": {
+        "console": {"level": "ERROR"},
+        "file": {
+            "class": "logging.FileHandler",
+            "filename": str(STATE / "hub.log"),
+            "formatter": "console",
+        },
+    },
+    "loggers": {"JupyterHub": {"level": "INFO", "handlers": ["console", "file"]}},
+}
 
-c.ConfigurableHTTPProxy.command = [os.environ["REIMPL_HUB_PROXY"]]
+c.JupyterHub.hub_port = PORT + 2
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 1}"
+c.ConfigurableHTTPProxy.command = [os.environ["REIMPL_HUB_PROXY"], "--log-level=warn"]
 c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")
 
 c.JupyterHub.authenticator_class = RosterAuthenticator
 c.RosterAuthenticator.roster_path = str(roster)
 c.RosterAuthenticator.folder = str(STATE)
-c.RosterAuthenticator.address = os.environ["REIMPL_HUB_URL"]
+c.RosterAuthenticator.address = URL
 
 chosen = spawner.PairSpawner if os.geteuid() == 0 else spawner.TrustedSpawner
 chosen.homes = STATE / "homes"

@@ -43,10 +43,11 @@ def roles_of(roster: Roster, name: str) -> list[dict]:
     return [EVERYBODY]
 
 
-SERVICE_ROLES = [
+AT_START = [  # the roles that are there before anybody logs in
+    EVERYBODY,
     {
         "name": CULLER,
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
         "services": [CULLER],
-    }
+    },
 ]

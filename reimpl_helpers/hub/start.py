@@ -10,7 +10,6 @@ from reimpl_helpers.hub.roster import RosterError, read_roster
 from reimpl_helpers.lab import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
-PORT = 8000
 NOBODY = 65534  # a user who may read what everybody may
 PROXY = Path(sys.prefix) / "proxy/node_modules/.bin/configurable-http-proxy"
 TRUSTED = """
@@ -28,7 +27,7 @@ def hub_folder() -> Path:
     return Path(os.environ.get("REIMPL_HUB") or ROOT / "hub").resolve()
 
 
-def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int = PORT) -> None:
+def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None:
     """Prepare everything, then become the hub.
 
     Raises: WorkbookError when the roster is not right, or this machine cannot keep pairs apart.
@@ -49,7 +48,8 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int = PORT) 
     prepare_folders(state, is_root)
     print(
         hand_out(state, roster, address)
-        or "Everybody has a code. Who lost theirs: take their line out of the roster, put it in again."
+        or "Everybody has a code. For who lost theirs: take their line out of the roster, save it, "
+        "put it in again: that makes a new one."
     )
     if not is_root:
         print(TRUSTED)
@@ -61,6 +61,7 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int = PORT) 
         REIMPL_HUB_PROXY=str(PROXY),
     )
     os.chdir(state)
+    os.umask(0o077)
     config = Path(__file__).parent / "config.py"
     os.execv(sys.executable, [sys.executable, "-P", "-m", "jupyterhub", f"--config={config}"])
 
