@@ -63,7 +63,9 @@ def build_parser():
     many = add(hub, "serve many pairs on this machine, as a roster says")
     many.add_argument("roster", metavar="ROSTER", type=Path, help="a table: name,pair")
     many.add_argument("--share", action="store_true", help="let your local network in")
-    many.add_argument("--trusted", action="store_true", help="go on though nothing keeps pairs apart")
+    many.add_argument(
+        "--trusted", action="store_true", help="go on, though nothing keeps pairs apart"
+    )
     many.add_argument("--port", type=int, default=8000, help="8000 if none is given")
     add(solved, "run the notebooks and build the solved ones (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")

@@ -115,10 +115,7 @@ def hand_out(folder: Path, roster: Roster, address: str) -> str:
     path.touch(mode=0o600)
     pairs = {name: roster.pair_of(name) for name in given}
     replace_file(path, sheet(given, pairs, address).encode())
-    return (
-        f"New codes: {len(given)}. Print {path}, hand out the cards, "
-        "delete the file."
-    )
+    return f"New codes: {len(given)}. Print {path}, hand out the cards, delete the file."
 
 
 def sheet(codes: dict[str, str], pairs: dict[str, str | None], address: str) -> str:
