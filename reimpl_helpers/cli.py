@@ -68,6 +68,7 @@ def build_parser():
     )
     many.add_argument("--port", type=int, default=8000, help="8000 if none is given")
     add(solved, "run the notebooks and build the solved ones (for authors)")
+    add(guide, "build the facilitators' guide from notebooks and planted bugs (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")
     return parser
@@ -181,6 +182,15 @@ def solved(options) -> int:
     from reimpl_helpers.notebooks import refresh
 
     for path in refresh():
+        print(path)
+    return 0
+
+
+def guide(options) -> int:
+    """Build the facilitators' guide anew, where it is not written by hand."""
+    from reimpl_helpers.guide import write_guide
+
+    for path in write_guide():
         print(path)
     return 0
 
