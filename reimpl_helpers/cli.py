@@ -60,6 +60,20 @@ def build_parser():
     exported = add(export, "make a project of its own of your package: tests, README, git")
     exported.add_argument("target", metavar="DIR", type=Path, help="a new folder, outside work/")
     exported.add_argument("--track", metavar="NAME", help="needed if you wrote for several")
+    planned = add(plan, "make the timetable of a workshop, or set it beside what pairs took")
+    planned.epilog = (
+        "Without --until, the day is as long as the track takes. What finds no room is left out, "
+        "and named."
+    )
+    planned.add_argument("track", metavar="TRACK", help="such as autoencoder")
+    planned.add_argument("--start", metavar="TIME", help="when it begins: 09:30 (else 09:00)")
+    planned.add_argument("--until", metavar="TIME", help="when it ends: 12:30")
+    planned.add_argument(
+        "--from", dest="first", metavar="N", type=int, help="the notebook this day begins with: 3"
+    )
+    planned.add_argument(
+        "--logs", metavar="DIR", type=Path, help="the pairs' logs, to correct the minutes by"
+    )
     many = add(hub, "serve many pairs on this machine, as a roster says")
     many.add_argument("roster", metavar="ROSTER", type=Path, help="a table: name,pair")
     many.add_argument("--share", action="store_true", help="let your local network in")
@@ -152,6 +166,25 @@ def export(options) -> int:
     from reimpl_helpers.export import export_package
 
     export_package(options.target, options.track, functools.partial(print, flush=True))
+    return 0
+
+
+def plan(options) -> int:
+    """Print a timetable, or the minutes that were planned beside those that pairs took."""
+    from reimpl_helpers.plan import compare, logs_in, minute_of, plan_day
+    from reimpl_helpers.workbook import WorkbookError
+
+    times = [options.start, options.until]
+    if options.logs and any(given is not None for given in (*times, options.first)):
+        raise WorkbookError(
+            "--logs compares a whole track with what pairs took. Give it without --start, --until "
+            "and --from."
+        )
+    if options.logs:
+        print(compare(options.track, logs_in(options.logs)))
+        return 0
+    start, until = (None if time is None else minute_of(time) for time in times)
+    print(plan_day(options.track, start, until, 1 if options.first is None else options.first))
     return 0
 
 
