@@ -26,6 +26,7 @@ function render({ model, el }) {
   const navigator = element(roles, "span", "navigator");
   const time = element(roles, "span", "time");
   const pieces = element(roles, "span", "pieces");
+  const hand = element(roles, "button", "hand", "Raise hand");
   const swap = element(roles, "button", "swap", "Swap");
   const ask = element(bar, "form", "ask");
   const note = element(bar, "div", "note");
@@ -82,6 +83,7 @@ function render({ model, el }) {
     driver.textContent = `${facts.driver} drives`;
     navigator.textContent = `${facts.navigator} navigates`;
     pieces.textContent = `${facts.done} of ${facts.total} pieces`;
+    hand.setAttribute("aria-pressed", facts.hand);
     note.textContent = facts.note;
     showQuestion(facts.question);
     tick();
@@ -98,6 +100,8 @@ function render({ model, el }) {
     }
   }
 
+  hand.type = "button";
+  hand.onclick = () => send({ do: "hand", raised: !model.get("facts").hand });
   swap.type = "button";
   swap.onclick = () => send({ do: "swap", turn: model.get("facts").turn, why: "asked" });
   model.on("change:facts", show);
