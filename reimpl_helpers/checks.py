@@ -93,6 +93,7 @@ class Verdict:
     another_way: str = ""
     draw: Callable[[], str] = str  # gives HTML, when it is shown
     refused: int | None = None  # the place of the case that the headline speaks of
+    mistake: str = ""  # the name of the planted bug that the answer equals
 
     @property
     def right(self):

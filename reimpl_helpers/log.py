@@ -6,6 +6,7 @@ Lines are added and never changed. A line that is damaged, or is no event, spoil
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,16 @@ FIELDS = {  # what an event of each kind must carry; all also say when: "at"
     "turn": {"number": int, "driver": str, "navigator": str, "why": str},
     "prediction": {"track": str, "step": int, "piece": str, "said": str, "navigator": str},
     "check": {"track": str, "step": int, "piece": str, "state": str, "source": str},
+    "score": {"track": str, "step": int, "caught": int, "mistakes": int},
+    "hand": {"track": str, "step": int, "raised": bool},
 }
+OPTIONAL = {  # what it may carry besides; anything else is dropped when it is read
+    "prediction": {"question": str, "came_true": bool},
+    "check": {"driver": str, "navigator": str, "mistake": str},
+}
+YEARS = range(1970, 3000)  # beyond them a clock is not set, and sums with its times overflow
+LARGEST = 2**53 - 1  # of whole numbers: up to here a browser counts exactly
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no file takes
 
 
 class Log:
@@ -74,9 +84,10 @@ class Log:
 
     def _wait_with(self, event):
         event = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **event}
-        if event_of(json.dumps(event).encode()) is None:
+        kept = event_of(json.dumps(event).encode())
+        if kept is None:
             raise ValueError(f"A {event['event']} event carries other fields than FIELDS says.")
-        self.waiting.append(event)
+        self.waiting.append(kept)
 
     def _write(self):
         lines = b"".join(json.dumps(event).encode() + b"\n" for event in self.waiting)
@@ -102,18 +113,32 @@ def ends_a_line(file) -> bool:
 
 
 def event_of(line: bytes) -> dict | None:
-    """Read one line of a log; None for what is no event."""
+    """Read one line of a log; None for what is no event.
+
+    An event holds what FIELDS and OPTIONAL name, each of its type, and nothing else.
+    """
     if not line or len(line) > LONGEST:
         return None
     try:
-        event = json.loads(line)
-        datetime.fromisoformat(event["at"])
-        fields = FIELDS[event["event"]]
+        said = json.loads(line)
+        needed = {"at": str, "event": str, **FIELDS[said["event"]]}
+        known = needed | OPTIONAL.get(said["event"], {})
+        held = [name for name in known if name in said and fits(said[name], known[name])]
+        event = {name: said[name] for name in held}
+        if not needed.keys() <= event.keys():
+            return None
+        return event if datetime.fromisoformat(event["at"]).year in YEARS else None
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    if all(type(event.get(name)) is kind for name, kind in fields.items()):
-        return event
-    return None
+
+
+def fits(value, kind) -> bool:
+    """Tell whether a value is of this type, and nothing that a reader trips over later."""
+    if type(value) is not kind:
+        return False
+    if kind is str:
+        return not LONE_SURROGATE.search(value)
+    return kind is not int or abs(value) <= LARGEST
 
 
 def moment_of(event: dict) -> datetime:

@@ -13,6 +13,7 @@ from reimpl_helpers.log import Log, moment_of
 from reimpl_helpers.predictions import Question, question_about
 
 TURN = timedelta(minutes=10)
+HAND_IS_UP = "Your hand is up on the facilitator's board, until one more piece is right."
 NAMES = "REIMPL_PAIR"  # a file that names who shares this session, one a line; set by the server
 
 
@@ -131,6 +132,18 @@ class Pair:
         self.log.decide(choose)
         self._tell()
         return bool(swapped)
+
+    # --- help ---
+
+    @property
+    def hand_is_up(self) -> bool:
+        """Tell whether the two have raised their hand for help."""
+        return hand_in(self.log.read()) is not None
+
+    def move_hand(self, raised: bool) -> None:
+        """Raise the hand, or lower it."""
+        move_hand(self.log, self.track, raised)
+        self._tell()
 
     # --- pieces ---
 
@@ -280,9 +293,35 @@ class Pair:
             lines.append(
                 f'{found[1].text} {turn.navigator}, say it: track.predict("{found[0].name}", "...")'
             )
+        if self.hand_is_up:
+            lines.append(HAND_IS_UP)
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def hand_in(events) -> dict | None:
+    """Find the event that raised the hand that is up still; a piece that turns right lowers it."""
+    up, right = None, set()
+    for event in events:
+        if event["event"] == "hand":
+            up = (up or event) if event["raised"] else None
+        elif event["event"] == "check" and event["state"] == RIGHT:
+            piece = event["track"], event["step"], event["piece"]
+            up = up if piece in right else None  # right once more is no progress
+            right.add(piece)
+    return up
+
+
+def move_hand(log: Log, track, raised: bool) -> None:
+    """Raise the hand, or lower it, where it is not so already."""
+    here = {"track": track.name, "step": track.step}
+
+    def choose(events):
+        is_up = hand_in(events) is not None
+        return None if is_up == raised else {"event": "hand", **here, "raised": raised}
+
+    log.decide(choose)
 
 
 def said_in(prediction: dict) -> str:
@@ -290,7 +329,7 @@ def said_in(prediction: dict) -> str:
 
 
 def log_check(log: Log, track, piece: Piece, verdict: Verdict, source: str, turn=None) -> None:
-    """Keep a verdict; with it, where it is right, the text that was checked."""
+    """Keep a verdict; where it is right the text that was checked, else the mistake it names."""
     log.append(
         "check",
         track=track.name,
@@ -298,5 +337,6 @@ def log_check(log: Log, track, piece: Piece, verdict: Verdict, source: str, turn
         piece=piece.name,
         state=verdict.state,
         source=source if verdict.right else "",
+        **({"mistake": verdict.mistake} if verdict.mistake else {}),
         **({"driver": turn.driver, "navigator": turn.navigator} if turn else {}),
     )

@@ -27,6 +27,7 @@ function render({ model, el }) {
   const also = element(roles, "span", "also");
   const time = element(roles, "span", "time");
   const pieces = element(roles, "span", "pieces");
+  const hand = element(roles, "button", "hand", "Raise hand");
   const swap = element(roles, "button", "swap", "Swap");
   const ask = element(bar, "form", "ask");
   const note = element(bar, "div", "note");
@@ -84,6 +85,7 @@ function render({ model, el }) {
     navigator.textContent = `${facts.navigator} navigates`;
     also.textContent = facts.also_here.map((name) => `${name} is next`).join(", ");
     pieces.textContent = `${facts.done} of ${facts.total} pieces`;
+    hand.setAttribute("aria-pressed", facts.hand);
     note.textContent = facts.note;
     showQuestion(facts.question);
     tick();
@@ -100,6 +102,8 @@ function render({ model, el }) {
     }
   }
 
+  hand.type = "button";
+  hand.onclick = () => send({ do: "hand", raised: !model.get("facts").hand });
   swap.type = "button";
   swap.onclick = () => send({ do: "swap", turn: model.get("facts").turn, why: "asked" });
   model.on("change:facts", show);

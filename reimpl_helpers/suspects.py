@@ -68,7 +68,8 @@ def explained(
         bug = suspect_of(function, [refused, *cases], suspects)
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
-        return replace(verdict, headline=with_question(verdict.headline, look + bug.question))
+        headline = with_question(verdict.headline, look + bug.question)
+        return replace(verdict, headline=headline, mistake=bug.name)
     found = first_difference_on(recording, refused, function)
     if found is None:
         return verdict

@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 from ipywidgets import HTML, IntSlider, Layout, VBox
 
-from reimpl_helpers.pairing import Pair
+from reimpl_helpers.pairing import HAND_IS_UP, Pair
 
 HERE = Path(__file__).parent
 
@@ -111,6 +111,7 @@ class RolesBar(anywidget.AnyWidget):
 
     def _facts(self) -> dict[str, Any]:
         turn, open_question = self.pair.turn, self.pair.open_question()
+        up = HAND_IS_UP if self.pair.hand_is_up else ""
         facts = {
             "driver": turn.driver,
             "navigator": turn.navigator,
@@ -119,8 +120,9 @@ class RolesBar(anywidget.AnyWidget):
             "ends": turn.ends.timestamp() * 1000,
             "done": len(self.pair.done),
             "total": len(self.pair.pieces),
+            "hand": bool(up),
             "question": {},
-            "note": self.note or self.pair.standing(),
+            "note": " ".join(filter(None, [up, self.note or self.pair.standing()])),
         }
         if open_question:
             piece, question = open_question
@@ -139,6 +141,9 @@ class RolesBar(anywidget.AnyWidget):
             case {"do": "swap", "turn": int(turn), "why": "clock" | "asked" as why}:
                 self.note = ""
                 self.pair.swap(why, turn)
+            case {"do": "hand", "raised": bool(raised)}:
+                self.note = ""
+                self.pair.move_hand(raised)
             case {"do": "predict", "piece": str(name), "said": str(said)}:
                 self.note = self.pair.predict(name, said)
                 self._show()

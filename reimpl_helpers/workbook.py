@@ -25,7 +25,7 @@ from reimpl_helpers.checks import (
 )
 from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
-from reimpl_helpers.pairing import Pair, log_check, names_here
+from reimpl_helpers.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
@@ -462,6 +462,23 @@ class Track:
         self.two().swap()
         return Note(self.pair)
 
+    def raise_hand(self) -> str:
+        """Ask for help: the facilitator's board shows it, until one more piece is right."""
+        return self._move_hand(True)
+
+    def lower_hand(self) -> str:
+        """Ask for no help any more."""
+        return self._move_hand(False)
+
+    def _move_hand(self, raised):
+        if self.pair:
+            self.pair.move_hand(raised)
+        else:
+            move_hand(self.log, self, raised)
+        return Note(
+            f"{HAND_IS_UP} Lower it: track.lower_hand()" if raised else "Your hand is down."
+        )
+
     def two(self) -> Pair:
         if self.pair is None:
             raise WorkbookError(f"nobody is named here. {NAME_THE_TWO}")
@@ -488,7 +505,12 @@ class Track:
 
         Raises: PackageError for a file that is no text.
         """
-        return score_tests(self, self.texts(), **more)
+        score = score_tests(self, self.texts(), **more)
+        if score.findings:
+            here = {"track": self.name, "step": self.step}
+            counts = {"caught": len(score.caught), "mistakes": len(score.findings)}
+            self.log.append("score", **here, **counts)
+        return score
 
     def add_mistake(self, function) -> str:
         """Save a mistake of the pair's own, and say which of their tests catches it.

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from reimpl_helpers.log import LONGEST, Log, moment_of
+from reimpl_helpers.log import FIELDS, LARGEST, LONGEST, OPTIONAL, Log, event_of, moment_of
 
 
 def start(log, step=1):
@@ -81,8 +81,52 @@ HOSTILE = [
     b'{"event": "start", "at": "2026-01-01", "track": null, "step": 1}',
     b'{"event": "format the disk", "at": "2026-01-01"}',
     b'{"event": "start", "at": "2026-01-01", "track": "' + b"x" * LONGEST + b'", "step": 1}',
+    b'{"event": "start", "at": "0001-01-01T00:00:00+23:59", "track": "gnn", "step": 1}',
+    b'{"event": "start", "at": "9999-12-31T23:59:59", "track": "gnn", "step": 1}',
+    b'{"event": "start", "at": "2026-01-01", "track": "gnn", "step": 9007199254740992}',
+    b'{"event": "start", "at": "2026-01-01", "track": "gnn", "step": 1' + b"0" * 5000 + b"}",
+    b'{"event": "start", "at": "2026-01-01", "track": "gnn", "step": Infinity}',
+    b'{"event": "start", "at": "2026-01-01", "track": "\\ud800", "step": 1}',
+    b'{"event": "start", "at": "2026-01-01", "track": "\xed\xa0\x80", "step": 1}',
+    b'{"event": "hand", "at": "2026-01-01", "track": "gnn", "step": 1, "raised": 1}',
+    b'{"event": "score", "at": "2026-01-01", "track": "gnn", "step": 4, "caught": 1.0}',
     b"\x80\x04\x95cos\nsystem\n(S'true'\ntR.",  # a pickle
 ]
+
+
+def line_of(**fields):
+    check = {"track": "gnn", "step": 1, "piece": "readout", "state": "wrong", "source": ""}
+    return json.dumps({"event": "check", "at": "2026-01-01", **check, **fields}).encode()
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_an_event_holds_what_is_declared_and_nothing_else(kind):
+    values = {str: "née", int: -LARGEST, bool: True}
+    declared = {**FIELDS[kind], **OPTIONAL.get(kind, {})}
+    event = {"event": kind, "at": "2026-01-01T10:00:00+00:00"}
+    event |= {name: values[type_] for name, type_ in declared.items()}
+    more = {"__proto__": {"x": 1}, "password": "x", "at ": "2026-01-01", "mistakes_": [1]}
+    assert event_of(json.dumps({**more, **event, **more}).encode()) == event
+    for name in OPTIONAL.get(kind, {}):
+        without = {key: value for key, value in event.items() if key != name}
+        for wrong in (None, 1.5, [], {}, float("nan"), 10**400):
+            assert event_of(json.dumps({**event, name: wrong}).encode()) == without
+        assert event_of(json.dumps(without).encode()) == without
+
+
+def test_of_a_key_that_stands_twice_the_last_one_counts():
+    twice = line_of(mistake="first")[:-1] + b', "mistake": "second", "mistake": NaN}'
+    assert "mistake" not in event_of(twice)
+    assert event_of(twice.replace(b"NaN", b'"third"'))["mistake"] == "third"
+
+
+def test_what_is_written_is_what_will_be_read(tmp_path):
+    log = Log(tmp_path / "file" / "log")
+    (tmp_path / "file").write_text("in the way")
+    here = {"track": "gnn", "step": 1, "piece": "readout", "state": "wrong", "source": ""}
+    log.append("check", **here, driver="Ada", mistake=5, more="x")
+    (waiting,) = log.read()
+    assert waiting["driver"] == "Ada" and not {"mistake", "more"} & waiting.keys()
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[:30]))

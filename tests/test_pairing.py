@@ -313,6 +313,58 @@ def test_a_log_that_takes_nothing_stops_no_check(desk):
     assert len(desk.events("check")) == 1 and len(desk.events("prediction")) == 1
 
 
+# --- help ---
+
+
+def test_a_hand_stays_up_until_it_is_lowered(desk):
+    assert "board" in desk.track.raise_hand() and desk.pair.hand_is_up
+    assert "Your hand is up" in str(desk.pair)
+    assert Desk(desk.work, step=2).pair.hand_is_up, "in every notebook of theirs"
+    assert desk.track.lower_hand() == "Your hand is down." and not desk.pair.hand_is_up
+    assert "hand" not in str(desk.pair)
+
+
+def test_a_hand_goes_down_when_one_more_piece_is_right(desk):
+    desk.solve(COUNTERPARTS, "numpy_counterparts")
+    desk.track.raise_hand()
+    desk.track.predict("nn_layer")
+    assert not desk.check(NN_LAYER.replace("+ bias", "- bias")).right and desk.pair.hand_is_up
+    assert desk.check(COUNTERPARTS).right and desk.pair.hand_is_up, "they had it before"
+    assert desk.check(NN_LAYER).right and not desk.pair.hand_is_up
+
+
+def test_a_hand_is_up_since_it_was_raised_first(desk, clock):
+    for _ in range(2):
+        desk.track.raise_hand()
+        clock(minutes=1)
+    assert [event["raised"] for event in desk.events("hand")] == [True]
+    twice = desk.events("hand") + [{**desk.events("hand")[0], "at": "2026-01-01"}]
+    assert pairing.hand_in(twice) == twice[0]
+    desk.track.lower_hand(), desk.track.lower_hand()
+    assert [event["raised"] for event in desk.events("hand")] == [True, False]
+
+
+def test_one_person_may_raise_a_hand_too(tmp_path, monkeypatch):
+    monkeypatch.delenv("REIMPL_PAIR", raising=False)
+    desk = Desk(tmp_path / "work")
+    assert "board" in desk.track.raise_hand()
+    assert [event["raised"] for event in desk.events("hand")] == [True]
+    assert desk.check(COUNTERPARTS).right and pairing.hand_in(Log(desk.work).read()) is None
+
+
+# --- what a log tells of mistakes ---
+
+
+def test_a_check_tells_which_planted_bug_an_answer_equals(desk):
+    desk.track.predict("nn_layer")
+    desk.check(NN_LAYER.replace("+ bias", "- bias"))
+    desk.check(NN_LAYER.replace("+ bias", "* bias - 3"))
+    desk.check(NN_LAYER)
+    first, second, right = desk.events("check")
+    assert first["mistake"] == "bias subtracted" and desk.track.bug(first["mistake"])
+    assert "mistake" not in second and "mistake" not in right
+
+
 # --- the bar ---
 
 
@@ -343,6 +395,17 @@ def test_what_is_clicked_in_the_bar_is_done(desk):
     assert bar.facts["done"] == 1 and bar.facts["question"]["piece"] == "nn_layer"
 
 
+def test_a_hand_is_raised_and_lowered_in_the_bar(desk):
+    bar = RolesBar(desk.pair)
+    assert bar.facts["hand"] is False
+    for _ in range(2):  # both click at once
+        sent(bar, do="hand", raised=True)
+    assert bar.facts["hand"] is True and "Your hand is up" in bar.facts["note"]
+    assert len(desk.events("hand")) == 1
+    sent(bar, do="hand", raised=False)
+    assert bar.facts["hand"] is False and "hand" not in bar.facts["note"]
+
+
 def test_both_browsers_whose_clock_runs_out_swap_once(desk):
     bar = RolesBar(desk.pair)
     turn = bar.facts["turn"]
@@ -362,6 +425,8 @@ def test_both_browsers_whose_clock_runs_out_swap_once(desk):
         {"do": "predict", "piece": "numpy_counterparts"},
         {"do": "predict", "piece": "../model", "said": "4"},
         {"do": "predict", "piece": 4, "said": []},
+        {"do": "hand"},
+        {"do": "hand", "raised": 1},
         {"do": "delete"},
     ],
 )

@@ -11,6 +11,7 @@ from cells import Notebook
 
 from reimpl_helpers import judge, package, pictures, score, testing
 from reimpl_helpers.cli import main
+from reimpl_helpers.log import Log
 from reimpl_helpers.score import MUTATION, OWN, PLANTED
 from reimpl_helpers.workbook import Track, WorkbookError
 
@@ -52,6 +53,15 @@ def short_limit(monkeypatch):
     for module in (testing, score):
         monkeypatch.setattr(module, "TIME_LIMIT", 2)
     monkeypatch.setattr(score, "PATIENCE", 1)
+
+
+def test_a_score_is_kept_in_the_log(pair):
+    found = pair.tests(SHAPES)
+    assert pair.tests("def broken(").problem
+    (event,) = Log(pair.track.folder.parent).read()
+    assert (event["event"], event["step"]) == ("score", 4)
+    assert (event["caught"], event["mistakes"]) == (len(found.caught), len(found.findings))
+    assert 0 < event["caught"] < event["mistakes"]
 
 
 def names(findings):
