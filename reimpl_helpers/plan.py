@@ -17,8 +17,8 @@ from statistics import median
 import nbformat
 
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, plural
-from reimpl_helpers.log import event_of
 from reimpl_helpers.log import NAME as LOG
+from reimpl_helpers.log import event_of
 from reimpl_helpers.minutes import stretches
 from reimpl_helpers.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.package import names_in, parse

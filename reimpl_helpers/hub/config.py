@@ -23,8 +23,9 @@ STARTS = 60  # seconds that a server may take until it answers: twenty start at 
 
 def landing(handler) -> str:
     """Lead people to their pair's notebook, and a facilitator to the board."""
-    name = handler.current_user.name if handler.current_user else ""
-    if pair := handler.authenticator.roster.pair_of(name):
+    if handler.current_user is None:
+        return handler.settings["login_url"]
+    if pair := handler.authenticator.roster.pair_of(handler.current_user.name):
         return f"{handler.hub.base_url}spawn/{account_of(pair)}"
     return f"{handler.base_url}services/board/"
 
