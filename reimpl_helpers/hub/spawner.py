@@ -41,8 +41,11 @@ class PairSpawner(LocalProcessSpawner):
 
     homes = Path("homes")
 
+    async def start(self):
+        make_user(self.user.name, self.homes / self.user.name)
+        return await super().start()
+
     def make_preexec_fn(self, name):
-        make_user(name, self.homes / name)
         return bounded(super().make_preexec_fn(name))
 
     def user_env(self, env):
