@@ -1,0 +1,78 @@
+"""Codes to log in with: given once, kept as digests, and slow to guess."""
+
+import os
+import stat
+import sys
+
+import pytest
+
+from reimpl_helpers.hub.codes import FREE, LETTERS, LONGEST_WAIT, Codes, Patience, hand_out, sheet
+from reimpl_helpers.hub.roster import Roster
+
+ROSTER = Roster({"oak": ("Ada", "Grace")}, ("Mary",))
+
+
+@pytest.fixture
+def codes(tmp_path):
+    return Codes(tmp_path / "codes.json")
+
+
+def test_each_has_a_code_of_their_own_and_no_other_opens(codes):
+    given = codes.renew(ROSTER.people)
+    assert sorted(given) == ["Ada", "Grace", "Mary"] and len(set(given.values())) == 3
+    assert all(codes.is_right(name, code) for name, code in given.items())
+    assert not codes.is_right("Ada", given["Grace"]) and not codes.is_right("Ada", "")
+    assert not codes.is_right("", given["Ada"]) and not codes.is_right("nobody", "")
+    assert not codes.is_right("Ada", given["Ada"][:-1]) and not codes.is_right("Ada", "x" * 10**6)
+
+
+def test_capitals_spaces_and_hyphens_do_not_matter(codes):
+    code = codes.renew(["Ada"])["Ada"]
+    assert codes.is_right("Ada", f" {code.upper().replace('-', ' ')} ")
+    assert len(code) == 14 and set(code) <= {*LETTERS, "-"}
+
+
+def test_codes_stay_until_somebody_leaves_the_roster(codes):
+    first = codes.renew(["Ada", "Grace"])
+    assert codes.renew(["Ada", "Grace"]) == {}
+    assert list(codes.renew(["Ada", "Joan"])) == ["Joan"]
+    again = codes.renew(["Ada", "Grace"])
+    assert list(again) == ["Grace"] and again["Grace"] != first["Grace"]
+    assert codes.is_right("Ada", first["Ada"]) and not codes.is_right("Grace", first["Grace"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such bits")
+def test_no_code_is_kept_but_on_the_sheet_and_both_files_are_closed_to_others(tmp_path):
+    assert "New codes: 3" in hand_out(tmp_path, ROSTER, "http://127.0.0.1:1")
+    assert hand_out(tmp_path, ROSTER, "http://127.0.0.1:1") == ""
+    page, kept = (tmp_path / "sheet-1.html").read_text(), (tmp_path / "codes.json").read_text()
+    codes = page.split('class="code">')[1:]
+    assert len(codes) == 3 and all(code[:14] not in kept for code in codes)
+    for name in ("sheet-1.html", "codes.json"):
+        assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) == 0o600, name
+    more = Roster({"oak": ("Ada", "Grace", "Joan")}, ("Mary",))
+    assert "New codes: 1" in hand_out(tmp_path, more, "http://127.0.0.1:1")
+    assert (tmp_path / "sheet-1.html").read_text() == page
+    assert "Joan" in (tmp_path / "sheet-2.html").read_text()
+
+
+def test_names_on_a_sheet_are_shown_as_text():
+    page = sheet({"<script>": "abc"}, {"<script>": None}, "http://127.0.0.1:1")
+    assert "<script" not in page and "&lt;script&gt;" in page and "Facilitator" in page
+
+
+def test_whoever_gives_wrong_codes_waits_longer_each_time():
+    clock = [0.0]
+    patience, ada = Patience(lambda: clock[0]), ("Ada", "127.0.0.1")
+    waits = []
+    for _ in range(FREE + 8):
+        waits.append(patience.wait(ada))
+        clock[0] += waits[-1]
+        patience.was_wrong(ada)
+    assert waits == [0.0] * FREE + [1, 2, 4, 8, 16, 32, LONGEST_WAIT, LONGEST_WAIT]
+    assert patience.wait(ada) == LONGEST_WAIT and patience.wait(("Ada", "127.0.0.2")) == 0
+    clock[0] += LONGEST_WAIT
+    assert patience.wait(ada) == 0
+    patience.was_right(ada)
+    patience.was_wrong(ada)
+    assert patience.wait(ada) == 0
