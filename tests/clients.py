@@ -145,14 +145,15 @@ class Client:
     async def click(self, its_id: str, message: dict) -> None:
         """Send what a click in a widget sends, to the widget below a cell."""
         outputs = self.cell(its_id)["outputs"].to_py()
-        model = next(
-            out["data"][VIEW]["model_id"] for out in outputs if VIEW in out.get("data", {})
-        )
+        views = [out["data"][VIEW] for out in outputs if VIEW in out.get("data", {})]
         header = {
             "msg_id": uuid.uuid4().hex, "msg_type": "comm_msg", "session": self.session,
             "username": "", "version": "5.3", "date": "",
         }  # fmt: skip
-        content = {"comm_id": model, "data": {"method": "custom", "content": message}}
+        content = {
+            "comm_id": views[0]["model_id"],
+            "data": {"method": "custom", "content": message},
+        }
         sent = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         await self.channels.write_message(json.dumps({**sent, "channel": "shell", "buffers": []}))
 

@@ -5,6 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from reimpl_helpers import quick_start  # noqa: F401
+
+# isort: split
 from jupyter_server.base.handlers import JupyterHandler
 from jupyterhub.services.auth import HubOAuth
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
