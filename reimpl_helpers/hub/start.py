@@ -1,15 +1,18 @@
 """Prepare a hub on this machine, and start it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from reimpl_helpers.hub.codes import hand_out
 from reimpl_helpers.hub.roster import RosterError, read_roster
+from reimpl_helpers.hub.users import BOARD_USER, make_board_users
 from reimpl_helpers.lab import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
+HOMES, LOGS = "homes", "logs"  # in the folder of the hub: of the pairs; copies for the board
 NOBODY = 65534  # a user who may read what everybody may
 PROXY = Path(sys.prefix) / "proxy/node_modules/.bin/configurable-http-proxy"
 TRUSTED = """
@@ -45,7 +48,10 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
         raise WorkbookError(why)
     address = f"http://{address_here() if shared else HERE}:{port}"
     state = hub_folder()
-    prepare_folders(state, is_root)
+    try:
+        prepare_folders(state, is_root)
+    except PermissionError as error:
+        raise WorkbookError(str(error)) from error
     print(
         hand_out(state, roster, address)
         or "Everybody has a code. For who lost theirs: take their line out of the roster, save it, "
@@ -67,10 +73,16 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
 
 
 def prepare_folders(state: Path, is_root: bool) -> None:
-    """Make the folder of the hub; pairs may pass through to their homes, and see nothing else."""
-    for folder, mode in (state, 0o711), (state / "homes", 0o711):
+    """Make the folder of the hub; pairs may pass through to their homes, and see nothing else.
+
+    Raises: PermissionError when this machine has a user already that is to be made.
+    """
+    for folder, mode in (state, 0o711), (state / HOMES, 0o711), (state / LOGS, 0o750):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(mode if is_root else 0o700)
+    if is_root:
+        make_board_users()
+        shutil.chown(state / LOGS, group=BOARD_USER)
 
 
 def why_not_readable() -> str:
