@@ -1,5 +1,6 @@
 """Prepare a hub on this machine, and start it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -87,21 +88,22 @@ def prepare_folders(state: Path, is_root: bool) -> None:
 
 def why_not_readable() -> str:
     """Say what keeps a pair's system user from running the workbook; nothing if all is well."""
-    tried = subprocess.run(
-        [sys.executable, "-P", "-c", "import reimpl_helpers.hub.server"],
-        user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True, text=True,
-        timeout=120, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
-    )  # fmt: skip
-    if not tried.returncode:
-        return ""
-    for folder in [*reversed(ROOT.parents), ROOT, Path(sys.prefix), Path(sys.executable)]:
-        if folder.stat().st_mode & 0o005 != 0o005:
-            return (
-                f"{folder} is closed to the system users of the pairs, so their servers could not "
-                f"start. Move the workbook to a folder that everybody may read, such as /opt, or "
-                f"open it: chmod o+rx {folder}"
-            )
-    return (
-        "A system user of a pair could not start the workbook: "
-        f"{(tried.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
-    )
+    said = "it said nothing"
+    with contextlib.suppress(PermissionError):  # Python itself is out of reach
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", "import reimpl_helpers.hub.server"],
+            user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True, text=True,
+            timeout=120, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        )  # fmt: skip
+        if not tried.returncode:
+            return ""
+        said = (tried.stderr.strip().splitlines() or [said])[-1]
+    for needed in ROOT, Path(sys.prefix), Path(sys.executable).resolve():
+        for path in [*reversed(needed.parents), needed]:
+            if path.stat().st_mode & 0o005 != 0o005:
+                return (
+                    f"{path} is closed to the system users of the pairs, so their servers could "
+                    f"not start. Move {needed} to a folder that everybody may read, such as /opt, "
+                    f"or open it: chmod o+rx {path}"
+                )
+    return f"A system user of a pair could not start the workbook: {said}"

@@ -1,0 +1,200 @@
+"""Be a machine that serves pairs: a hub that was started as a facilitator does, and taken away."""
+
+import contextlib
+import html
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+from browser import wait_for
+
+from reimpl_helpers.hub.spawner import MARK
+from reimpl_helpers.hub.start import why_not_readable
+from reimpl_helpers.workbook import ROOT
+
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+STOPS = 20  # seconds that a hub may take to stop every pair's server and itself
+STARTS = 60  # seconds
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """Make a folder that every system user may pass through: pytest's are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="reimpl-hub-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def readable_venv(folder: Path) -> Path:
+    """Find a Python that every system user may run: this one, or one made here of what it has.
+
+    Raises: FileNotFoundError when this one lies in a closed folder, and the system has none.
+    """
+    if not IS_ROOT or not why_not_readable():
+        return Path(sys.executable)
+    name = f"python3.{sys.version_info.minor}"
+    if not (found := shutil.which(name, path="/usr/bin:/usr/local/bin")):
+        raise FileNotFoundError(f"{sys.executable} is in a closed folder; there is no other {name}")
+    venv = folder / "venv"
+    subprocess.run([found, "-m", "venv", "--without-pip", venv], check=True)
+    packages = Path("lib", name, "site-packages")
+    paths = f"{ROOT}\n{Path(sys.prefix) / packages}\n"
+    (venv / packages / "workbook.pth").write_text(paths)
+    for part in "etc", "share", "proxy":
+        (venv / part).symlink_to(Path(sys.prefix) / part)
+    return venv / "bin/python"
+
+
+def free_port() -> int:
+    """Find a port with two more behind it that nobody listens on, as a hub takes three."""
+    for port in range(18000, 19000, 3):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for offset in range(3):
+                taken = stack.enter_context(socket.socket())
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", port + offset))
+            return port
+    raise OSError("no three ports in a row are free")
+
+
+class Hub:
+    """A hub on a folder of its own, with the system users that it makes."""
+
+    def __init__(self, folder: Path, python: Path):
+        self.folder, self.python, self.process = folder, python, None
+        self.state, self.roster = folder / "hub", folder / "roster.csv"
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def said(self) -> str:
+        """Return what the hub printed since it was last started."""
+        return self.log.read_text()
+
+    def start(self, roster: str, port: int | None = None):
+        """Start with a roster, as a table, and wait until the hub answers."""
+        self.roster.write_text(roster)
+        self.port = port or free_port()
+        self.log = self.folder / f"log{time.monotonic_ns()}"
+        command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, f"--port={self.port}", *([] if IS_ROOT else ["--trusted"])],
+                env=os.environ | {"REIMPL_HUB": str(self.state)}, stdout=log, cwd=self.folder,
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        wait_for(self._answers, STARTS, "the hub's answer")
+        return self
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the hub ended: {self.said}")
+        try:
+            with urllib.request.urlopen(f"{self.address}/hub/health", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """Read everybody's code from the sheets that are to be printed."""
+        cards = "".join(p.read_text("utf-8") for p in sorted(self.state.glob("sheet-*.html")))
+        found = re.findall(r"<h2>(.*?)</h2>.*?class=\"code\">(.*?)</b>", cards, re.S)
+        return {html.unescape(name): code for name, code in found}
+
+    def work(self, pair: str) -> Path:
+        """Return the folder of a pair's notebooks."""
+        return self.state / "homes" / f"pair-{pair}" / "work"
+
+    def stop(self):
+        """Stop as a facilitator does; kill whatever is left, and say so."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOPS)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise AssertionError(f"the hub did not stop within {STOPS} seconds") from error
+
+    def remove_users(self):
+        """Take away the pairs' system users, and what still runs as them."""
+        homes = str(self.state / "homes") + os.sep
+        for user in pwd.getpwall():
+            if user.pw_gecos == MARK and user.pw_dir.startswith(homes):
+                for process in processes_of(user.pw_uid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
+
+
+class Visitor(requests.Session):
+    """Somebody at a browser without a screen: logs in at a hub, and goes where it leads."""
+
+    def __init__(self, hub: Hub, name: str):
+        super().__init__()
+        self.hub, self.name = hub, name
+
+    def log_in(self, code: str | None = None) -> requests.Response:
+        """Fill in the form, with the code from the card if no other is given."""
+        login = f"{self.hub.address}/hub/login"
+        self.get(login, timeout=STARTS)
+        given = {"username": self.name, "password": code or self.hub.codes[self.name]}
+        given["_xsrf"] = self.cookies.get("_xsrf", path="/hub/")
+        return self.post(login, data=given, timeout=STARTS)
+
+    def enter(self) -> str:
+        """Log in and wait for the pair's server; return its address."""
+        page = self.log_in()
+
+        def inside():
+            nonlocal page
+            if "/user/" not in page.url:
+                page = self.get(page.url, timeout=STARTS)
+            return "/lab/" in page.url
+
+        wait_for(inside, 2 * STARTS, f"the lab of {self.name}, but {page.url}")
+        return page.url.partition("/lab/")[0]
+
+
+def processes_of(uid: int) -> list[int]:
+    """List the processes that run as a system user."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                found.append(int(entry.name))
+    return found
+
+
+@contextlib.contextmanager
+def hub_machine() -> Iterator[Hub]:
+    """Offer a hub that is not started yet; stop it, and leave nothing of it behind."""
+    with open_folder() as folder:
+        hub = Hub(folder, readable_venv(folder))
+        try:
+            yield hub
+        finally:
+            try:
+                hub.stop()
+            finally:
+                if IS_ROOT:
+                    hub.remove_users()
