@@ -20,8 +20,8 @@ from pathlib import Path
 import requests
 from browser import wait_for
 
-from reimpl_helpers.hub.spawner import MARK
 from reimpl_helpers.hub.start import why_not_readable
+from reimpl_helpers.hub.users import MARK
 from reimpl_helpers.workbook import ROOT
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -61,15 +61,15 @@ def readable_venv(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """Find a port with two more behind it that nobody listens on, as a hub takes three."""
-    for port in range(18000, 19000, 3):
+    """Find a port with three more behind it that nobody listens on, as a hub takes four."""
+    for port in range(18000, 19000, 4):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for offset in range(3):
+            for offset in range(4):
                 taken = stack.enter_context(socket.socket())
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", port + offset))
             return port
-    raise OSError("no three ports in a row are free")
+    raise OSError("no four ports in a row are free")
 
 
 class Hub:
