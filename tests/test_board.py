@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reimpl_helpers.board import facts as telling
 from reimpl_helpers.board import logs as reading
+from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
+from reimpl_helpers.checks import NOT_WRITTEN
 from reimpl_helpers.log import Log
 from reimpl_helpers.workbook import WorkbookError
 
@@ -215,3 +218,195 @@ def test_no_descriptor_is_left_open(tmp_path):
     for _ in range(3):
         assert len(logs_in(tmp_path)) == 5
     assert len(os.listdir("/dev/fd")) == before
+
+
+# --- what the logs tell -----------------------------------------------------------------------
+
+
+def facts_in(folder, at=60, confirmed=None, **more):
+    return facts_of(logs_in(folder), confirmed or {}, NOON + timedelta(minutes=at), **more)
+
+
+def pair_in(facts, label):
+    (pair,) = [pair for pair in facts["pairs"] if pair["label"] == label]
+    return pair
+
+
+@pytest.fixture
+def room(tmp_path):
+    """Three pairs at work: oak and elm at one mistake, elm and ash with a hand up."""
+    write(
+        tmp_path / "oak.jsonl",
+        line(0),
+        turn(0, "Ada", "Grace"),
+        check(6, "nn_layer", NOT_WRITTEN),
+        line(7, "prediction", piece="nn_layer", said="yes", navigator="Grace"),
+        check(8, "nn_layer", "wrong", mistake="bias left out"),
+        check(9, "nn_layer", source="def nn_layer(): ..."),
+        turn(9, "Grace", "Ada", 2),
+        line(10, "prediction", piece="encoder", said="3", navigator="Ada", came_true=True),
+        line(11, "prediction", piece="encoder", said="4", navigator="Ada", came_true=False),
+        line(11, "prediction", piece="decoder", said="", navigator="Ada"),
+        check(12, "encoder", "wrong", mistake="tanh left out"),
+    )
+    write(
+        tmp_path / "elm.jsonl",
+        line(0),
+        check(5, "encoder", "wrong", mistake="bias left out"),
+        check(15, "encoder", "wrong", mistake="tanh left out"),
+        line(40, "hand", raised=True),
+    )
+    write(
+        tmp_path / "ash.jsonl",
+        line(30, "hand", step=4, raised=True),
+        line(31, "score", step=4, caught=3, mistakes=12),
+        line(32, "score", step=4, caught=7, mistakes=12),
+        line(50, step=4),
+    )
+    return tmp_path
+
+
+def test_pieces_are_told_with_minutes_attempts_and_the_last_mistake(room):
+    facts = facts_in(room)
+    assert json.loads(json.dumps(facts)) == facts
+    pieces = pair_in(facts, "oak")["pieces"]
+    assert pieces["autoencoder/1/nn_layer"] == {
+        "claimed": "right", "confirmed": "", "minutes": 9.0, "attempts": 2,
+        "mistake": "bias left out", "question": "Is the bias added?",
+    }  # fmt: skip
+    assert pieces["autoencoder/1/encoder"]["claimed"] == "wrong"
+    assert pieces["autoencoder/1/encoder"]["minutes"] == 3.0
+    assert pieces["autoencoder/1/encoder"]["attempts"] == 1
+    assert pieces["autoencoder/1/decoder"]["attempts"] == 0
+    assert pieces["autoencoder/1/decoder"]["claimed"] == NOT_WRITTEN
+
+
+def test_who_is_where_and_how_predictions_and_scores_fared(room):
+    facts = facts_in(room)
+    oak, elm, ash = (pair_in(facts, label) for label in ("oak", "elm", "ash"))
+    assert (oak["names"], elm["names"]) == (["Ada", "Grace"], [])
+    assert oak["now"] == {"track": "autoencoder", "step": 1, "piece": "encoder"}
+    assert ash["now"] == {
+        "track": "autoencoder", "step": 4, "piece": "test_layer_shape_and_relu",
+    }  # fmt: skip
+    assert oak["predictions"] == {"said": 2, "came_true": 1}  # the first word counts
+    assert ash["scores"] == {"autoencoder/4": {"caught": 7, "mistakes": 12}}
+    assert (oak["quiet"], ash["quiet"]) == (48.0, 10.0)
+
+
+def test_who_waits_longest_comes_first_and_then_the_names_as_people_order_them(room):
+    for name in ("pair 10", "pair 2", "٣"):
+        write(room / f"{name}.jsonl", line(0))
+    facts = facts_in(room)
+    labels = [pair["label"] for pair in facts["pairs"]]
+    assert labels == ["ash", "elm", "oak", "pair 2", "pair 10", "٣"]
+    assert facts["pairs"][0]["hand"] == {"since": "2026-01-01T12:30:00+00:00", "minutes": 30.0}
+    assert [bool(pair["hand"]) for pair in facts["pairs"]] == [True, True] + 4 * [False]
+
+
+def test_the_commonest_mistake_now_comes_first_with_those_who_are_at_it(room):
+    write(
+        room / "fir.jsonl",
+        check(1, "encoder", "wrong", mistake="tanh left out"),
+        check(2, "encoder", "wrong"),
+    )
+    first, *others = facts_in(room)["mistakes"]
+    assert first == {
+        "track": "autoencoder", "piece": "encoder", "mistake": "tanh left out",
+        "question": "What does the original do last to a code?",
+        "pairs": ["elm", "oak", "fir"], "now": 2,
+    }  # fmt: skip
+    assert [(each["piece"], each["pairs"], each["now"]) for each in others] == [
+        ("encoder", ["elm"], 0), ("nn_layer", ["oak"], 0),
+    ]  # fmt: skip
+
+
+def test_a_pair_is_at_the_piece_it_checked_last_or_the_next_that_is_not_right(tmp_path):
+    path = write(tmp_path / "oak.jsonl", line(0))
+    seen = []
+    for event in (
+        check(1, "encoder", "wrong"),
+        line(2, "hand", raised=True),
+        check(3, "encoder"),
+        check(4, "decoder"),
+        check(5, "autoencoder"),
+        check(6, "numpy_counterparts"),
+        check(7, "nn_layer"),
+        line(8, step=2),
+        line(9, "turn", number=1, driver="Ada", navigator="Grace", why="asked"),
+    ):
+        with path.open("ab") as file:
+            file.write(event)
+        seen.append(facts_in(tmp_path)["pairs"][0]["now"])
+    assert [now["piece"] for now in seen] == [
+        "encoder", "encoder", "decoder", "autoencoder", "numpy_counterparts", "nn_layer", "",
+        "param_shapes", "param_shapes",
+    ]  # fmt: skip
+    assert [now["step"] for now in seen] == 7 * [1] + 2 * [2]
+
+
+def test_what_was_right_once_stays_right_and_is_not_confirmed_by_that(tmp_path):
+    write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"), check(2, "encoder", "wrong"))
+    piece = facts_in(tmp_path)["pairs"][0]["pieces"]["autoencoder/1/encoder"]
+    assert (piece["claimed"], piece["confirmed"], piece["attempts"]) == ("right", "", 2)
+
+
+@pytest.mark.parametrize("state", ["right", "wrong"])
+def test_a_verdict_holds_for_the_text_that_was_judged_and_no_other(state, tmp_path):
+    path = write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"))
+    judged = {"oak": {"autoencoder/1/encoder": {"state": state, "of": digest_of("one")}}}
+
+    def confirmed():
+        return facts_in(tmp_path, confirmed=judged)["pairs"][0]["pieces"]["autoencoder/1/encoder"][
+            "confirmed"
+        ]
+
+    assert confirmed() == state
+    write(path, check(1, "encoder", source="one"), check(2, "encoder", source="two"))
+    assert confirmed() == ""
+    write(path, check(1, "encoder", "wrong", source="one"))
+    assert confirmed() == ""
+    write(path, check(1, "encoder", source="one", step=2))
+    assert "autoencoder/1/encoder" not in facts_in(tmp_path)["pairs"][0]["pieces"]
+
+
+def test_hidden_facts_hold_no_name(room):
+    write(room / "Grace Hopper.jsonl", turn(0, "Ada", "Grace"))
+    os.mkfifo(room / "Ada Lovelace.jsonl")
+    facts = facts_in(room, hidden=True)
+    said = json.dumps(facts)
+    assert not any(name in said for name in ("Ada", "Grace", "oak", "elm", "ash"))
+    assert [pair["label"] for pair in facts["pairs"]] == [f"pair {n}" for n in (3, 4, 1, 2, 5)]
+    assert facts["mistakes"][0]["pairs"] == ["pair 4", "pair 5"]
+
+
+@pytest.mark.parametrize("ahead", [5, 60 * 24 * 365 * 900])
+def test_a_clock_that_is_ahead_makes_no_negative_minutes(ahead, tmp_path):
+    write(
+        tmp_path / "oak.jsonl",
+        line(0),
+        check(ahead, "nn_layer", "wrong"),
+        line(ahead, "hand", raised=True),
+        check(2, "encoder", "wrong"),
+    )
+    pair = facts_in(tmp_path, at=1)["pairs"][0]
+    assert pair["hand"] == {"since": "2026-01-01T12:01:00+00:00", "minutes": 0.0}
+    assert pair["quiet"] == 0.0
+    assert [piece["minutes"] for piece in pair["pieces"].values()] == [min(ahead, 10), 0]
+
+
+def test_names_that_cannot_be_shown_are_left_out(tmp_path):
+    write(
+        tmp_path / "oak.jsonl",
+        turn(0, "Ada", "<b>Grace</b>"),
+        turn(1, "x" * 41, "\x1b[2J"),
+        turn(2, "", "\u202e"),
+    )
+    assert facts_in(tmp_path)["pairs"][0]["names"] == ["<b>Grace</b>", "Ada"]
+
+
+def test_a_log_is_taken_apart_once(room, monkeypatch):
+    logs = logs_in(room)
+    before = facts_of(logs, {}, NOON)
+    monkeypatch.setattr(telling, "pieces_in", None)
+    assert facts_of(logs_in(room), {}, NOON) == before
