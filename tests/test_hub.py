@@ -4,9 +4,7 @@ One hub on this machine serves the whole file; as root each pair is a system use
 """
 
 import os
-import pwd
 import re
-import resource
 import signal
 import stat
 import subprocess
@@ -17,6 +15,8 @@ import pytest
 import requests
 from browser import wait_for
 
+pwd = pytest.importorskip("pwd", reason="a hub runs on Linux and macOS")
+resource = pytest.importorskip("resource")
 pytest.importorskip("jupyterhub", reason="`make hub` installs JupyterHub")
 from hub_machine import IS_ROOT, Visitor, hub_machine, processes_of
 
