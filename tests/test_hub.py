@@ -8,6 +8,7 @@ import re
 import signal
 import stat
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,11 @@ import pytest
 import requests
 from browser import wait_for
 
-pwd = pytest.importorskip("pwd", reason="a hub runs on Linux and macOS")
-resource = pytest.importorskip("resource")
-pytest.importorskip("jupyterhub", reason="`make hub` installs JupyterHub")
+if os.name == "nt" or find_spec("jupyterhub") is None:
+    pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
+import pwd
+import resource
+
 from hub_machine import IS_ROOT, Visitor, hub_machine, processes_of
 
 from reimpl_helpers.hub.keeper import MOST, largest_of_greedy
