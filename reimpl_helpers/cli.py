@@ -171,7 +171,8 @@ def export(options) -> int:
 
 def plan(options) -> int:
     """Print a timetable, or the minutes that were planned beside those that pairs took."""
-    from reimpl_helpers.plan import compare, logs_in, minute_of, plan_day
+    from reimpl_helpers.board.logs import logs_in
+    from reimpl_helpers.plan import compare, minute_of, plan_day
     from reimpl_helpers.workbook import WorkbookError
 
     times = [options.start, options.until]
