@@ -1,6 +1,7 @@
 """Serve the board on a hub: what the hub starts as its service, for the facilitator alone."""
 
 import asyncio
+import contextlib
 import hmac
 import os
 import secrets
@@ -77,4 +78,5 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
+        main(*sys.argv[1:])

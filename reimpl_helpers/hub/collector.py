@@ -69,4 +69,5 @@ def main(homes: str, logs: str, roster: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
+        main(*sys.argv[1:])

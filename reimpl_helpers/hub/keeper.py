@@ -3,6 +3,7 @@
 The kernel's own limits are of one process; this one is of all that a pair runs, together.
 """
 
+import contextlib
 import time
 from collections import defaultdict
 
@@ -41,4 +42,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
+        main()
