@@ -140,9 +140,7 @@ class Hub:
         homes = str(self.state / "homes") + os.sep
         for user in pwd.getpwall():
             if user.pw_gecos == MARK and user.pw_dir.startswith(homes):
-                for process in processes_of(user.pw_uid):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
+                wait_for(lambda uid=user.pw_uid: not kill_all(uid), STOPS, "the end of all")
                 subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
 
 
@@ -173,6 +171,15 @@ class Visitor(requests.Session):
 
         wait_for(inside, 2 * STARTS, f"the lab of {self.name}, but {page.url}")
         return page.url.partition("/lab/")[0]
+
+
+def kill_all(uid: int) -> list[int]:
+    """Kill what runs as a system user; return what there was."""
+    found = processes_of(uid)
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return found
 
 
 def processes_of(uid: int) -> list[int]:

@@ -1,7 +1,6 @@
 """Serve the board on a hub: what the hub starts as its service, for the facilitator alone."""
 
 import asyncio
-import contextlib
 import hmac
 import os
 import secrets
@@ -15,6 +14,7 @@ from tornado.web import HTTPError
 
 from reimpl_helpers.board.page import FACTS, Board, Readings, application, listen
 from reimpl_helpers.hub.roles import ACCOUNT
+from reimpl_helpers.hub.service import serve
 
 TRUSTED = 10  # seconds that a word of the hub holds: who may come in can change
 
@@ -78,5 +78,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
-        main(*sys.argv[1:])
+    serve(lambda: main(*sys.argv[1:]))

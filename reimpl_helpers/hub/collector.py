@@ -13,6 +13,7 @@ from reimpl_helpers.board.logs import MOST_BYTES, end_of, open_beneath
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.roster import RosterError, read_roster
+from reimpl_helpers.hub.service import serve
 from reimpl_helpers.log import NAME
 
 EVERY = 3  # seconds
@@ -69,5 +70,4 @@ def main(homes: str, logs: str, roster: str) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
-        main(*sys.argv[1:])
+    serve(lambda: main(*sys.argv[1:]))

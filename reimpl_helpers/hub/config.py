@@ -12,7 +12,7 @@ from reimpl_helpers.hub.authenticator import RosterAuthenticator
 from reimpl_helpers.hub.roles import AT_START, BOARD, CULLER, PAIRS, account_of, accounts
 from reimpl_helpers.hub.roster import read_roster
 from reimpl_helpers.hub.server import ENTRANCE
-from reimpl_helpers.hub.start import HOMES, LOGS
+from reimpl_helpers.hub.start import HOMES, LOGS, PROXY_IS
 from reimpl_helpers.hub.users import BOARD_USER
 from reimpl_helpers.workbook import COMPILATION_CACHE
 
@@ -73,7 +73,7 @@ c.JupyterHub.hub_port = PORT + 2
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 1}"
 c.ConfigurableHTTPProxy.command = os.environ["REIMPL_HUB_PROXY"]
 c.ConfigurableHTTPProxy.log_level = "error"
-c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")
+c.ConfigurableHTTPProxy.pid_file = str(STATE / PROXY_IS)
 
 c.JupyterHub.authenticator_class = RosterAuthenticator
 c.RosterAuthenticator.roster_path = str(roster)

@@ -3,12 +3,12 @@
 The kernel's own limits are of one process; this one is of all that a pair runs, together.
 """
 
-import contextlib
 import time
 from collections import defaultdict
 
 import psutil
 
+from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import pair_users
 
 MOST = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
@@ -42,5 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # so the hub stops it
-        main()
+    serve(main)

@@ -19,7 +19,7 @@ from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
 HOMES, LOGS = "homes", "logs"  # in the folder of the hub: of the pairs; copies for the board
-SAID = "hub.log"  # in that folder as well
+SAID, PROXY_IS = "hub.log", "proxy.pid"  # in that folder as well
 CONFIG = Path(__file__).parent / "config.py"
 NOBODY = 65534  # a user who may read what everybody may
 PROXY = Path(sys.prefix) / "proxy/node_modules/.bin/configurable-http-proxy"
@@ -55,8 +55,9 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
     if is_root and (why := why_not_readable()):
         raise WorkbookError(why)
     address = f"http://{address_here() if shared else HERE}:{port}"
-    refuse_taken(address, port)
     state = hub_folder()
+    if not (state / PROXY_IS).exists():  # else a hub was killed, and the next one ends its proxy
+        refuse_taken(address, port)
     try:
         prepare_folders(state, is_root)
     except PermissionError as error:
