@@ -157,7 +157,7 @@ def test_it_listens_on_this_machine_alone():
 def test_a_port_that_cannot_be_had_is_named(room, tmp_path):
     begin(tmp_path)
     for port, why in (room.port, "Address already in use"), (99999, "65535"), (-1, "65535"):
-        with pytest.raises(WorkbookError, match=rf"port {port} here \(.*{why}\)"):
+        with pytest.raises(WorkbookError, match=rf"port {port} here: .*{why}"):
             serve_board(tmp_path, port, opens_browser=False)
 
 

@@ -203,6 +203,6 @@ def socket_at(port: int) -> socket.socket:
         return socket.create_server((HERE, port))
     except OSError as error:
         raise WorkbookError(
-            f"the board cannot have port {port} here ({error.strerror}). Stop what uses it, or "
+            f"the board cannot have port {port} here: {error.strerror}. Stop what uses it, or "
             "name another one; without --port it takes one that is free."
         ) from error
