@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import http.client
 import json
 import re
@@ -9,14 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from urllib.parse import urlencode, urlparse
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlencode, urlparse
 
 import pytest
+from browser import needs_chromium, wait_for
 
 from reimpl_helpers.board import page as served
 from reimpl_helpers.board.facts import digest_of
 from reimpl_helpers.board.page import HEADERS, Readings, serve_board, socket_at
 from reimpl_helpers.log import Log
+from reimpl_helpers.people import is_name
 from reimpl_helpers.workbook import WorkbookError
 
 SOON = 15.0  # seconds: a poll and a reading, on two busy cores
@@ -314,3 +319,444 @@ def test_a_pair_is_called_as_in_the_roster(tmp_path):
     (pair,) = facts_now(Readings(tmp_path, (False, True), "pair-"))["pairs"]
     assert pair["label"] == "oak"
     assert pair["pieces"]["autoencoder/1/encoder"]["confirmed"] == "right"
+
+
+# --- what stands on it ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(chromium, request):
+    """Open boards in a browser; no page may raise an error or break the policy."""
+    contexts, said = [], []
+
+    def open_board(board, path=""):
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(board.link)
+        if path:
+            page.goto(board.link.partition("?")[0] + path)
+        page.wait_for_selector("tbody tr, #nobody:not([hidden]), #trouble:not([hidden])")
+        return page
+
+    yield open_board
+    for context in contexts:
+        context.close()
+    lost = "Failed to load resource"  # what a browser says of a server that is gone
+    assert getattr(request.node, "call_failed", False) or not [
+        text for text in said if not text.startswith(lost)
+    ]
+
+
+def sees(page, selector, text):
+    """Wait until an element holds a text."""
+
+    def there():
+        return any(text in found for found in page.locator(selector).all_inner_texts())
+
+    wait_for(there, SOON, f"{text!r} in {selector}")
+
+
+def cell(page, pair, piece):
+    """Find a cell by the heads of its row and its column."""
+    heads = [head.text_content() for head in page.locator("thead th span:first-child").all()]
+    row = page.locator("tbody tr", has=page.locator(f"th b:text-is('{pair}')"))
+    return row.locator("td").nth(heads.index(piece) + 1)
+
+
+@needs_chromium
+def test_a_board_tells_claimed_from_confirmed_and_both_from_refuted(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    for piece, state in [
+        ("numpy_counterparts", "right"), ("nn_layer", "right"), ("encoder", "right"),
+        ("decoder", "wrong"), ("decoder", "wrong"), ("autoencoder", "not written yet"),
+    ]:  # fmt: skip
+        log.append("check", **HERE, piece=piece, state=state, source=piece)
+    (tmp_path / ".confirmed").mkdir()
+    judged = {
+        f"autoencoder/1/{piece}": {"state": state, "of": digest_of(source)}
+        for piece, state, source in [
+            ("numpy_counterparts", "right", "numpy_counterparts"),
+            ("nn_layer", "wrong", "nn_layer"),
+            ("encoder", "right", "another text"),
+        ]
+    }
+    (tmp_path / ".confirmed" / "oak.json").write_text(json.dumps(judged))
+    page = look(serve(tmp_path))
+    for piece, mark, words in [
+        ("numpy_counterparts", "✓✓", "right and confirmed, 1 attempt"),
+        ("nn_layer", "✓✗", "said to be right, but judged wrong, 1 attempt"),
+        ("encoder", "✓", "right, says their kernel, 1 attempt"),
+        ("decoder", "✗", "wrong, 2 attempts, they are here"),
+        ("autoencoder", "○", "not written yet"),
+    ]:
+        found = cell(page, "oak", piece)
+        assert found.locator(".mark").first.inner_text() == mark
+        assert found.locator(".unseen").inner_text() == words
+    assert cell(page, "oak", "decoder").locator(".cell").inner_text().split() == ["✗", "2×", "here"]
+    assert page.locator("tbody .right").inner_text() == "2 of 5"
+
+
+@needs_chromium
+def test_what_happens_is_seen_soon_and_what_is_there_stays(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    elm = begin(tmp_path / "elm", "Joan", "Mary", piece="encoder", mistake="tanh left out")
+    page = look(serve(tmp_path, enter="/hub/spawn/pair-"))
+    page.locator("th a", has_text="oak").focus()
+    page.evaluate("window.rows = [...document.querySelectorAll('tbody tr')]")
+    log.append("check", **HERE, piece="encoder", state="wrong", source="", mistake="tanh left out")
+    sees(page, "#mistakes .who", "2 pairs: elm, oak")
+    assert "“" in page.locator("#mistakes q").evaluate(
+        "q => getComputedStyle(q, '::before').content"
+    )
+    log.append("hand", **HERE, raised=True)
+    sees(page, "#hands li", "oak Ada, Grace just now")
+    sees(page, "#news", "oak raised a hand.")
+    assert page.title() == "(1) Board"
+    assert page.locator("tbody th b").all_inner_texts() == ["oak", "elm"]  # a hand comes first
+    assert page.evaluate("document.activeElement.textContent") == "oak"
+    assert page.evaluate("rows.every(row => row.isConnected)")
+    log.append("check", **HERE, piece="encoder", state="right", source="")
+    sees(page, "#news", "The hand of oak is down.")
+    assert page.locator("#no-hands").is_visible()
+    elm.append("check", **HERE, piece="encoder", state="right", source="")
+    sees(page, "#mistakes", "No pair is at a mistake that the workbook knows.")
+    begin(tmp_path / "ash")
+    sees(page, "tbody th", "ash")
+    (tmp_path / "ash" / "log.jsonl").unlink()
+    wait_for(lambda: page.locator("tbody tr").count() == 2, SOON, "two rows")
+    assert page.evaluate("rows.every(row => row.isConnected)")
+
+
+@needs_chromium
+def test_the_notebook_is_where_most_pairs_are_until_one_is_chosen(serve, look, tmp_path):
+    logs = [begin(tmp_path / name) for name in ("oak", "elm", "ash")]
+    page = look(serve(tmp_path))
+    pressed = "#notebooks [aria-pressed=true]"
+    sees(page, pressed, "1 The forward pass 3 pairs")
+    for log in logs[:2]:
+        log.append("start", track="gnn", step=2)
+    sees(page, pressed, "2 Shapes 2 pairs")
+    assert page.locator("#track select").input_value() == "gnn"
+    sees(page, "#caption", "gnn, 2 Shapes")
+    sees(page, "tbody tr", "in autoencoder, 1 The forward pass")
+    page.locator("#track select").select_option("autoencoder")
+    sees(page, "#caption", "autoencoder, 1 The forward pass")
+    page.locator("#notebooks button", has_text="Unit tests").press("Enter")
+    sees(page, "#caption", "autoencoder, 4 Unit tests")
+    logs[2].append("score", track="autoencoder", step=4, caught=7, mistakes=12)
+    sees(page, "tbody tr", "tests catch 7 of 12")
+    sees(page, "#caption", "autoencoder, 4 Unit tests")
+
+
+def line(minutes_ago, kind="start", **fields):
+    """Write an event of some minutes ago as a line of a log."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return json.dumps({"at": at.isoformat(), "event": kind, **HERE, **fields}) + "\n"
+
+
+@needs_chromium
+def test_who_waits_who_is_quiet_and_what_takes_long_is_said(serve, look, tmp_path):
+    encoder = {"piece": "encoder", "state": "wrong", "source": ""}
+    lines = [line(200), line(32, "check", **encoder), line(22, "check", **encoder)]
+    (tmp_path / "oak.jsonl").write_text("".join([*lines, line(12, "hand", raised=True)]))
+    (tmp_path / "elm.jsonl").write_text(line(9) + line(1, "check", **encoder))
+    (tmp_path / "ash.jsonl").symlink_to("oak.jsonl")
+    page = look(serve(tmp_path))
+    oak, elm = (
+        cell(page, pair, "encoder").locator(".cell").inner_text() for pair in ("oak", "elm")
+    )
+    assert oak.split() == ["✗", "2×", "▲", "20", "min", "here"]  # 7 are planned
+    assert elm.split() == ["✗", "1×", "8", "min", "here"]
+    heads = page.locator("tbody th").all_inner_texts()
+    assert "hand up 12 min" in heads[0] and "quiet for 12 min" in heads[0]
+    assert "⚠" in heads[1] and heads[1].startswith("ash")
+    assert "quiet" not in heads[2] and "⚠" not in heads[2]
+
+
+@needs_chromium
+def test_names_are_hidden_at_once_and_stay_hidden(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace", piece="encoder", mistake="tanh left out")
+    begin(tmp_path / "elm", "Joan", "Mary").append("hand", **HERE, raised=True)
+    page = look(serve(tmp_path))
+    assert len(set(NAMES.findall(page.content()))) == 6
+    page.route("**/facts*", lambda route: None)  # no answer yet
+    page.get_by_role("button", name="Hide names").click()
+    assert not NAMES.search(page.content())
+    page.unroute("**/facts*")
+    page.reload()
+    sees(page, "tbody th", "pair 1")
+    sees(page, "#mistakes .who", "1 pair: pair 2")
+    assert not NAMES.search(page.content())
+    page.get_by_role("button", name="Show names").click()
+    sees(page, "tbody th", "oak Ada, Grace")
+
+
+@needs_chromium
+def test_names_that_the_server_hides_cannot_be_shown(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace")
+    page = look(serve(tmp_path, hidden=True))
+    sees(page, "tbody th", "pair 1")
+    assert not page.locator("#hide").is_visible() and not NAMES.search(page.content())
+
+
+@needs_chromium
+def test_a_board_says_since_when_it_is_stale(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    board = serve(tmp_path, token="of the first")
+    page, trouble = look(board), "#trouble:not([hidden])"
+    assert not page.locator(trouble).count()
+    board.stop()
+    sees(page, trouble, "gives no answer. Is it still running? What you see is from ")
+    assert page.locator("tbody tr").count() == 1
+    again = serve(tmp_path, port=board.port, token="of the first")
+    page.wait_for_selector("#trouble", state="hidden")
+    again.stop()
+    sees(page, trouble, "gives no answer")
+    serve(tmp_path, port=board.port)
+    sees(page, trouble, "The board is for who has its link.")
+    log.append("hand", **HERE, raised=True)
+    assert page.locator("#no-hands").is_visible()
+
+
+@needs_chromium
+def test_before_the_first_pair_the_board_says_what_it_waits_for(serve, look, tmp_path):
+    log = begin(tmp_path / "oak")
+    board = serve(tmp_path)
+    log.path.unlink()
+    page = look(board)
+    sees(page, "#nobody", "No pair yet.")
+    begin(tmp_path / "oak")
+    sees(page, "tbody th", "oak")
+
+
+@needs_chromium
+def test_a_board_is_a_table_that_can_be_read_aloud_and_used_without_a_mouse(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace", piece="encoder")
+    page = look(serve(tmp_path))
+    assert page.get_by_role("table", name="autoencoder, 1 The forward pass").count() == 1
+    assert page.get_by_role("rowheader", name="oak Ada, Grace").count() == 1
+    assert page.get_by_role("columnheader").count() == 7
+    assert page.get_by_role("cell", name="wrong, 1 attempt, they are here", exact=True).count() == 1
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.innerText")
+        )
+    assert reached[0] == "hide" and reached[1].startswith("1 The") and "room" in reached
+
+
+# --- what stands in a log does nothing ----------------------------------------------------------
+
+SCRIPTS = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<SCRIPT>alert(1)</SCRIPT >",
+    "<script/x>alert(1)</script>",
+    "<script src=//elsewhere.test></script>",
+    "<img src=x onerror=alert(1)>",
+    "<img src=x onerror=alert`1`>",
+    "<IMG SRC=x ONERROR=alert(1)>",
+    "<img/src='x'onerror=alert(1)>",
+    "<img src=x onerror='alert(1)'",
+    "<img src=//elsewhere.test/x>",
+    "<svg onload=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<math><mi/xlink:href=x><img src=x onerror=alert(1)>",
+    "<body onload=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<video><source onerror=alert(1)></video>",
+    "<audio src=x onerror=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<iframe src=javascript:alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<object data=//elsewhere.test/x></object>",
+    "<embed src=//elsewhere.test/x>",
+    "<link rel=stylesheet href=//elsewhere.test>",
+    "<base href=//elsewhere.test><img src=x>",
+    "<meta http-equiv=refresh content='0;//elsewhere.test'>",
+    "<form action=//elsewhere.test><input name=x></form><script>document.forms[0].submit()"
+    "</script>",
+    "<style>@import'//elsewhere.test/x';</style>",
+    "</style><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</textarea><script>alert(1)</script>",
+    "--><script>alert(1)</script>",
+    "<!--><script>alert(1)</script>",
+    "]]><script>alert(1)</script>",
+    "\"><script>alert(1)</script>",
+    "'><script>alert(1)</script>",
+    "\" onmouseover=alert(1) autofocus onfocus=alert(1) x=\"",
+    "' autofocus onfocus=alert(1) tabindex=1 x='",
+    "x onerror=alert(1) src=x",
+    "\";alert(1);//",
+    "';alert(1);//",
+    "\"}];alert(1);//",
+    "\\\";alert(1);//",
+    "`;alert(1);//",
+    "${alert(1)}",
+    "\u2028alert(1)//",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "\\x3cimg src=x onerror=alert(1)\\x3e",
+    "\\u003cimg src=x onerror=alert(1)\\u003e",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "＜script＞alert(1)＜/script＞",
+    "\u202e<img src=x onerror=alert(1)>",
+    "\x00<img src=x onerror=alert(1)>",
+    "background:url(//elsewhere.test/x)",
+    "{{constructor.constructor('alert(1)')()}}",
+]  # fmt: skip
+
+# What a page makes of a string that it does not take for text, and nobody told the browser to.
+UNSAFE = [
+    "<p>{}</p>",
+    "<textarea>{}</textarea>",
+    "<title>{}</title>",
+    "<!-- {} -->",
+    "<p title=\"{}\" tabindex=0>x</p>",
+    "<input value='{}'>",
+    "<img alt={}>",
+    "<a href=\"{}\">x</a><script>document.querySelector('a').click()</script>",
+    "<iframe src=\"{}\"></iframe>",
+    "<iframe srcdoc=\"{}\"></iframe>",
+    "<style>{}</style>",
+    "<p style=\"{}\">x</p>",
+    "<script>var x = [{y: \"{}\"}]</script>",
+    "<script>var x = \"{}\"</script>",
+    "<script>var x = '{}'</script>",
+    "<script>var x = `{}`</script>",
+    "<script>// {}</script>",
+    "<script>document.write(\"{}\")</script>",
+    "<b id=t>{}</b><script>Function(t.innerText.match(/{{(.*)}}/)?.[1])()</script>",
+]  # fmt: skip
+WATCH = """
+window.alert = (what) => console.log("FIRED " + what);
+const say = (event) => console.log("BROKE " + event.violatedDirective);
+addEventListener("securitypolicyviolation", say);
+"""
+
+
+class Watch:
+    """Note whatever a page does beyond showing text."""
+
+    def __init__(self, context, home):
+        self.home, self.noted = home, []
+        context.add_init_script(WATCH)
+        context.on("page", self.watch)
+        context.on("request", self.see_request)
+        context.route(lambda address: not address.startswith(home), lambda route: route.abort())
+
+    def watch(self, page):
+        page.on("dialog", self.see_dialog)
+        page.on("pageerror", lambda error: self.noted.append(f"ERROR {error}"))
+        page.on("console", lambda message: self.noted.append(message.text))
+
+    def see_dialog(self, dialog):
+        self.noted.append(f"FIRED {dialog.message}")
+        dialog.dismiss()
+
+    def see_request(self, request):
+        if not request.url.startswith((self.home, "data:", "about:", "blob:")):
+            self.noted.append(f"ASKED {request.url}")
+
+    def has_fired(self):
+        return any(note.startswith(("FIRED", "ASKED")) for note in self.noted)
+
+
+def unsafe_page(script):
+    """Write what a careless page would make of a string, each way in a frame of its own."""
+    pages = [unsafe.replace("{}", script) for unsafe in UNSAFE]
+    pages.append(f"<p>{unicodedata.normalize('NFKC', script)}</p>")
+    escaped = script.replace('"', '\\"')
+    pages.append(f'<script>var x = "{escaped}"</script>')
+    frames = [f'<iframe srcdoc="{html.escape(page)}"></iframe>' for page in pages]
+    return f"<!doctype html><meta charset=utf-8>{''.join(frames)}"
+
+
+@needs_chromium
+def test_in_an_unsafe_page_every_one_of_the_strings_fires(chromium):
+    silent, home, body = [], "http://unsafe.test/", ""
+    with contextlib.closing(chromium.new_context()) as context:
+        watch = Watch(context, home)
+        context.route(home, lambda route: route.fulfill(body=body, content_type="text/html"))
+        for script in SCRIPTS:
+            body = unsafe_page(script)
+            watch.noted.clear()
+            page = context.new_page()
+            page.goto(home, wait_until="commit")
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda p=page: p.wait_for_timeout(20) or watch.has_fired(), SOON)
+            page.close()
+            silent += [] if watch.has_fired() else [script]
+    assert len(SCRIPTS) == len(set(SCRIPTS)) == 60
+    assert silent == []
+
+
+def write_hostile_log(folder, text):
+    """Put a text wherever a log, or its name, has room for one; return what the file is called."""
+    label = text.replace("/", "\u2215").replace("\0", "")
+    odd = {text: text, "__proto__": {"hidden": False}, "label": text, "enter": text}
+    lines = [
+        line(9),
+        line(8, "turn", number=1, driver=text, navigator="Ada", why=text),
+        line(7, "check", piece="encoder", state="wrong", source=text, mistake=text, driver=text),
+        line(6, "check", piece=text, state="wrong", source=text, mistake=text),
+        line(5, "check", piece="decoder", state=text, source=text),
+        line(4, "prediction", piece="encoder", said=text, navigator=text, question=text),
+        line(3, "hand", raised=True),
+        *(line(2, text), line(2, at=text), line(2, track=text), line(2, step=text)),
+    ]
+    lines = [json.dumps({**odd, **json.loads(each)}) for each in lines]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{label}.jsonl").write_text("\n".join([text, *lines, text]), "utf-8")
+    return label
+
+
+CENSUS = """() => [...new Set([...document.querySelectorAll("*")].flatMap((each) =>
+    [each.tagName, ...[...each.attributes].map((has) => `${each.tagName} ${has.name}`)]))]"""
+TEXTS = "(found) => found.map((each) => each.textContent)"
+
+
+@needs_chromium
+@pytest.mark.parametrize("enter", ["", "/hub/spawn/pair-"])
+def test_sixty_strings_in_logs_stand_on_the_board_as_text(enter, serve, chromium, tmp_path):
+    labels = {text: write_hostile_log(tmp_path / "hostile", text) for text in SCRIPTS}
+    begin(tmp_path / "calm" / "oak", "Ada", "Grace").append("hand", **HERE, raised=True)
+    calm, board = (serve(tmp_path / name, enter=enter) for name in ("calm", "hostile"))
+    with contextlib.closing(chromium.new_context()) as context:
+        watch = Watch(context, f"http://127.0.0.1:{board.port}/")
+        page = context.new_page()
+        page.goto(board.link)
+        sees(page, "#summary", "60 pairs, 60 hands up")
+        heads = page.eval_on_selector_all("tbody th b", TEXTS)
+        names = page.eval_on_selector_all("tbody th .names", TEXTS)
+        assert len(heads) == 60
+        for text, label in labels.items():
+            assert (label in heads) == is_name(label)
+            assert any(text in found for found in names) == is_name(text)
+        for element in page.locator("#notebooks button, #hide, #hide").all():
+            element.click()
+        for element in page.locator("tbody th b, #hands li").all():
+            element.hover()
+        sees(page, "tbody th", "Ada")
+        links = page.eval_on_selector_all("a", "(found) => found.map((each) => each.href)")
+        start = f"http://127.0.0.1:{board.port}/hub/spawn/pair-"
+        assert len(links) == (60 if enter else 0)
+        assert all(unquote(link.removeprefix(start)) in heads for link in links)
+        page.wait_for_timeout(2 * 3000)  # two more polls
+        census = set(page.evaluate(CENSUS))
+        assert watch.noted == [] and len(context.pages) == 1
+        assert page.url == f"http://127.0.0.1:{board.port}/"
+    with contextlib.closing(chromium.new_context()) as context:
+        page = context.new_page()
+        page.goto(calm.link)
+        sees(page, "tbody th", "oak")
+        assert census <= set(page.evaluate(CENSUS))
