@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import json
 import secrets
+import socket
 import time
 import webbrowser
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 from tornado.log import app_log
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from reimpl_helpers.board.confirm import confirmed_in
@@ -61,8 +61,9 @@ SENTENCES = {
 class Readings:
     """Read the logs beside the event loop, one reading at a time."""
 
-    def __init__(self, folder: Path, ways: tuple[bool, ...]):
+    def __init__(self, folder: Path, ways: tuple[bool, ...], start: str = ""):
         self.folder, self.ways = folder, ways  # to show them: with names hidden, or not
+        self.start = start  # of the names of the pairs' folders, which is not said
         self.trouble, self.begun, self.reading = "", 0.0, None
 
     async def facts(self, hidden: bool) -> dict | None:
@@ -76,8 +77,8 @@ class Readings:
 
     def read(self) -> dict[bool, dict] | None:
         try:
-            logs = self.logs()
-            confirmed, now = confirmed_in(self.folder), datetime.now(UTC)
+            logs, confirmed = map(self.by_pair, (self.logs(), confirmed_in(self.folder)))
+            now = datetime.now(UTC)
             found = {way: facts_of(logs, confirmed, now, hidden=way) for way in self.ways}
         except Exception as error:  # whatever it is, the next reading may be well
             if repr(error) != self.trouble:
@@ -92,6 +93,9 @@ class Readings:
             return logs_in(self.folder)
         except WorkbookError:  # there are none: the day has not begun
             return {}
+
+    def by_pair(self, known: dict[str, object]) -> dict[str, object]:
+        return {label.removeprefix(self.start): what for label, what in known.items()}
 
 
 class Board(RequestHandler):
@@ -164,10 +168,11 @@ def application(handlers: list, readings: Readings, prefix: str, **settings) -> 
     )
 
 
-async def listen(served: Application, sockets: list) -> None:
-    """Answer at these sockets until the end."""
+async def listen(served: Application, listener: socket.socket) -> None:
+    """Answer at a socket until the end."""
     server = HTTPServer(served, max_body_size=1000)
-    server.add_sockets(sockets)
+    listener.setblocking(False)
+    server.add_socket(listener)
     await asyncio.Event().wait()
 
 
@@ -179,8 +184,8 @@ def serve_board(
     Raises: WorkbookError when there is no log, or when the port cannot be had.
     """
     logs_in(folder)
-    sockets = sockets_at(port)
-    port, token = sockets[0].getsockname()[1], secrets.token_urlsafe(32)
+    listener = socket_at(port)
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     readings = Readings(folder, (True,) if hidden else (False, True))
     secret = {"token": token, "cookie": f"board-{port}"}  # cookies are shared by all ports
     served = application([(".*", Link)], readings, "/", **secret)
@@ -188,15 +193,16 @@ def serve_board(
     print(f"The board:\n\n    {link}\n\nIt reads the logs alone. Ctrl-C stops it.", flush=True)
     if opens_browser:
         webbrowser.open(link)
-    asyncio.run(listen(served, sockets))
+    asyncio.run(listen(served, listener))
 
 
-def sockets_at(port: int) -> list:
+def socket_at(port: int) -> socket.socket:
     try:
-        return bind_sockets(port, HERE)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+        if port not in range(2**16):
+            raise OSError(None, "ports go from 0 to 65535")
+        return socket.create_server((HERE, port))
+    except OSError as error:
         raise WorkbookError(
-            f"the board cannot have port {port} of this machine: {why}. Stop what uses it, or "
+            f"the board cannot have port {port} here: {error.strerror}. Stop what uses it, or "
             "name another one; without --port it takes one that is free."
         ) from error

@@ -4,12 +4,12 @@ import asyncio
 import hmac
 import os
 import secrets
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlparse
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
-from tornado.netutil import bind_sockets
 from tornado.web import HTTPError
 
 from reimpl_helpers.board.page import FACTS, Board, Readings, application, listen
@@ -64,17 +64,17 @@ class Callback(Door, HubOAuthCallbackHandler):
 
 
 def main(folder: str) -> None:
-    """Serve the board of a folder of logs until the hub ends this."""
+    """Serve the board of the folder of the pairs' homes until the hub ends this."""
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
     served = application(
         [(f"{prefix}oauth_callback", Callback), (".*", Door)],
-        Readings(Path(folder), (False, True)),
+        Readings(Path(folder), (False, True), ACCOUNT),
         prefix,
         cookie_secret=secrets.token_bytes(32),
     )
-    asyncio.run(listen(served, bind_sockets(address.port, address.hostname)))
+    asyncio.run(listen(served, socket.create_server((address.hostname, address.port))))
 
 
 if __name__ == "__main__":
