@@ -56,9 +56,8 @@ def build_parser():
     )
     shared.add_argument("--solo", action="store_true", help="one person, no shared session")
     shared.add_argument("--share", action="store_true", help="let your local network in")
-    add(doctor, "check this machine for what the workbook needs; a line each, with the cure").epilog = (
-        "Exit status: 0 if all is well, 1 if not."
-    )
+    examined = add(doctor, "check this machine for what the workbook needs: a line each, and cures")
+    examined.epilog = "Exit status: 0 if all is well, 1 if not."
     add(work, "copy the notebooks to work/ where they are not there yet")
     add(update, "bring a newer workbook into work/, and keep all that you wrote")
     add(restore, "put solved pieces back into notebooks in work/ that were damaged")

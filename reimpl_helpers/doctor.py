@@ -21,7 +21,7 @@ from reimpl_helpers import machine
 from reimpl_helpers.machine import CATCH, NOTE, UNWELL, WELL, Seen, beside_work, reinstall
 from reimpl_helpers.places import ROOT
 
-WAITS = "–"
+WAITS = "–"  # not looked at, since something before is not well
 PLAIN = {WELL: "+", CATCH: "!", UNWELL: "x", NOTE: ".", WAITS: "-"}  # where a terminal has no ✓
 WIDTH, MARGIN = 80, 13
 QUICK = 30  # seconds that a look may take: a network disk may never answer
@@ -190,7 +190,7 @@ CHECKS = (
     Check("Python", within(machine.look_at_python)),
     Check("system", within(machine.look_at_system)),
     Check("packages", within(machine.look_at_packages), ("Python",)),
-    Check("weights", within(machine.look_at_weights), NEEDS),
+    Check("weights", within(machine.look_at_weights), ("Python",)),
     Check("disk", within(machine.look_at_disk)),
     Check("memory", within(machine.look_at_memory)),
     Check("folder", within(machine.look_at_folder)),
@@ -220,5 +220,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")
-    sys.exit(main())
+    from reimpl_helpers import cli
+
+    sys.exit(cli.main(["doctor"]))

@@ -24,7 +24,8 @@ from pathlib import Path
 
 from reimpl_helpers.places import ROOT, work_folder
 
-WELL, CATCH, UNWELL, NOTE = "✓", "!", "✗", "·"  # a catch: it works, but; a note counts for nothing
+WELL, CATCH, UNWELL = "✓", "!", "✗"  # a catch: it works, but
+NOTE = "·"  # neither well nor ill
 HERE = "127.0.0.1"
 GB = 1e9
 ROOM = 0.5 * GB  # four tracks with what JAX compiles take 0.05 GB; the rest is for pip and backups
@@ -97,7 +98,7 @@ NEWER_PYTHON = {
     "Debian": "    sudo apt install python3.11 python3.11-venv\n    make lab PYTHON=python3.11",
     "Ubuntu": "    sudo apt install python3.11 python3.11-venv\n    make lab PYTHON=python3.11",
     "Fedora": "    sudo dnf install python3.12\n    make lab PYTHON=python3.12",
-    "Linux": "    conda env create -f environment.yml\n    conda run -n reimpl-workbook reimpl doctor",
+    "Linux": "    conda env create -f environment.yml\n    conda activate reimpl-workbook",
 }
 
 
@@ -192,9 +193,9 @@ def requirements() -> tuple[dict[str, str], dict[str, str]]:
 def look_at_packages() -> Seen:
     lock = locked((ROOT / "requirements.lock").read_text("utf-8"))
     direct, _ = requirements()
-    versions = {name: installed(name) for name in needed(direct, lock)}
-    here = {name: version for name, version in versions.items() if version}
-    missing = [n for n in versions if n not in here and not (n in lock and lock[n].is_for_some)]
+    names = [*direct, *sorted(needed(direct, lock) - direct.keys())]
+    here = {name: version for name in names if (version := installed(name))}
+    missing = [n for n in names if n not in here and not (n in lock and lock[n].is_for_some)]
     old = [f"{n} {here[n]}" for n in direct if n in here and number(here[n]) < number(direct[n])]
     other = [
         f"{name} {version}, not {lock[name].version}"
@@ -202,32 +203,28 @@ def look_at_packages() -> Seen:
         if name in lock and version != lock[name].version
     ]
     if missing:
-        return Seen(
-            UNWELL, f"{len(missing)} of {len(versions)} missing: {some(missing)}", reinstall()
-        )
+        said = f"{len(missing)} of {len(missing) + len(here)} missing: {some(missing)}"
+        return Seen(UNWELL, said, reinstall())
     if old:
         return Seen(UNWELL, f"too old: {some(old)}", reinstall())
     if other:
-        said = f"{len(here)}, of which {len(other)} in another version than was tried: {some(other)}"
+        said = f"{len(here)} here, {len(other)} in another version than was tried: {some(other)}"
         return Seen(CATCH, said, f"The versions that were tried:\n{as_locked()}")
-    return Seen(WELL, f"{len(here)}, each as in requirements.lock")
+    return Seen(WELL, f"{len(here)} here, each as in requirements.lock")
 
 
 def some(names: list[str]) -> str:
     """Name the first few."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(sorted(names)[:3]) + more
+    return ", ".join(names[:3]) + more
 
 
 def look_at_weights() -> Seen:
+    """Look for what two tracks end on, and can do without."""
     _, real = requirements()
     if all(map(installed, real)):
-        return Seen(NOTE, "the published weights are here, for the mlstm and the transformer")
-    return Seen(
-        NOTE,
-        "no published weights: the mlstm and the transformer leave out their last pages",
-        "If you take one of these two:\n    make real",
-    )
+        return Seen(NOTE, "the published ones are here, for the mlstm and the transformer")
+    return Seen(NOTE, "none: two tracks leave out their last pages, else `make real`")
 
 
 # --- how to install it again ---
@@ -391,7 +388,8 @@ def look_at_folder() -> Seen:
         own = "" if system() == "Windows" else f'    sudo chown -R "$(id -un)" {path}\n'
         cure = (
             f"Make it yours:\n{own}    chmod -R u+w {path}\n"
-            "If the disk itself is read-only, write elsewhere:\n    export REIMPL_WORK=~/reimpl-work"
+            "If the disk itself is read-only, write elsewhere:\n"
+            "    export REIMPL_WORK=~/reimpl-work"
         )
         return Seen(UNWELL, f"{closed[0]} cannot be written", cure)
     synced = [part for part in work.parts if part.lower().startswith(SYNCED)]

@@ -240,11 +240,11 @@ class Seat:
 
         asked = {"format": "json", "type": "notebook"}
         session = self.ask(f"api/collaboration/session/{NOTEBOOK}", asked, "PUT")
-        room = f"json:notebook:{session['fileId']}?sessionId={session['sessionId']}"
+        room = f"api/collaboration/room/json:notebook:{session['fileId']}"
+        address = self.address.replace("http", "ws", 1) + room
+        keys = f"sessionId={session['sessionId']}&token={self.token}"
         self.socket = websocket.create_connection(
-            f"{self.address.replace('http', 'ws', 1)}api/collaboration/room/{room}&token={self.token}",
-            timeout=PATIENCE,
-            http_no_proxy=["*"],
+            f"{address}?{keys}", timeout=PATIENCE, http_no_proxy=["*"]
         )
         self.socket.send_binary(pycrdt.create_sync_message(self.notebook.ydoc))
 
@@ -289,9 +289,7 @@ def collaboration(folder: Path) -> str:
     return "the lab lets two in by name, and what one types, the other sees"
 
 
-TRIALS = {
-    trial.__name__: trial for trial in (saving, jax, picture, kernel, check, collaboration)
-}
+TRIALS = {trial.__name__: trial for trial in (saving, jax, picture, kernel, check, collaboration)}
 
 
 def main(name: str, folder: str) -> int:
