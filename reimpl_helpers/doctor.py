@@ -22,7 +22,7 @@ from reimpl_helpers.machine import CATCH, NOTE, UNWELL, WELL, Seen, beside_work,
 from reimpl_helpers.places import ROOT
 
 WAITS = "–"  # not looked at, since something before is not well
-PLAIN = {WELL: "+", CATCH: "!", UNWELL: "x", NOTE: ".", WAITS: "-"}  # where a terminal has no ✓
+PLAIN = {WELL: "+", CATCH: "!", UNWELL: "x", NOTE: ".", WAITS: "-"}
 WIDTH, MARGIN = 80, 13
 QUICK = 30  # seconds that a look may take: a network disk may never answer
 PATIENCE = 120  # seconds that a trial may take: a slow laptop, and all for the first time
@@ -114,15 +114,22 @@ def trial(name: str, cure: Callable[[], str], seconds: float = PATIENCE) -> Call
             status, out, err = run_alone(
                 [sys.executable, "-m", "reimpl_helpers.trials", name, folder], folder, seconds
             )
-        last = ([line for line in (out or err).splitlines() if line.strip()] or ["no word"])[-1]
+        last = ([line for line in (out or err).splitlines() if line.strip()] or ["no words"])[-1]
         if status == 0:
             return Seen(WELL, last)
         if status is None:
             return Seen(UNWELL, f"no answer within {seconds:g} seconds", cure())
-        ended = "" if status == 1 else f"ended with status {status}: "
-        return Seen(UNWELL, ended + textwrap.shorten(last, 300, placeholder=" …"), cure())
+        said = textwrap.shorten(last, 300, placeholder=" …")
+        return Seen(UNWELL, said if status == 1 else f"{ending(status)}: {said}", cure())
 
     return tried
+
+
+def ending(status: int) -> str:
+    """Word how a process ended that did not end as it should."""
+    with contextlib.suppress(ValueError):
+        return f"crashed with {signal.Signals(-status).name}"
+    return f"ended with status {status}"
 
 
 def run_alone(command, folder: str, seconds: float) -> tuple[int | None, str, str]:
@@ -207,6 +214,9 @@ CHECKS = (
 
 def main() -> int:
     """Print the report; return 0 if all is well, else 1."""
+    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C: trials end, and their folders go
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
 
     def say(text):
         try:

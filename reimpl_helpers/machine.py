@@ -239,7 +239,7 @@ def reinstall() -> str:
     """Say how what is missing or broken is installed: here, with this Python."""
     lines = []
     if os.environ.get("PYTHONPATH"):
-        lines += ["PYTHONPATH is set, so other packages come before the workbook's. Try without:"]
+        lines += ["PYTHONPATH puts other packages before the workbook's. Try without:"]
         lines += ["    unset PYTHONPATH", "If that was not it:"]
     if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
         lines += ["Build .venv anew; nothing of yours is in it:", f"    rm -rf {quoted('.venv')}"]
@@ -248,7 +248,9 @@ def reinstall() -> str:
         lines += ["This Python is not the workbook's. Ask that one:"]
         return "\n".join([*lines, f"    {python} -m reimpl_helpers.doctor"])
     elif sys.prefix != sys.base_prefix or (Path(sys.prefix) / "conda-meta").is_dir():
-        return "\n".join([*lines, "Install them here:", as_locked()])
+        return "\n".join(
+            [*lines, "Install the packages anew, in the workbook's folder:", as_locked()]
+        )
     else:
         lines += ["The workbook is not installed yet. In its folder:"]
     return "\n".join([*lines, *tools_missing(), "    make lab"])
@@ -296,11 +298,11 @@ def look_at_disk(places: list[Path] | None = None) -> Seen:
     said = f"{min(free.values()) / GB:.1f} GB free; {asked / GB:.1f} GB are needed"
     if not tight:
         return Seen(WELL, said)
-    find = {
-        "Windows": "    cleanmgr",
-        "macOS": "    du -sh ~/* | sort -h | tail",
-    }.get(system(), f"    du -xh -d2 {quoted(str(tight[0]))} 2>/dev/null | sort -h | tail")
-    return Seen(UNWELL, f"{said}, at {tight[0]}", f"Make room. What takes most of it:\n{find}")
+    find = "cleanmgr" if system() == "Windows" else "du -h -d2 ~ 2>/dev/null | sort -h | tail"
+    cure = f"Make room. What takes most of yours:\n    {find}"
+    if tight == [Path(tempfile.gettempdir())]:
+        cure = "Keep what is temporary elsewhere:\n    mkdir -p ~/tmp\n    export TMPDIR=~/tmp"
+    return Seen(UNWELL, f"{said}, at {tight[0]}", cure)
 
 
 def existing(path: Path) -> Path:
@@ -394,9 +396,10 @@ def look_at_folder() -> Seen:
         return Seen(UNWELL, f"{closed[0]} cannot be written", cure)
     synced = [part for part in work.parts if part.lower().startswith(SYNCED)]
     if synced:
+        move = f"mv {quoted(str(ROOT))} ~/" if ROOT in work.parents else "unset REIMPL_WORK"
         cure = (
-            f"{synced[0]} may replace a file while it is open in the lab, and what you typed last "
-            f"is lost. Move the project out of it:\n    mv {quoted(str(ROOT))} ~/"
+            f"{synced[0]} may replace a file that is open in the lab, and what you typed last is "
+            f"lost. Keep the workbook out of it:\n    {move}"
         )
         return Seen(CATCH, f"{shown} is synchronised by {synced[0]}", cure)
     return Seen(WELL, f"{shown} can be written")
