@@ -142,7 +142,6 @@ def run_alone(command, folder: str, seconds: float) -> tuple[int | None, str, st
         "JUPYTER_RUNTIME_DIR": str(Path(folder) / "runtime"),
         "PYTHONIOENCODING": "utf-8",
     }
-    environment.pop("REIMPL_PAIR", None)  # in a terminal of a lab
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, encoding="utf-8", errors="replace", start_new_session=True,

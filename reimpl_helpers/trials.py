@@ -8,11 +8,13 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -189,7 +191,9 @@ def running_lab():
     watch = threading.Timer(PATIENCE, lab.kill)
     watch.start()
     try:
-        yield links_in(lab)
+        links = links_in(lab)
+        wait_until_it_listens(lab, links[0])
+        yield links
     finally:
         watch.cancel()
         lab.kill()  # what it wrote goes with the trial's folder
@@ -209,6 +213,17 @@ def links_in(lab) -> list[str]:
         links += re.findall(r"http://\S+token=\w+", line)
         said += [line] if line.strip() else []
     return links
+
+
+def wait_until_it_listens(lab, link: str) -> None:
+    """Wait for the lab to take calls, which it does a moment after it has printed its links."""
+    address = urllib.parse.urlsplit(link)
+    while lab.poll() is None:  # it is stopped when this takes too long
+        with contextlib.suppress(ConnectionError):
+            socket.create_connection((address.hostname, address.port), PATIENCE).close()
+            return
+        time.sleep(0.05)
+    raise Unwell(f"the lab prints its links, and then ends with status {lab.returncode}")
 
 
 class Seat:
@@ -257,14 +272,20 @@ class Seat:
         return str(self.notebook.ycells[0]["source"]) if self.notebook.cell_number else ""
 
     def wait_for(self, text: str):
-        """Take in what others do, until the first cell holds a text."""
+        """Take in what others do, until the first cell holds a text.
+
+        Raises: Unwell when it never does.
+        """
         import pycrdt
+        import websocket
 
         end = time.monotonic() + PATIENCE
         while text not in self.first_cell or not self.first_cell:
-            if time.monotonic() > end:
-                raise Unwell("what one of the two types does not reach the other")
-            message = self.socket.recv()
+            try:
+                self.socket.settimeout(max(0.01, end - time.monotonic()))
+                message = self.socket.recv()
+            except websocket.WebSocketTimeoutException as error:
+                raise Unwell("what one of the two types does not reach the other") from error
             if isinstance(message, bytes) and message[:1] == bytes([pycrdt.YMessageType.SYNC]):
                 if reply := pycrdt.handle_sync_message(message[1:], self.notebook.ydoc):
                     self.socket.send_binary(reply)
@@ -282,12 +303,13 @@ class Seat:
 def collaboration(folder: Path) -> str:
     """Let two people into one notebook; what one types, the other is to see."""
     os.environ["no_proxy"] = "*"  # a proxy elsewhere knows nothing of this machine
-    with running_lab() as links:
+    with running_lab() as links, contextlib.ExitStack() as stack:
         ada, grace = seats = [Seat(link) for link in links]
         if (names := tuple(seat.name for seat in seats)) != NAMES:
             raise Unwell(f"the links of {' and '.join(NAMES)} are those of {' and '.join(names)}")
         for seat in seats:
             seat.sit_down()
+            stack.callback(seat.socket.close)
             seat.wait_for("")
         ada.write(TYPED)
         grace.wait_for(TYPED)
@@ -299,14 +321,15 @@ TRIALS = {trial.__name__: trial for trial in (saving, jax, picture, kernel, chec
 
 def main(name: str, folder: str) -> int:
     """Make one trial in a folder of its own."""
+    status, said = 1, ""
     try:
-        print(TRIALS[name](Path(folder)))
-        return 0
+        status, said = 0, TRIALS[name](Path(folder))
     except Unwell as seen:
-        print(seen)
+        said = str(seen)
     except Exception as error:
-        print(f"{type(error).__name__}: {error}".splitlines()[0])
-    return 1
+        said = f"{type(error).__name__}: {error}"
+    print(" ".join(said.split()))
+    return status
 
 
 if __name__ == "__main__":
