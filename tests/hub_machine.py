@@ -62,7 +62,8 @@ def readable_venv(folder: Path) -> Path:
 
 def free_port() -> int:
     """Find a port with three more behind it that nobody listens on, as a hub takes four."""
-    for port in range(18000, 19000, 4):
+    first = 18000 + os.getpid() % 1000 // 4 * 4  # two who look at once begin at two places
+    for port in [*range(first, 19000, 4), *range(18000, first, 4)]:
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for offset in range(4):
                 taken = stack.enter_context(socket.socket())
@@ -88,7 +89,7 @@ class Hub:
         """Return what the hub printed since it was last started."""
         return self.log.read_text()
 
-    def start(self, roster: str, port: int | None = None):
+    def start(self, roster: str, port: int | None = None, user: int | None = None):
         """Start with a roster, as a table, and wait until the hub answers."""
         self.roster.write_text(roster)
         self.port = port or free_port()
@@ -96,9 +97,10 @@ class Hub:
         command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, f"--port={self.port}", *([] if IS_ROOT else ["--trusted"])],
+                [*command, f"--port={self.port}", *([] if IS_ROOT and not user else ["--trusted"])],
                 env=os.environ | {"REIMPL_HUB": str(self.state)}, stdout=log, cwd=self.folder,
                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                **({"user": user, "group": user, "extra_groups": []} if user else {}),
             )  # fmt: skip
         wait_for(self._answers, STARTS, "the hub's answer")
         return self

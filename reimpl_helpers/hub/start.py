@@ -122,8 +122,9 @@ def run_hub(state: Path, address: str, environment: dict[str, str], told: set[Pa
             print(f"The hub is at {address}. Ctrl-C stops it; nothing is lost.", flush=True)
         time.sleep(0.5)
     if not is_up:
-        last = (state / SAID).read_text("utf-8", errors="replace").strip().splitlines()[-1:]
-        raise WorkbookError(f"the hub did not start: {last}. {state / SAID} says more.")
+        lines = (state / SAID).read_text("utf-8", errors="replace").splitlines()
+        why = [line for line in lines if line.startswith(("[C", "[E"))] or lines or ["no reason"]
+        raise WorkbookError(f"the hub did not start. {state / SAID} says more after: {why[-1]}")
 
 
 def answers(address: str) -> bool:
@@ -161,7 +162,8 @@ def why_not_readable() -> str:
         said = (tried.stderr.strip().splitlines() or [said])[-1]
     for needed in ROOT, Path(sys.prefix), Path(sys.executable).resolve():
         for path in [*reversed(needed.parents), needed]:
-            if path.stat().st_mode & 0o005 != 0o005:
+            asked = 0o005 if path == needed else 0o001  # to read it; on the way there, to pass
+            if path.stat().st_mode & asked != asked:
                 return (
                     f"{path} is closed to the system users of the pairs, so their servers could "
                     f"not start. Move {needed} to a folder that everybody may read, such as /opt, "
