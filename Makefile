@@ -9,11 +9,11 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help lab hub test bench solved record real lint lock install torch
+.PHONY: help lab hub test bench bench-workshop solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 lab: install  ## open the workbook in JupyterLab (PAIR="Ada,Grace", SOLO=1, SHARE=1)
 	@$(BIN)/reimpl lab $${PAIR:+--pair="$$PAIR"} $${SOLO:+--solo} $${SHARE:+--share}
@@ -28,6 +28,9 @@ test: install  ## run everything that guards the workbook
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python tests/bench_models.py
 	@$(BIN)/python tests/bench.py
+
+bench-workshop: .venv/hub  ## time a workshop: one pair on a hub, then twenty (as root)
+	@$(BIN)/python tests/bench_workshop.py
 
 real: .venv/real  ## install the published weights that two tracks end on (and PyTorch)
 

@@ -13,6 +13,9 @@ import sys
 import threading
 from pathlib import Path
 
+from reimpl_helpers import quick_start  # noqa: F401
+
+# isort: split
 from jupyter_server.auth import IdentityProvider, User
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
@@ -76,6 +79,9 @@ class PairContents(AsyncLargeFileManager):
     def mark_trusted_cells(self, nb, path=""):
         self.notary.mark_cells(nb, True)
 
+    def check_and_sign(self, nb, path="", **_):
+        """Sign nothing, as all is trusted: a signature takes longer than the save itself."""
+
     @contextlib.contextmanager
     def atomic_writing(self, os_path, text=True, encoding="utf-8", **_):
         """Write a file whole or not at all; the library writes into the old one, emptied first."""
@@ -138,6 +144,7 @@ def arguments_of(work: Path, solo: bool) -> list[str]:
         "--ServerApp.contents_manager_class=reimpl_helpers.lab.PairContents",
         f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
         f"--LabApp.workspaces_dir={state / 'workspaces'}",
+        "--LanguageServerManager.autodetect=False",  # else it asks npm, at every start
         f"--YDocExtension.disable_rtc={solo}",
         f"--YDocExtension.server_side_execution={not solo}",
         f"--YDocExtension.document_save_delay={SAVE_DELAY}",

@@ -1,5 +1,6 @@
 """`reimpl lab` serves a pair's folder to the two of them: links, names, and nobody else."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -165,6 +166,15 @@ def test_every_notebook_of_the_folder_is_trusted():
     notebook = nbformat.v4.new_notebook(cells=[cell])
     PairContents().mark_trusted_cells(notebook, "a.ipynb")
     assert cell.metadata.trusted
+
+
+def test_saving_costs_no_signature(tmp_path, monkeypatch):
+    monkeypatch.setattr("nbformat.sign.NotebookNotary.sign", lambda *_: pytest.fail("signed"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x")])
+    model = {"type": "notebook", "content": notebook}
+    contents = PairContents(root_dir=str(tmp_path))
+    asyncio.run(contents.save(model, "a.ipynb"))
+    assert nbformat.read(tmp_path / "a.ipynb", 4).cells[0].source == "x"
 
 
 # --- nobody else ---

@@ -6,6 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from reimpl_helpers import quick_start  # noqa: F401
+
+# isort: split
 from jupyter_server.base.handlers import JupyterHandler
 from jupyterhub.services.auth import HubOAuth
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
