@@ -12,9 +12,6 @@ def main(arguments=None) -> int:
 
     0: all right; 1: something is not; 2: a bad call; 130: stopped with Ctrl-C.
     """
-    from reimpl_helpers.recording import RecordingError
-    from reimpl_helpers.workbook import WorkbookError
-
     parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command is not lab:
@@ -23,11 +20,22 @@ def main(arguments=None) -> int:
     sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     try:
         return options.command(options)
-    except (WorkbookError, RecordingError) as error:
-        print(f"reimpl: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
+    except refusals() as error:
+        print(f"reimpl: {error}", file=sys.stderr)
+        return 2
+
+
+def refusals():
+    """List the errors that say all there is to say; imported when one is at hand, and no sooner.
+
+    So `reimpl doctor` runs where NumPy does not.
+    """
+    from reimpl_helpers.recording import RecordingError
+    from reimpl_helpers.workbook import WorkbookError
+
+    return WorkbookError, RecordingError
 
 
 def build_parser():
@@ -48,6 +56,8 @@ def build_parser():
     )
     shared.add_argument("--solo", action="store_true", help="one person, no shared session")
     shared.add_argument("--share", action="store_true", help="let your local network in")
+    examined = add(doctor, "check this machine for what the workbook needs: a line each, and cures")
+    examined.epilog = "Exit status: 0 if all is well, 1 if not."
     add(work, "copy the notebooks to work/ where they are not there yet")
     add(update, "bring a newer workbook into work/, and keep all that you wrote")
     add(restore, "put solved pieces back into notebooks in work/ that were damaged")
@@ -128,6 +138,13 @@ def lab(options) -> int:
     return 0
 
 
+def doctor(options) -> int:
+    """Check this machine for what the workbook needs, and print a line each."""
+    from reimpl_helpers import doctor
+
+    return doctor.main()
+
+
 def hub(options) -> int:
     """Serve many pairs on this machine: a server for each, which its people alone may enter."""
     from reimpl_helpers.hub.start import start_hub
@@ -171,7 +188,8 @@ def export(options) -> int:
 
 def plan(options) -> int:
     """Print a timetable, or the minutes that were planned beside those that pairs took."""
-    from reimpl_helpers.plan import compare, logs_in, minute_of, plan_day
+    from reimpl_helpers.board.logs import logs_in
+    from reimpl_helpers.plan import compare, minute_of, plan_day
     from reimpl_helpers.workbook import WorkbookError
 
     times = [options.start, options.until]

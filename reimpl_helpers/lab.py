@@ -9,7 +9,6 @@ import hmac
 import io
 import os
 import secrets
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -26,11 +25,11 @@ from traitlets.config import Config
 
 from reimpl_helpers.copies import no_lab
 from reimpl_helpers.files import replace_file
+from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.pairing import NAMES, name_here
 from reimpl_helpers.people import LONGEST_NAME, Person, is_name
 from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
 
-HERE = "127.0.0.1"
 START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
 SAVE_DELAY = 0.1  # seconds from a keystroke until it is saved: what kill -9 may lose, about
@@ -127,22 +126,6 @@ def links_to(server) -> str:
     if server.is_again:
         saved += " Tabs that are still open from before: reload them before you type."
     return "\n".join(["", *links, "", f"{saved} Ctrl-C stops the lab."])
-
-
-def address_here() -> str:
-    """Find this machine's address on its local network; nothing is sent.
-
-    Raises: WorkbookError when it is on none.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # set aside for documentation: nobody is there
-            return probe.getsockname()[0]
-        except OSError as error:
-            raise WorkbookError(
-                f"this machine is on no network ({error.strerror}), so there is nobody to share "
-                "with. Connect it, or start the lab without --share."
-            ) from error
 
 
 SHARED = """You share this lab on your local network, at {address}. Whoever has a link can run

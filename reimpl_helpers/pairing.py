@@ -230,16 +230,7 @@ class Pair:
 
     def came_true(self, prediction: dict) -> bool | None:
         """Tell whether a prediction came true; None as long as nobody can know."""
-        if not prediction["said"]:
-            return None
-        if "came_true" in prediction:
-            return prediction["came_true"] is True
-        later = [
-            event["state"] == RIGHT
-            for event in self.events_here("check", prediction["piece"])
-            if event["state"] != NOT_WRITTEN and moment_of(event) >= moment_of(prediction)
-        ]
-        return later[0] == (prediction["said"] == "yes") if later else None
+        return came_true(prediction, self.events_here("check", prediction["piece"]))
 
     def fared(self, name: str) -> str:
         """Say how the prediction about a piece fared."""
@@ -298,6 +289,20 @@ class Pair:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def came_true(prediction: dict, checks: Iterable[dict]) -> bool | None:
+    """Tell whether a prediction about a piece came true, from the checks of the piece."""
+    if not prediction["said"]:
+        return None
+    if "came_true" in prediction:
+        return prediction["came_true"] is True
+    later = [
+        event["state"] == RIGHT
+        for event in checks
+        if event["state"] != NOT_WRITTEN and moment_of(event) >= moment_of(prediction)
+    ]
+    return later[0] == (prediction["said"] == "yes") if later else None
 
 
 def hand_in(events) -> dict | None:

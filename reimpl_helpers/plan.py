@@ -16,9 +16,8 @@ from statistics import median
 
 import nbformat
 
+from reimpl_helpers.board.logs import Kept
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, plural
-from reimpl_helpers.log import NAME as LOG
-from reimpl_helpers.log import event_of
 from reimpl_helpers.minutes import stretches
 from reimpl_helpers.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.package import names_in, parse
@@ -472,33 +471,13 @@ class Measured:
         return f"{self.planned:7}  {took:>6}  {spread:>6}  {counts}  {self.exercise.name}"
 
 
-def logs_in(folder: Path) -> dict[str, list[dict]]:
-    """Read the logs of pairs that were copied into a folder, by the name of each.
-
-    Raises: WorkbookError when there is none.
-    """
-    paths = [*sorted(folder.glob("*.jsonl")), *sorted(folder.glob(f"*/{LOG}"))]
-    logs = {}
-    for path in paths:
-        if path.is_file() and not path.is_symlink():
-            name = path.parent.name if path.parent != folder else path.stem
-            lines = path.read_bytes().split(b"\n")
-            logs[name] = [event for line in lines if (event := event_of(line))]
-    if not logs:
-        raise WorkbookError(
-            f"{folder} holds no log. Copy each pair's {LOG} there, from its work/, under a name of "
-            f"its own, such as {folder.name}/pair-1.jsonl or {folder.name}/pair-1/{LOG}."
-        )
-    return logs
-
-
-def compare(name: str, logs: dict[str, list[dict]]) -> str:
+def compare(name: str, logs: dict[str, Kept]) -> str:
     """Set the planned minutes of a track beside those that pairs took, and name what to correct.
 
     Raises: WorkbookError for an unknown track, or when no log tells of it.
     """
     notebooks = outlines_of(name)
-    pairs = [pair for events in logs.values() if (pair := minutes_of(events, name))[0]]
+    pairs = [pair for kept in logs.values() if (pair := minutes_of(kept.events, name))[0]]
     if not pairs:
         raise WorkbookError(
             f"no pair of these {plural(len(logs), 'log')} opened a notebook of {name}. Name the "

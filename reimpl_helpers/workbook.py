@@ -26,13 +26,13 @@ from reimpl_helpers.checks import (
 from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
+from reimpl_helpers.places import ROOT, work_folder
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
 from reimpl_helpers.suspects import Suspect, explained
 from reimpl_helpers.testing import TestRun, judge_test, run_tests
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 MARKER = ".track"  # a file in a pair's folder that says which track it is
 LAST_STEP = 5
@@ -68,11 +68,6 @@ class Note(str):
 def tracks() -> list[str]:
     """Name the tracks there are: the folders whose notebooks lead to the end."""
     return sorted(path.parent.name for path in NOTEBOOKS.glob("*/05_training_test.ipynb"))
-
-
-def work_folder() -> Path:
-    """Return the folder of the pair's own copies: work/, or where REIMPL_WORK says."""
-    return Path(os.environ.get("REIMPL_WORK") or ROOT / "work").resolve()
 
 
 def load_file(path: Path):

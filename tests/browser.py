@@ -10,9 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from reimpl_helpers.notebooks import STABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+NEEDED = "CI" in os.environ and sys.platform == "linux"  # where nobody may skip them
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and not NEEDED, reason="neither chromium nor google-chrome is installed"
+)
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # of the tabs that are open, the one in view
 SHOWN = f"{PANEL} .jp-Notebook"
 PATIENCE = 60.0  # seconds: two busy cores

@@ -7,12 +7,24 @@ import sys
 from collections import Counter
 
 import pytest
+from browser import CHROMIUM, FLAGS
 from xdist.scheduler import LoadScopeScheduling
 
 from reimpl_helpers.notebooks import HALF_WRITTEN, STABLE
 from reimpl_helpers.workbook import tracks
 
 os.environ.update(STABLE)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    assert CHROMIUM, "install Debian's package chromium: these tests must run in CI"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 class ByTrack(LoadScopeScheduling):

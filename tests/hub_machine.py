@@ -20,8 +20,8 @@ from pathlib import Path
 import requests
 from browser import wait_for
 
-from reimpl_helpers.hub.spawner import MARK
 from reimpl_helpers.hub.start import why_not_readable
+from reimpl_helpers.hub.users import MARK
 from reimpl_helpers.workbook import ROOT
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -61,15 +61,16 @@ def readable_venv(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """Find a port with two more behind it that nobody listens on, as a hub takes three."""
-    for port in range(18000, 19000, 3):
+    """Find a port with three more behind it that nobody listens on, as a hub takes four."""
+    first = 18000 + os.getpid() % 1000 // 4 * 4  # two who look at once begin at two places
+    for port in [*range(first, 19000, 4), *range(18000, first, 4)]:
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for offset in range(3):
+            for offset in range(4):
                 taken = stack.enter_context(socket.socket())
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", port + offset))
             return port
-    raise OSError("no three ports in a row are free")
+    raise OSError("no four ports in a row are free")
 
 
 class Hub:
@@ -88,7 +89,7 @@ class Hub:
         """Return what the hub printed since it was last started."""
         return self.log.read_text()
 
-    def start(self, roster: str, port: int | None = None):
+    def start(self, roster: str, port: int | None = None, user: int | None = None):
         """Start with a roster, as a table, and wait until the hub answers."""
         self.roster.write_text(roster)
         self.port = port or free_port()
@@ -96,9 +97,10 @@ class Hub:
         command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, f"--port={self.port}", *([] if IS_ROOT else ["--trusted"])],
+                [*command, f"--port={self.port}", *([] if IS_ROOT and not user else ["--trusted"])],
                 env=os.environ | {"REIMPL_HUB": str(self.state)}, stdout=log, cwd=self.folder,
                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                **({"user": user, "group": user, "extra_groups": []} if user else {}),
             )  # fmt: skip
         wait_for(self._answers, STARTS, "the hub's answer")
         return self
@@ -140,9 +142,7 @@ class Hub:
         homes = str(self.state / "homes") + os.sep
         for user in pwd.getpwall():
             if user.pw_gecos == MARK and user.pw_dir.startswith(homes):
-                for process in processes_of(user.pw_uid):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
+                wait_for(lambda uid=user.pw_uid: not kill_all(uid), STOPS, "the end of all")
                 subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
 
 
@@ -173,6 +173,15 @@ class Visitor(requests.Session):
 
         wait_for(inside, 2 * STARTS, f"the lab of {self.name}, but {page.url}")
         return page.url.partition("/lab/")[0]
+
+
+def kill_all(uid: int) -> list[int]:
+    """Kill what runs as a system user; return what there was."""
+    found = processes_of(uid)
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return found
 
 
 def processes_of(uid: int) -> list[int]:

@@ -1,38 +1,22 @@
 """Two people in two browsers, in one notebook: everything both must see, and nothing lost."""
 
-import os
 import re
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 import pytest
-from browser import CHROMIUM, FLAGS, SHOWN, Lab, Seat, wait_for
+from browser import SHOWN, Lab, Seat, needs_chromium, wait_for
 
 from reimpl_helpers.log import Log
 from reimpl_helpers.notebooks import exercise_of, solved
 from reimpl_helpers.workbook import NOTEBOOKS
 
-NEEDED = "CI" in os.environ and sys.platform == "linux"  # where nobody may skip them
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not NEEDED, reason="neither chromium nor google-chrome is installed"
-)
+pytestmark = needs_chromium
 SHOTS = Path(__file__).parent.parent / "screenshots"  # of the tests that failed
 AT_ONCE = 0.5  # seconds within which the other person sees it
 AT_RISK = 0.2  # seconds of typing that kill -9 may cost
 SLOW = 4  # times as long on two cores that have other work
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    assert CHROMIUM, "install Debian's package chromium: these tests must run in CI"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -245,7 +245,8 @@ def test_help_names_every_command(capsys):
     text = capsys.readouterr().out
     assert exit.value.code == 0
     for command in (
-        "lab", "work", "update", "restore", "check", "score", "export", "solved", "guide", "record"
+        "lab", "doctor", "work", "update", "restore", "check", "score", "export", "solved",
+        "guide", "record",
     ):  # fmt: skip
         assert f"\n    {command} " in text
     assert max(map(len, text.splitlines())) <= 100

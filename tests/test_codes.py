@@ -43,15 +43,15 @@ def test_codes_stay_until_somebody_leaves_the_roster(codes):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such bits")
 def test_no_code_is_kept_but_on_the_sheet_and_both_files_are_closed_to_others(tmp_path):
-    assert "New codes: 3" in hand_out(tmp_path, ROSTER, "http://127.0.0.1:1")
-    assert hand_out(tmp_path, ROSTER, "http://127.0.0.1:1") == ""
+    assert hand_out(tmp_path, ROSTER, "http://127.0.0.1:1") == tmp_path / "sheet-1.html"
+    assert hand_out(tmp_path, ROSTER, "http://127.0.0.1:1") is None
     page, kept = (tmp_path / "sheet-1.html").read_text(), (tmp_path / "codes.json").read_text()
     codes = page.split('class="code">')[1:]
     assert len(codes) == 3 and all(code[:14] not in kept for code in codes)
     for name in ("sheet-1.html", "codes.json"):
         assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) == 0o600, name
     more = Roster({"oak": ("Ada", "Grace", "Joan")}, ("Mary",))
-    assert "New codes: 1" in hand_out(tmp_path, more, "http://127.0.0.1:1")
+    assert hand_out(tmp_path, more, "http://127.0.0.1:1") == tmp_path / "sheet-2.html"
     assert (tmp_path / "sheet-1.html").read_text() == page
     assert "Joan" in (tmp_path / "sheet-2.html").read_text()
 

@@ -349,7 +349,6 @@ NAMES = {
     ("Grace", "Ada"): "Ada and Grace",
     ("Ada", " Ada\t"): "Ada",
     ("", "\n"): "a pair",
-    ("\ud800", "Zoë"): "Zoë",
     ("Jean-Luc", "O'Brien, jr"): "Jean-Luc and O'Brien, jr",
     ('"], evil', "x\ny"): r"\"\]\, evil and x y".replace("\\,", ","),
     ("../x", "*a* [b](c)"): r"\*a\* \[b\]\(c\) and \.\./x".replace(r"\.\./x", r"\.\.\/x"),

@@ -22,12 +22,12 @@ from reimpl_helpers.lab import (
     Links,
     PairContents,
     Person,
-    address_here,
     arguments_of,
     guarded_by_links,
     links_to,
     people_of,
 )
+from reimpl_helpers.network import address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError, tracks
 
 NOBODY = "00000000-0000-0000-0000-000000000000"

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from reimpl_helpers import cli, plan
+from reimpl_helpers.board.logs import logs_in
 from reimpl_helpers.log import Log
 from reimpl_helpers.plan import BREAK, CLOSING, WELCOME, minute_of, outlines_of, plan_day
 from reimpl_helpers.workbook import WorkbookError, tracks
@@ -157,13 +158,13 @@ def test_minutes_that_are_off_are_named(tmp_path, capsys):
 def test_two_pairs_are_too_few_to_correct_by(tmp_path):
     for number in (1, 2):
         write_log(tmp_path / f"{number}.jsonl", {"nn_layer": 1})
-    said = " ".join(plan.compare("autoencoder", plan.logs_in(tmp_path)).split())
+    said = " ".join(plan.compare("autoencoder", logs_in(tmp_path)).split())
     assert "too few to correct anything by" in said and "Correct the minutes" not in said
 
 
 def test_a_folder_without_a_log_and_a_track_nobody_opened_are_said(tmp_path):
     with pytest.raises(WorkbookError, match="holds no log"):
-        plan.logs_in(tmp_path)
+        logs_in(tmp_path)
     Log(tmp_path / "oak").append("start", track="gnn", step=1)
     with pytest.raises(WorkbookError, match="opened a notebook of mlstm"):
-        plan.compare("mlstm", plan.logs_in(tmp_path))
+        plan.compare("mlstm", logs_in(tmp_path))

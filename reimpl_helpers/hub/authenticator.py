@@ -23,7 +23,6 @@ class RosterAuthenticator(Authenticator):
     roster_path = Unicode(help="The roster, a table with the columns name and pair.", config=True)
     folder = Unicode(help="Where the digests of the codes are kept.", config=True)
     address = Unicode(help="Where people reach the hub, for the sheets of codes.", config=True)
-    allow_all = Bool(True)  # whoever has a code
     manage_roles = Bool(True)
     auth_refresh_age = Integer(5)  # seconds that an earlier look at the roster counts
 
@@ -41,8 +40,7 @@ class RosterAuthenticator(Authenticator):
             if now != self._read:
                 self._read = now
                 self._roster = read_roster(path)
-                if given := hand_out(Path(self.folder), self._roster, self.address):
-                    print(given, flush=True)
+                hand_out(Path(self.folder), self._roster, self.address)
         except (RosterError, OSError) as error:
             self.log.error("The roster stays as it was: %s", error)
         return self._roster

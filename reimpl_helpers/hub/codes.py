@@ -12,7 +12,7 @@ from pathlib import Path
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.hub.roster import Roster
 
-CODES = "codes.json"
+CODES, SHEETS = "codes.json", "sheet-[0-9]*.html"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are taken for another
 LENGTH = 12  # letters: 31 ** 12 codes
 FREE = 5  # wrong codes in a row that cost no time
@@ -105,17 +105,17 @@ reads it can log in as anyone on it.</p>
 """
 
 
-def hand_out(folder: Path, roster: Roster, address: str) -> str:
-    """Give codes to those of a roster who have none, on a sheet to print; return what to say."""
+def hand_out(folder: Path, roster: Roster, address: str) -> Path | None:
+    """Give codes to those of a roster who have none, on a sheet to print; return the sheet."""
     given = Codes(folder / CODES).renew(roster.people)
     if not given:
-        return ""
-    number = 1 + len(list(folder.glob("sheet-*.html")))
-    path = folder / f"sheet-{number}.html"
+        return None
+    numbers = [int(path.stem.removeprefix("sheet-")) for path in folder.glob(SHEETS)]
+    path = folder / f"sheet-{max(numbers, default=0) + 1}.html"
     path.touch(mode=0o600)
     pairs = {name: roster.pair_of(name) for name in given}
     replace_file(path, sheet(given, pairs, address).encode())
-    return f"New codes: {len(given)}. Print {path}, hand out the cards, delete the file."
+    return path
 
 
 def sheet(codes: dict[str, str], pairs: dict[str, str | None], address: str) -> str:

@@ -9,14 +9,16 @@ from traitlets.config import get_config
 
 from reimpl_helpers.hub import spawner
 from reimpl_helpers.hub.authenticator import RosterAuthenticator
-from reimpl_helpers.hub.roles import AT_START, CULLER, PAIRS, account_of, accounts
+from reimpl_helpers.hub.roles import AT_START, BOARD, CULLER, PAIRS, account_of, accounts
 from reimpl_helpers.hub.roster import read_roster
 from reimpl_helpers.hub.server import ENTRANCE
+from reimpl_helpers.hub.start import HOMES, LOGS, PROXY_IS
+from reimpl_helpers.hub.users import BOARD_USER
 from reimpl_helpers.workbook import COMPILATION_CACHE
 
 HERE, STATE = Path(__file__).parent, Path(os.environ["REIMPL_HUB"])
 URL = os.environ["REIMPL_HUB_URL"]
-PORT = urlparse(URL).port  # the next two are the proxy's and the hub's own
+PORT = urlparse(URL).port  # the next three are the proxy's, the hub's own, the board's
 IDLE = 3600  # seconds without a browser or a running cell after which a server is stopped
 STARTS = 60  # seconds that a server may take until it answers: twenty start at once
 
@@ -41,38 +43,48 @@ c.JupyterHub.default_url = landing
 c.JupyterHub.load_roles = AT_START
 c.JupyterHub.load_groups = {PAIRS: {"users": accounts(read_roster(roster))}}
 c.JupyterHub.concurrent_spawn_limit = 0  # the whole room comes in at once
+
+
+def module(name: str, *arguments) -> list[str]:
+    """Say how a module is run, whatever lies in the folder it is run from."""
+    return [sys.executable, "-P", "-m", name, *map(str, arguments)]
+
+
+is_root = os.geteuid() == 0
 c.JupyterHub.services = [
+    {"name": CULLER, "command": module("jupyterhub_idle_culler", f"--timeout={IDLE}")},
     {
-        "name": CULLER,
-        "command": [sys.executable, "-P", "-m", "jupyterhub_idle_culler", f"--timeout={IDLE}"],
-    }
-]
-c.JupyterHub.logging_config = {
-    "handlers": {
-        "console": {"level": "ERROR"},
-        "file": {
-            "class": "logging.FileHandler",
-            "filename": str(STATE / "hub.log"),
-            "formatter": "console",
-        },
+        "name": "collector",
+        "command": module("reimpl_helpers.hub.collector", STATE / HOMES, STATE / LOGS, roster),
     },
-    "loggers": {"JupyterHub": {"level": "INFO", "handlers": ["console", "file"]}},
-}
+    {
+        "name": BOARD,
+        "command": module("reimpl_helpers.hub.board", STATE / LOGS),
+        "url": f"http://127.0.0.1:{PORT + 3}",
+        "oauth_no_confirm": True,
+        "user": BOARD_USER if is_root else "",
+    },
+]
+if is_root:
+    keeper = {"name": "keeper", "command": module("reimpl_helpers.hub.keeper")}
+    c.JupyterHub.services.append(keeper)
 
 c.JupyterHub.hub_port = PORT + 2
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 1}"
-c.ConfigurableHTTPProxy.command = [os.environ["REIMPL_HUB_PROXY"], "--log-level=warn"]
-c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")
+c.ConfigurableHTTPProxy.command = os.environ["REIMPL_HUB_PROXY"]
+c.ConfigurableHTTPProxy.log_level = "error"
+c.ConfigurableHTTPProxy.pid_file = str(STATE / PROXY_IS)
 
 c.JupyterHub.authenticator_class = RosterAuthenticator
 c.RosterAuthenticator.roster_path = str(roster)
 c.RosterAuthenticator.folder = str(STATE)
 c.RosterAuthenticator.address = URL
+c.RosterAuthenticator.allow_all = True  # whoever has a code
 
-chosen = spawner.PairSpawner if os.geteuid() == 0 else spawner.TrustedSpawner
-chosen.homes = STATE / "homes"
+chosen = spawner.PairSpawner if is_root else spawner.TrustedSpawner
+chosen.homes = STATE / HOMES
 c.JupyterHub.spawner_class = chosen
-c.Spawner.cmd = [sys.executable, "-P", "-m", "reimpl_helpers.hub.server"]
+c.Spawner.cmd = module("reimpl_helpers.hub.server")
 c.Spawner.default_url = ENTRANCE
 c.Spawner.env_keep = ["LANG", "LC_ALL", "PATH"]
 c.Spawner.environment = COMPILATION_CACHE

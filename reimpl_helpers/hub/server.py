@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from reimpl_helpers import quick_start  # noqa: F401
@@ -19,7 +20,7 @@ from reimpl_helpers.pairing import NAMES, name_here, names_in
 from reimpl_helpers.people import Person
 
 ENTRANCE = "/enter"
-LOOK = 5  # seconds between two looks at who is in the pair
+LOOK = 5  # seconds between two looks at who is in the pair, and who may come in
 
 
 class Entrance(JupyterHandler):
@@ -64,9 +65,13 @@ def main(arguments: list[str]) -> None:
     work = Path(os.environ["REIMPL_WORK"])
     work.mkdir(parents=True, exist_ok=True)
     copy_work()
-    with serving(work, []):
+    with serving(work, []), tempfile.TemporaryDirectory(prefix="reimpl-") as sockets:
+        # whoever finds a kernel's port is told what it prints; so it has none, but closed files
+        os.environ["JUPYTER_RUNTIME_DIR"] = sockets
+        given = [*arguments_of(work, solo=False), "--ConnectionFileMixin.transport=ipc"]
+        given.append(f"--HubAuth.cache_max_age={LOOK}")  # who was moved to another pair goes out
         JupyterHubSingleUser.serverapp_class = HubServer
-        JupyterHubSingleUser.launch_instance([*arguments_of(work, solo=False), *arguments])
+        JupyterHubSingleUser.launch_instance([*given, *arguments])
 
 
 if __name__ == "__main__":

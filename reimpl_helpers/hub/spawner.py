@@ -4,16 +4,13 @@ Each pair has a home that nobody else can open, and bounds on memory, processes 
 """
 
 import os
-import pwd
 import resource
-import subprocess
 from pathlib import Path
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
 
-from reimpl_helpers.hub.roles import ACCOUNT
+from reimpl_helpers.hub.users import make_pair_user
 
-MARK = "a pair of the re-implementation workbook"  # of the system users that are made here
 GIB = 2**30
 BOUNDS = {  # of each process; the processes are of the pair's system user, all together
     resource.RLIMIT_DATA: 3 * GIB,
@@ -42,7 +39,7 @@ class PairSpawner(LocalProcessSpawner):
     homes = Path("homes")
 
     async def start(self):
-        make_user(self.user.name, self.homes / self.user.name)
+        make_pair_user(self.user.name, self.homes / self.user.name)
         return await super().start()
 
     def make_preexec_fn(self, name):
@@ -66,28 +63,3 @@ class TrustedSpawner(SimpleLocalProcessSpawner):
         self.home_dir = str(self.homes / self.user.name)
         env = super().user_env(env)
         return {**env, "REIMPL_WORK": f"{env['HOME']}/work"}
-
-
-def make_user(name: str, home: Path) -> None:
-    """Make a system user with a home that nobody else can open, where there is none.
-
-    Raises: PermissionError when somebody else has that name.
-    """
-    if not name.startswith(ACCOUNT):
-        raise PermissionError(f"{name} is no pair, and has no server")
-    try:
-        known = pwd.getpwnam(name)
-    except KeyError:
-        subprocess.run(
-            ["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/bash"]
-            + ["--user-group", "--comment", MARK, name],
-            check=True,
-            capture_output=True,
-        )
-    else:
-        if known.pw_gecos != MARK or known.pw_dir != str(home):
-            raise PermissionError(
-                f"this machine has a user {name} already, with the home {known.pw_dir}. Rename "
-                "the pair in the roster, or remove that user."
-            )
-    os.chmod(home, 0o700)

@@ -1,0 +1,1 @@
+"""Show a facilitator how the pairs fare, from their logs and nothing else."""

@@ -1,0 +1,516 @@
+"""Look at a machine: its Python and packages, its room, its folder, its browser.
+
+Runs on a Python that is too old and has no packages, since it is there to say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import plistlib
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from reimpl_helpers.places import ROOT, work_folder
+
+WELL, CATCH, UNWELL = "✓", "!", "✗"  # a catch: it works, but
+NOTE = "·"  # neither well nor ill
+HERE = "127.0.0.1"
+GB = 1e9
+ROOM = 0.5 * GB  # four tracks with what JAX compiles take 0.05 GB; the rest is for pip and backups
+ROOM_TO_INSTALL = 2 * GB  # the packages take 1.4 GB, and pip unpacks some beside them
+MEMORY = 0.5 * GB  # a server and a kernel with JAX take 0.31 GB
+MEMORY_AT_EASE = 1.5 * GB  # a browser with the lab takes 0.66 GB more, each notebook 0.15 GB
+SYNCED = (
+    "onedrive", "dropbox", "google drive", "googledrive", "my drive", "icloud", "mobile documents",
+    "cloudstorage", "nextcloud", "owncloud", "pcloud",
+)  # fmt: skip
+# Class static blocks (Safari), :has() (Firefox), color-mix(): JupyterLab 4.6 is written with them.
+OLDEST = {"Chrome": 111, "Chromium": 111, "Edge": 111, "Firefox": 121, "Safari": 16.4}
+BROWSERS = {  # how each system names them
+    "chromium": "Chromium",
+    "chromium-browser": "Chromium",
+    "google-chrome": "Chrome",
+    "microsoft-edge": "Edge",
+    "firefox": "Firefox",
+    "firefox-esr": "Firefox",
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at one thing found, and the cure; its commands are indented by four."""
+
+    mark: str
+    said: str
+    cure: str = ""
+
+
+def system() -> str:
+    """Name what this machine runs, as far as cures differ."""
+    named = {"Darwin": "macOS", "Windows": "Windows"}.get(platform.system())
+    if named:
+        return named
+    with contextlib.suppress(OSError):
+        release = Path("/etc/os-release").read_text("utf-8", "replace")
+        found = dict(re.findall(r'^(ID|ID_LIKE)="?([^"\n]*)', release, re.MULTILINE))
+        words = " ".join([found.get("ID", ""), found.get("ID_LIKE", "")]).split()
+        for word in words:
+            if word in ("ubuntu", "debian", "fedora"):
+                return word.capitalize()
+    return "Linux"
+
+
+def run(*command: str) -> str:
+    """Run a program of the system, and return what it prints; nothing where that fails."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+# --- the installation ---
+
+
+def number(version: str) -> tuple[int, ...]:
+    """Read the numbers at the start of a version: (4, 6) of "4.6rc1"."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+NEWER_PYTHON = {
+    "macOS": "    brew install python@3.12\n    make lab PYTHON=python3.12",
+    "Windows": "    winget install Python.Python.3.12\n    make lab PYTHON='py -3.12'",
+    "Debian": "    sudo apt install python3.11 python3.11-venv\n    make lab PYTHON=python3.11",
+    "Ubuntu": "    sudo apt install python3.11 python3.11-venv\n    make lab PYTHON=python3.11",
+    "Fedora": "    sudo dnf install python3.12\n    make lab PYTHON=python3.12",
+    "Linux": "    conda env create -f environment.yml\n    conda activate reimpl-workbook",
+}
+
+
+def look_at_python() -> Seen:
+    floor = re.search(r'requires-python = ">=([\d.]+)"', project_text())[1]
+    bits = struct.calcsize("P") * 8
+    said = f"{platform.python_version()}, {bits} bit, {sys.executable}"
+    if sys.version_info < number(floor):
+        cure = f"Python {floor} or newer is needed. Install one, and give it to make:"
+        return Seen(UNWELL, said, f"{cure}\n{NEWER_PYTHON[system()]}")
+    if bits != 64:
+        cure = "JAX needs a Python of 64 bit. Install one, and give it to make:"
+        return Seen(UNWELL, said, f"{cure}\n{NEWER_PYTHON[system()]}")
+    return Seen(WELL, said)
+
+
+def project_text() -> str:
+    return (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+JAX_RUNS_ON = {
+    ("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64"),
+}  # fmt: skip
+
+
+def look_at_system() -> Seen:
+    kind, processor = platform.system(), platform.machine()
+    said = f"{system()}, {processor}, {os.cpu_count()} processors"
+    if kind == "Darwin" and run("sysctl", "-n", "sysctl.proc_translated") == "1":
+        cure = "This Python is made for Intel. Take one for Apple silicon:\n"
+        return Seen(UNWELL, said, cure + NEWER_PYTHON["macOS"])
+    musl = kind == "Linux" and not platform.libc_ver()[0]
+    if musl or (kind, processor) not in JAX_RUNS_ON:
+        what = "Linux without glibc" if musl else f"{kind} on {processor}"
+        return Seen(
+            UNWELL,
+            said,
+            f"JAX has no build for {what}. Sit down at your partner's machine, or use a hub.",
+        )
+    return Seen(WELL, said)
+
+
+@dataclass
+class Locked:
+    """One package of requirements.lock."""
+
+    version: str
+    is_for_some: bool  # there is a marker, so not every system has it
+    asked_by: set[str]
+
+
+def locked(text: str) -> dict[str, Locked]:
+    """Read a lock: each package with its version, and the packages that it is there for."""
+    found = {}
+    for line in text.splitlines():
+        if head := re.match(r"([a-z0-9-]+)==(\S+)( ;)?", line):
+            found[head[1]] = Locked(head[2], bool(head[3]), set())
+        elif asked := re.match(r"    #(?: via)? +([a-z0-9-]+)", line):
+            found[[*found][-1]].asked_by.add(asked[1])
+    return found
+
+
+def needed(direct, lock: dict[str, Locked]) -> set[str]:
+    """List the packages that some ask for, those that these ask for, and so on."""
+    names, before = set(direct), set()
+    while names != before:
+        before = names
+        names = names | {name for name, package in lock.items() if package.asked_by & names}
+    return names
+
+
+def installed(name: str) -> str | None:
+    """Return the version of a package that is installed."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return None
+
+
+def requirements() -> tuple[dict[str, str], dict[str, str]]:
+    """Read the packages that pyproject.toml asks for, with their floors: always, and for `real`."""
+    import tomllib  # new in Python 3.11
+
+    project = tomllib.loads(project_text())["project"]
+    extras = project["optional-dependencies"]
+    always, real = project["dependencies"], [*extras["torch"], *extras["real"]]
+    return tuple(
+        dict(re.match(r"([\w.-]+)[>=]=(.*)", text).groups() for text in texts)
+        for texts in (always, real)
+    )
+
+
+def look_at_packages() -> Seen:
+    lock = locked((ROOT / "requirements.lock").read_text("utf-8"))
+    direct, _ = requirements()
+    names = [*direct, *sorted(needed(direct, lock) - direct.keys())]
+    here = {name: version for name in names if (version := installed(name))}
+    missing = [n for n in names if n not in here and not (n in lock and lock[n].is_for_some)]
+    old = [f"{n} {here[n]}" for n in direct if n in here and number(here[n]) < number(direct[n])]
+    other = [
+        f"{name} {version}, not {lock[name].version}"
+        for name, version in here.items()
+        if name in lock and version != lock[name].version
+    ]
+    if missing:
+        said = f"{len(missing)} of {len(missing) + len(here)} missing: {some(missing)}"
+        return Seen(UNWELL, said, reinstall())
+    if old:
+        return Seen(UNWELL, f"too old: {some(old)}", reinstall())
+    if other:
+        said = f"{len(here)} here, {len(other)} in another version than was tried: {some(other)}"
+        return Seen(CATCH, said, f"The versions that were tried:\n{as_locked()}")
+    return Seen(WELL, f"{len(here)} here, each as in requirements.lock")
+
+
+def some(names: list[str]) -> str:
+    """Name the first few."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def look_at_weights() -> Seen:
+    """Look for what two tracks end on, and can do without."""
+    _, real = requirements()
+    if all(map(installed, real)):
+        return Seen(NOTE, "the published ones are here, for the mlstm and the transformer")
+    return Seen(NOTE, "none: two tracks leave out their last pages, else `make real`")
+
+
+# --- how to install it again ---
+
+
+def venv_python() -> Path:
+    """Say where the Python is that make installs into."""
+    return ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def reinstall() -> str:
+    """Say how what is missing or broken is installed: here, with this Python."""
+    lines = []
+    if os.environ.get("PYTHONPATH"):
+        lines += ["PYTHONPATH puts other packages before the workbook's. Try without:"]
+        lines += ["    unset PYTHONPATH", "If that was not it:"]
+    if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
+        lines += ["Build .venv anew; nothing of yours is in it:", f"    rm -rf {quoted('.venv')}"]
+    elif venv_python().exists():
+        python = venv_python().relative_to(ROOT).as_posix()
+        lines += ["This Python is not the workbook's. Ask that one:"]
+        return "\n".join([*lines, f"    {python} -m reimpl_helpers.doctor"])
+    elif sys.prefix != sys.base_prefix or (Path(sys.prefix) / "conda-meta").is_dir():
+        return "\n".join(
+            [*lines, "Install the packages anew, in the workbook's folder:", as_locked()]
+        )
+    else:
+        lines += ["The workbook is not installed yet. In its folder:"]
+    return "\n".join([*lines, *tools_missing(), "    make lab"])
+
+
+def as_locked() -> str:
+    python = quoted(Path(sys.executable).as_posix())
+    return (
+        f"    {python} -m pip install --require-hashes -r requirements.lock\n"
+        f"    {python} -m pip install --no-deps --no-build-isolation -e ."
+    )
+
+
+def quoted(path: str) -> str:
+    """Quote a path for a shell, where it needs that."""
+    return path if re.fullmatch(r"[\w./~+-]+", path) else f'"{path}"'
+
+
+def tools_missing() -> list[str]:
+    """List the commands that install what `make lab` itself needs."""
+    lines = []
+    if system() in ("Debian", "Ubuntu") and importlib.util.find_spec("ensurepip") is None:
+        lines.append("    sudo apt install python3-venv")
+    if not shutil.which("make"):
+        how = {
+            "macOS": "    xcode-select --install",
+            "Windows": "(Without make: README.md, “Other ways to install”.)",
+            "Fedora": "    sudo dnf install make",
+        }
+        lines.append(how.get(system(), "    sudo apt install make"))
+    return lines
+
+
+# --- room ---
+
+
+def look_at_disk(places: list[Path] | None = None) -> Seen:
+    """Look where the pair writes, and where programs put what is temporary."""
+    asked = ROOM if installed("jax") else ROOM_TO_INSTALL
+    free = {
+        place: shutil.disk_usage(place).free
+        for place in places or [existing(work_folder()), Path(tempfile.gettempdir())]
+    }
+    tight = [place for place, room in free.items() if room < asked]
+    said = f"{min(free.values()) / GB:.1f} GB free; {asked / GB:.1f} GB are needed"
+    if not tight:
+        return Seen(WELL, said)
+    find = "cleanmgr" if system() == "Windows" else "du -h -d2 ~ 2>/dev/null | sort -h | tail"
+    cure = f"Make room. What takes most of yours:\n    {find}"
+    if tight == [Path(tempfile.gettempdir())]:
+        cure = "Keep what is temporary elsewhere:\n    mkdir -p ~/tmp\n    export TMPDIR=~/tmp"
+    return Seen(UNWELL, f"{said}, at {tight[0]}", cure)
+
+
+def existing(path: Path) -> Path:
+    """Find the folder that is, or will hold, a path."""
+    return next(each for each in [path, *path.parents] if each.is_dir())
+
+
+def look_at_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Seen:
+    free = {"Windows": memory_on_windows, "macOS": memory_on_macos}.get(
+        system(), lambda: memory_on_linux(proc, groups)
+    )()
+    said = f"{free / GB:.1f} GB free; a lab and its browser take 1 GB"
+    cure = (
+        "Close programs that you do not need, browsers with many tabs first. In a lab that is open "
+        "already: Kernel › Shut Down All Kernels."
+    )
+    if free < MEMORY:
+        return Seen(UNWELL, said, cure + " A container or virtual machine may be given more.")
+    return Seen(WELL, said) if free >= MEMORY_AT_EASE else Seen(CATCH, said, cure)
+
+
+def memory_on_linux(proc: Path, groups: Path) -> float:
+    """Tell how much memory is free, for the machine and for the container it may be."""
+    meminfo = (proc / "meminfo").read_text("utf-8")
+    free = [int(re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)[1]) * 1024]
+    mine = (proc / "self/cgroup").read_text("utf-8") if (proc / "self/cgroup").exists() else ""
+    for kinds, path in re.findall(r"^\d+:(.*?):/(.*)$", mine, re.MULTILINE):
+        if kinds in ("", "memory"):
+            top = groups / kinds
+            for folder in [top / path, *(top / path).parents]:
+                if folder.is_relative_to(top):
+                    free += free_in_group(folder)
+    return min(free)
+
+
+def free_in_group(folder: Path) -> list[int]:
+    """Tell what a control group may still use; nothing where it has no limit.
+
+    What it keeps of files that are not in use counts as free.
+    """
+    for limit, usage, idle in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            stat = (folder / "memory.stat").read_text("utf-8")
+            kept = int(re.search(rf"^{idle} (\d+)$", stat, re.MULTILINE)[1])
+            most, used = (int((folder / name).read_text("utf-8")) for name in (limit, usage))
+            return [most - used + kept]
+    return []
+
+
+def memory_on_macos() -> float:
+    said = run("vm_stat")
+    pages = dict(re.findall(r"^Pages (free|inactive|speculative|purgeable):\s+(\d+)", said, re.M))
+    return int(re.search(r"page size of (\d+)", said)[1]) * sum(map(int, pages.values()))
+
+
+def memory_on_windows() -> float:
+    import ctypes  # missing in some Pythons elsewhere
+
+    class Status(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "c", "d", "e", "f", "g")),
+        ]
+
+    status = Status(length=ctypes.sizeof(Status))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.free
+
+
+# --- the folder, the network, the browser ---
+
+
+def look_at_folder() -> Seen:
+    """Look whether a pair can write in its folder, without writing there."""
+    work = work_folder()
+    place, shown = existing(work), str(work).replace(str(Path.home()), "~", 1)
+    tree = [place] if place != work else [work, work / ".lab", *work.glob("*"), *work.glob("*/*")]
+    closed = [each for each in tree if each.exists() and not os.access(each, os.W_OK)]
+    if closed:
+        path = quoted(str(closed[0]))
+        own = "" if system() == "Windows" else f'    sudo chown -R "$(id -un)" {path}\n'
+        cure = (
+            f"Make it yours:\n{own}    chmod -R u+w {path}\n"
+            "If the disk itself is read-only, write elsewhere:\n"
+            "    export REIMPL_WORK=~/reimpl-work"
+        )
+        return Seen(UNWELL, f"{closed[0]} cannot be written", cure)
+    synced = [part for part in work.parts if part.lower().startswith(SYNCED)]
+    if synced:
+        move = f"mv {quoted(str(ROOT))} ~/" if ROOT in work.parents else "unset REIMPL_WORK"
+        cure = (
+            f"{synced[0]} may replace a file that is open in the lab, and what you typed last is "
+            f"lost. Keep the workbook out of it:\n    {move}"
+        )
+        return Seen(CATCH, f"{shown} is synchronised by {synced[0]}", cure)
+    return Seen(WELL, f"{shown} can be written")
+
+
+def beside_work() -> Path:
+    """Find a folder to try things in: on the disk of the pair's folder, if it may be, not in it."""
+    beside = existing(work_folder().parent)
+    return beside if os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def look_at_port() -> Seen:
+    """Look whether a program here can listen, and be reached without a proxy."""
+    try:
+        with socket.create_server((HERE, 0)) as server:
+            with socket.create_connection(server.getsockname(), timeout=5) as caller:
+                caller.sendall(b"?")
+                server.settimeout(5)
+                with contextlib.closing(server.accept()[0]) as answer:
+                    answer.settimeout(5)
+                    answer.recv(1)
+    except OSError as error:
+        up = {
+            "Windows": "Let Python through: Windows Security › Firewall › Allow an app.",
+            "macOS": "Let Python through your firewall, and bring the loopback up:\n"
+            "    sudo ifconfig lo0 up",
+        }
+        cure = up.get(system(), "Bring the loopback up:\n    sudo ip link set lo up")
+        return Seen(UNWELL, f"no program can listen on {HERE}: {error.strerror or error}", cure)
+    proxies = {k: v for k, v in urllib.request.getproxies().items() if k in ("http", "all")}
+    if proxies and not urllib.request.proxy_bypass(HERE):
+        cure = f"Leave this machine out of it:\n    export NO_PROXY={HERE},localhost"
+        return Seen(CATCH, f"{HERE} would be asked for at a proxy", cure)
+    return Seen(WELL, f"programs can listen on {HERE}, and be reached")
+
+
+def browsers() -> dict[str, str]:
+    """Find the browsers here, and their versions, without opening one."""
+    if system() == "macOS":
+        return browsers_on_macos()
+    if system() == "Windows":
+        return browsers_on_windows()
+    paths = {name: shutil.which(name) for name in BROWSERS}
+    return {
+        BROWSERS[name]: " ".join(re.findall(r"\d+[\d.]*", run(path, "--version"))[:1])
+        for name, path in paths.items()
+        if path
+    }
+
+
+def browsers_on_macos(folder: Path = Path("/Applications")) -> dict[str, str]:
+    found = {}
+    for app, name in {
+        "Safari": "Safari",
+        "Google Chrome": "Chrome",
+        "Firefox": "Firefox",
+        "Microsoft Edge": "Edge",
+    }.items():
+        with contextlib.suppress(OSError):
+            info = (folder / f"{app}.app/Contents/Info.plist").read_bytes()
+            found[name] = plistlib.loads(info)["CFBundleShortVersionString"]
+    return found
+
+
+def browsers_on_windows() -> dict[str, str]:
+    import winreg
+
+    found = {}
+    for name, key, value in (
+        ("Edge", r"Software\Microsoft\Edge\BLBeacon", "version"),
+        ("Chrome", r"Software\Google\Chrome\BLBeacon", "version"),
+        ("Firefox", r"Software\Mozilla\Mozilla Firefox", "CurrentVersion"),
+    ):
+        for root in (winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE):
+            with contextlib.suppress(OSError), winreg.OpenKey(root, key) as opened:
+                found[name] = winreg.QueryValueEx(opened, value)[0]
+    return found
+
+
+BROWSER = {
+    "Debian": "    sudo apt install firefox-esr",
+    "Ubuntu": "    sudo apt install firefox",
+    "Fedora": "    sudo dnf install firefox",
+}
+
+
+def look_at_browser() -> Seen:
+    found = browsers()
+    said = ", ".join(f"{name} {version}".strip() for name, version in found.items())
+    if "microsoft" in platform.release().lower():
+        return Seen(WELL, "a browser of Windows: open the lab's links there")
+    if has_no_screen():
+        cure = "The lab prints links. To open them on the machine where you sit, log in with:"
+        tunnel = f"    ssh -L 8888:{HERE}:8888 {socket.gethostname()}"
+        return Seen(CATCH, f"{said or 'none'}, and no screen", f"{cure}\n{tunnel}")
+    if not found:
+        how = BROWSER.get(system(), "Firefox, Chrome or Edge.")
+        return Seen(UNWELL, "none was found", f"Install one:\n{how}")
+    if all(is_old(name, version) for name, version in found.items()):
+        oldest = ", ".join(f"{name} {OLDEST[name]}" for name in found)
+        cure = f"JupyterLab is written for {oldest} and newer. Update yours, or install another."
+        return Seen(CATCH, f"{said}: too old", cure)
+    return Seen(WELL, said)
+
+
+def is_old(name: str, version: str) -> bool:
+    """Tell whether a version is known, and too old."""
+    return bool(version) and number(version) < number(str(OLDEST[name]))
+
+
+def has_no_screen() -> bool:
+    """Tell whether no window can open here."""
+    with_windows = platform.system() in ("Darwin", "Windows")
+    return not (with_windows or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

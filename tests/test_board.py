@@ -1,0 +1,412 @@
+"""The board shows what the pairs' logs tell, and no log can do more than be wrong about itself."""
+
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reimpl_helpers.board import facts as telling
+from reimpl_helpers.board import logs as reading
+from reimpl_helpers.board.facts import digest_of, facts_of
+from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
+from reimpl_helpers.checks import NOT_WRITTEN
+from reimpl_helpers.log import Log
+from reimpl_helpers.workbook import WorkbookError
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def line(at=0, kind="start", **fields):
+    """Write an event so many minutes after noon as a line of a log."""
+    moment = (NOON + timedelta(minutes=at)).isoformat() if isinstance(at, int | float) else at
+    here = {"track": "autoencoder", "step": 1} if kind != "turn" else {}
+    return json.dumps({"at": moment, "event": kind, **here, **fields}).encode() + b"\n"
+
+
+def check(at, piece, state="right", source="", **more):
+    return line(at, "check", piece=piece, state=state, source=source, **more)
+
+
+def turn(at, driver, navigator, number=1):
+    return line(at, "turn", number=number, driver=driver, navigator=navigator, why="start")
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def steps(kept):
+    return [event["step"] for event in kept.events]
+
+
+# --- finding logs -----------------------------------------------------------------------------
+
+
+def test_logs_are_found_where_they_may_be_and_named_after_their_files(tmp_path):
+    write(tmp_path / "oak.jsonl", line(step=1))
+    write(tmp_path / "elm" / "log.jsonl", line(step=2))
+    write(tmp_path / "ash" / "work" / "log.jsonl", line(step=3))
+    write(tmp_path / ".lab" / "log.jsonl", line(step=9))
+    write(tmp_path / "elm" / "other.jsonl", line(step=9))
+    (tmp_path / "empty").mkdir()
+    logs = logs_in(tmp_path)
+    assert {label: steps(kept) for label, kept in logs.items()} == {
+        "ash": [3],
+        "elm": [2],
+        "oak": [1],
+    }
+    assert not any(kept.trouble for kept in logs.values())
+
+
+def test_a_pairs_own_folder_is_one_pair(tmp_path):
+    log = Log(tmp_path / "work")
+    log.append("start", track="gnn", step=4)
+    (tmp_path / "work" / "gnn").mkdir()
+    ((label, kept),) = logs_in(tmp_path / "work").items()
+    assert (label, steps(kept)) == ("work", [4])
+
+
+def test_a_folder_without_a_log_says_what_to_do(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(
+            WorkbookError, match=r"holds no log\. Copy each pair's log\.jsonl there"
+        ):
+            logs_in(folder)
+
+
+def test_logs_of_the_same_name_are_never_merged(tmp_path):
+    write(tmp_path / "oak.jsonl", line(step=1))
+    write(tmp_path / "oak" / "log.jsonl", line(step=2))
+    write(tmp_path / "oak" / "work" / "log.jsonl", line(step=3))
+    write(tmp_path / "oak (2).jsonl", line(step=4))
+    logs = logs_in(tmp_path)
+    assert sorted(map(steps, logs.values())) == [[1], [2], [3], [4]]
+    assert len(logs) == 4
+    assert sum(reading.NAMESAKE in kept.trouble for kept in logs.values()) >= 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "x" * 100, "\x1b[31mred", "\u202eevil", os.fsdecode(b"\xff")]
+)
+def test_a_name_that_cannot_be_shown_is_shown_in_part(name, tmp_path):
+    write(tmp_path / f"{name}.jsonl", line())
+    ((label, kept),) = logs_in(tmp_path).items()
+    assert label.isprintable() and 0 < len(label) <= 40 and steps(kept) == [1]
+    assert kept.trouble == reading.ODD_NAME
+
+
+def test_of_very_many_logs_the_first_are_read_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_LOGS", 3)
+    for number in range(5):
+        write(tmp_path / f"{number}.jsonl", line())
+    *few, rest = logs_in(tmp_path).items()
+    assert [label for label, _ in few] == ["0", "1", "2"]
+    assert rest[1].events == [] and "Only 3 logs" in rest[1].trouble
+
+
+# --- reading one ------------------------------------------------------------------------------
+
+
+def test_of_a_long_log_the_end_is_read_and_it_is_said(tmp_path):
+    long = line(step=1, track="x" * 1000)
+    path = write(tmp_path / "oak.jsonl", long * (MOST_BYTES // len(long) + 5), line(step=2))
+    kept = logs_in(tmp_path)["oak"]
+    assert kept.trouble == reading.TOO_LONG and steps(kept)[-1] == 2
+    assert MOST_BYTES - 2 * len(long) < len(long) * len(kept.events) <= MOST_BYTES + len(long)
+    write(path, *(line(step=number) for number in range(MOST_EVENTS + 3)))
+    kept = logs_in(tmp_path)["oak"]
+    assert kept.trouble == reading.TOO_LONG and steps(kept) == list(range(3, MOST_EVENTS + 3))
+    write(path, line())
+    assert logs_in(tmp_path)["oak"].trouble == ""
+
+
+def test_what_was_read_is_kept_until_the_file_changes(tmp_path, monkeypatch):
+    read = []
+    event_of = reading.event_of
+    monkeypatch.setattr(reading, "event_of", lambda line: (read.append(line), event_of(line))[1])
+    path = write(tmp_path / "oak.jsonl", line(step=1), line(step=2))
+    first = logs_in(tmp_path)["oak"]
+    assert logs_in(tmp_path)["oak"] is first
+    read.clear()
+    with path.open("ab") as file:
+        file.write(line(step=3) + b'{"at": "2026')
+    assert steps(logs_in(tmp_path)["oak"]) == [1, 2, 3]
+    assert len([each for each in read if each]) == 2  # the new line, and the half one
+    with path.open("ab") as file:
+        file.write(b'-01-01", "event": "start", "track": "gnn", "step": 4}')
+    assert steps(logs_in(tmp_path)["oak"]) == [1, 2, 3, 4]
+    with path.open("ab") as file:
+        file.write(b"\n" + line(step=5))
+    assert steps(logs_in(tmp_path)["oak"]) == [1, 2, 3, 4, 5]
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path):
+    path = write(tmp_path / "oak.jsonl", line(step=1), line(step=2))
+    assert steps(logs_in(tmp_path)["oak"]) == [1, 2]
+    os.replace(write(tmp_path / "new", line(step=7), line(step=8), line(step=9)), path)
+    assert steps(logs_in(tmp_path)["oak"]) == [7, 8, 9]
+    path.write_bytes(line(step=5))
+    assert steps(logs_in(tmp_path)["oak"]) == [5]
+    path.unlink()
+    write(tmp_path / "elm.jsonl", line())
+    assert list(logs_in(tmp_path)) == ["elm"]
+    assert all(
+        place.name == "elm.jsonl" for folder, place in reading._last_read if folder == tmp_path
+    )
+
+
+@pytest.mark.parametrize("has_openat", {True, reading.HAS_OPENAT})
+@pytest.mark.parametrize("place", ["oak.jsonl", "oak", "oak/log.jsonl", "oak/work"])
+def test_no_link_is_followed(place, has_openat, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "HAS_OPENAT", has_openat)
+    target = write(tmp_path / "secret" / "work" / "log.jsonl", line(step=9))
+    folder = tmp_path / "logs"
+    link = folder / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target if link.suffix else target.parent)
+    (kept,) = logs_in(folder).values()
+    assert (kept.events, kept.trouble) == ([], reading.LINK)
+
+
+def is_bound(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, is_bound], ids=["pipe", "socket"])
+def test_what_is_no_file_is_said_and_blocks_nothing(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make("oak.jsonl")
+    began = time.monotonic()
+    (kept,) = logs_in(tmp_path).values()
+    assert kept.events == [] and kept.trouble and time.monotonic() - began < 1
+
+
+def test_a_folder_in_the_place_of_a_log_is_said(tmp_path):
+    (tmp_path / "oak" / "log.jsonl").mkdir(parents=True)
+    assert logs_in(tmp_path)["oak"].trouble == reading.NO_FILE
+
+
+def test_a_log_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    write(tmp_path / "oak.jsonl", line())
+    write(tmp_path / "elm.jsonl", line())
+    opened = os.open
+
+    def refuse(path, *args, **more):
+        if path == "oak.jsonl":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    logs = logs_in(tmp_path)
+    assert logs["oak"].trouble == "Its log cannot be read (permission denied)."
+    assert steps(logs["elm"]) == [1]
+
+
+def test_no_descriptor_is_left_open(tmp_path):
+    write(tmp_path / "oak.jsonl", line())
+    write(tmp_path / "elm" / "work" / "log.jsonl", line())
+    (tmp_path / "ash.jsonl").symlink_to("oak.jsonl")
+    os.mkfifo(tmp_path / "fir.jsonl")
+    (tmp_path / "yew" / "log.jsonl").mkdir(parents=True)
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        assert len(logs_in(tmp_path)) == 5
+    assert len(os.listdir("/dev/fd")) == before
+
+
+# --- what the logs tell -----------------------------------------------------------------------
+
+
+def facts_in(folder, at=60, confirmed=None, **more):
+    return facts_of(logs_in(folder), confirmed or {}, NOON + timedelta(minutes=at), **more)
+
+
+def pair_in(facts, label):
+    (pair,) = [pair for pair in facts["pairs"] if pair["label"] == label]
+    return pair
+
+
+@pytest.fixture
+def room(tmp_path):
+    """Three pairs at work: oak and elm at one mistake, elm and ash with a hand up."""
+    write(
+        tmp_path / "oak.jsonl",
+        line(0),
+        turn(0, "Ada", "Grace"),
+        check(6, "nn_layer", NOT_WRITTEN),
+        line(7, "prediction", piece="nn_layer", said="yes", navigator="Grace"),
+        check(8, "nn_layer", "wrong", mistake="bias left out"),
+        check(9, "nn_layer", source="def nn_layer(): ..."),
+        turn(9, "Grace", "Ada", 2),
+        line(10, "prediction", piece="encoder", said="3", navigator="Ada", came_true=True),
+        line(11, "prediction", piece="encoder", said="4", navigator="Ada", came_true=False),
+        line(11, "prediction", piece="decoder", said="", navigator="Ada"),
+        check(12, "encoder", "wrong", mistake="tanh left out"),
+    )
+    write(
+        tmp_path / "elm.jsonl",
+        line(0),
+        check(5, "encoder", "wrong", mistake="bias left out"),
+        check(15, "encoder", "wrong", mistake="tanh left out"),
+        line(40, "hand", raised=True),
+    )
+    write(
+        tmp_path / "ash.jsonl",
+        line(30, "hand", step=4, raised=True),
+        line(31, "score", step=4, caught=3, mistakes=12),
+        line(32, "score", step=4, caught=7, mistakes=12),
+        line(50, step=4),
+    )
+    return tmp_path
+
+
+def test_pieces_are_told_with_minutes_attempts_and_the_last_mistake(room):
+    facts = facts_in(room)
+    assert json.loads(json.dumps(facts)) == facts
+    pieces = pair_in(facts, "oak")["pieces"]
+    assert pieces["autoencoder/1/nn_layer"] == {
+        "claimed": "right", "confirmed": "", "minutes": 9.0, "attempts": 2,
+        "mistake": "bias left out", "question": "Is the bias added?",
+    }  # fmt: skip
+    assert pieces["autoencoder/1/encoder"]["claimed"] == "wrong"
+    assert pieces["autoencoder/1/encoder"]["minutes"] == 3.0
+    assert pieces["autoencoder/1/encoder"]["attempts"] == 1
+    assert pieces["autoencoder/1/decoder"]["attempts"] == 0
+    assert pieces["autoencoder/1/decoder"]["claimed"] == NOT_WRITTEN
+
+
+def test_who_is_where_and_how_predictions_and_scores_fared(room):
+    facts = facts_in(room)
+    oak, elm, ash = (pair_in(facts, label) for label in ("oak", "elm", "ash"))
+    assert (oak["names"], elm["names"]) == (["Ada", "Grace"], [])
+    assert oak["now"] == {"track": "autoencoder", "step": 1, "piece": "encoder"}
+    assert ash["now"] == {
+        "track": "autoencoder", "step": 4, "piece": "test_layer_shape_and_relu",
+    }  # fmt: skip
+    assert oak["predictions"] == {"said": 2, "came_true": 1}  # the first word counts
+    assert ash["scores"] == {"autoencoder/4": {"caught": 7, "mistakes": 12}}
+    assert (oak["quiet"], ash["quiet"]) == (48.0, 10.0)
+
+
+def test_who_waits_longest_comes_first_and_then_the_names_as_people_order_them(room):
+    for name in ("pair 10", "pair 2", "٣"):
+        write(room / f"{name}.jsonl", line(0))
+    facts = facts_in(room)
+    labels = [pair["label"] for pair in facts["pairs"]]
+    assert labels == ["ash", "elm", "oak", "pair 2", "pair 10", "٣"]
+    assert facts["pairs"][0]["hand"] == {"since": "2026-01-01T12:30:00+00:00", "minutes": 30.0}
+    assert [bool(pair["hand"]) for pair in facts["pairs"]] == [True, True] + 4 * [False]
+
+
+def test_the_commonest_mistake_now_comes_first_with_those_who_are_at_it(room):
+    write(
+        room / "fir.jsonl",
+        check(1, "encoder", "wrong", mistake="tanh left out"),
+        check(2, "encoder", "wrong"),
+    )
+    first, *others = facts_in(room)["mistakes"]
+    assert first == {
+        "track": "autoencoder", "piece": "encoder", "mistake": "tanh left out",
+        "question": "What does the original do last to a code?",
+        "pairs": ["elm", "oak", "fir"], "now": 2,
+    }  # fmt: skip
+    assert [(each["piece"], each["pairs"], each["now"]) for each in others] == [
+        ("encoder", ["elm"], 0), ("nn_layer", ["oak"], 0),
+    ]  # fmt: skip
+
+
+def test_a_pair_is_at_the_piece_it_checked_last_or_the_next_that_is_not_right(tmp_path):
+    path = write(tmp_path / "oak.jsonl", line(0))
+    seen = []
+    for event in (
+        check(1, "encoder", "wrong"),
+        line(2, "hand", raised=True),
+        check(3, "encoder"),
+        check(4, "decoder"),
+        check(5, "autoencoder"),
+        check(6, "numpy_counterparts"),
+        check(7, "nn_layer"),
+        line(8, step=2),
+        line(9, "turn", number=1, driver="Ada", navigator="Grace", why="asked"),
+    ):
+        with path.open("ab") as file:
+            file.write(event)
+        seen.append(facts_in(tmp_path)["pairs"][0]["now"])
+    assert [now["piece"] for now in seen] == [
+        "encoder", "encoder", "decoder", "autoencoder", "numpy_counterparts", "nn_layer", "",
+        "param_shapes", "param_shapes",
+    ]  # fmt: skip
+    assert [now["step"] for now in seen] == 7 * [1] + 2 * [2]
+
+
+def test_what_was_right_once_stays_right_and_is_not_confirmed_by_that(tmp_path):
+    write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"), check(2, "encoder", "wrong"))
+    piece = facts_in(tmp_path)["pairs"][0]["pieces"]["autoencoder/1/encoder"]
+    assert (piece["claimed"], piece["confirmed"], piece["attempts"]) == ("right", "", 2)
+
+
+@pytest.mark.parametrize("state", ["right", "wrong"])
+def test_a_verdict_holds_for_the_text_that_was_judged_and_no_other(state, tmp_path):
+    path = write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"))
+    judged = {"oak": {"autoencoder/1/encoder": {"state": state, "of": digest_of("one")}}}
+
+    def confirmed():
+        return facts_in(tmp_path, confirmed=judged)["pairs"][0]["pieces"]["autoencoder/1/encoder"][
+            "confirmed"
+        ]
+
+    assert confirmed() == state
+    write(path, check(1, "encoder", source="one"), check(2, "encoder", source="two"))
+    assert confirmed() == ""
+    write(path, check(1, "encoder", "wrong", source="one"))
+    assert confirmed() == ""
+    write(path, check(1, "encoder", source="one", step=2))
+    assert "autoencoder/1/encoder" not in facts_in(tmp_path)["pairs"][0]["pieces"]
+
+
+def test_hidden_facts_hold_no_name(room):
+    write(room / "Grace Hopper.jsonl", turn(0, "Ada", "Grace"))
+    os.mkfifo(room / "Ada Lovelace.jsonl")
+    facts = facts_in(room, hidden=True)
+    said = json.dumps(facts)
+    assert not any(name in said for name in ("Ada", "Grace", "oak", "elm", "ash"))
+    assert [pair["label"] for pair in facts["pairs"]] == [f"pair {n}" for n in (3, 4, 1, 2, 5)]
+    assert facts["mistakes"][0]["pairs"] == ["pair 4", "pair 5"]
+
+
+@pytest.mark.parametrize("ahead", [5, 60 * 24 * 365 * 900])
+def test_a_clock_that_is_ahead_makes_no_negative_minutes(ahead, tmp_path):
+    write(
+        tmp_path / "oak.jsonl",
+        line(0),
+        check(ahead, "nn_layer", "wrong"),
+        line(ahead, "hand", raised=True),
+        check(2, "encoder", "wrong"),
+    )
+    pair = facts_in(tmp_path, at=1)["pairs"][0]
+    assert pair["hand"] == {"since": "2026-01-01T12:01:00+00:00", "minutes": 0.0}
+    assert pair["quiet"] == 0.0
+    assert [piece["minutes"] for piece in pair["pieces"].values()] == [min(ahead, 10), 0]
+
+
+def test_names_that_cannot_be_shown_are_left_out(tmp_path):
+    write(
+        tmp_path / "oak.jsonl",
+        turn(0, "Ada", "<b>Grace</b>"),
+        turn(1, "x" * 41, "\x1b[2J"),
+        turn(2, "", "\u202e"),
+    )
+    assert facts_in(tmp_path)["pairs"][0]["names"] == ["<b>Grace</b>", "Ada"]
+
+
+def test_a_log_is_taken_apart_once(room, monkeypatch):
+    logs = logs_in(room)
+    before = facts_of(logs, {}, NOON)
+    monkeypatch.setattr(telling, "pieces_in", None)
+    assert facts_of(logs_in(room), {}, NOON) == before

@@ -1,0 +1,762 @@
+"""The board's page shows who may see it what the logs tell, as text, and does nothing else."""
+
+import asyncio
+import contextlib
+import html
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlencode, urlparse
+
+import pytest
+from browser import needs_chromium, wait_for
+
+from reimpl_helpers.board import page as served
+from reimpl_helpers.board.facts import digest_of
+from reimpl_helpers.board.page import HEADERS, Readings, serve_board, socket_at
+from reimpl_helpers.log import Log
+from reimpl_helpers.people import is_name
+from reimpl_helpers.workbook import WorkbookError
+
+SOON = 15.0  # seconds: a poll and a reading, on two busy cores
+SERVE = """
+import json, sys
+from pathlib import Path
+from reimpl_helpers.board import page
+folder, port, token, enter, hidden = json.loads(sys.argv[1])
+if token:
+    page.secrets.token_urlsafe = lambda length: token
+page.Link.enter = enter
+page.serve_board(Path(folder), port, hidden=hidden, opens_browser=False)
+"""
+
+
+class Served:
+    """A board in a process of its own."""
+
+    def __init__(self, folder, port=0, token="", enter="", hidden=False):
+        options = json.dumps([str(folder), port, token, enter, hidden])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, options], stdout=subprocess.PIPE, text=True
+        )
+        lines = iter(self.process.stdout.readline, "")
+        self.link = next(line.strip() for line in lines if "http://" in line)
+        address = urlparse(self.link)
+        self.port, self.token = address.port, address.query.removeprefix("token=")
+
+    def ask(self, path="/", method="GET", host=None, cookie=None):
+        """Put a request as it is, and return status, headers and text."""
+        cookie = f"board-{self.port}={self.token}" if cookie is None else cookie
+        return ask(self.port, path, method, {"Host": host, "Cookie": cookie})
+
+    def facts(self, path="/facts"):
+        return json.loads(self.ask(path)[2])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def ask(port, path="/", method="GET", headers=()):
+    """Put a request as it is, and return status, headers and text."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        kept = {name: value for name, value in dict(headers).items() if value}
+        connection.request(method, path, headers=kept)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+
+
+@pytest.fixture
+def serve():
+    """Serve boards until the end of a test."""
+    boards = []
+
+    def start(folder, **options):
+        boards.append(Served(folder, **options))
+        return boards[-1]
+
+    yield start
+    for board in boards:
+        board.stop()
+
+
+HERE = {"track": "autoencoder", "step": 1}
+
+
+def begin(folder, *names, piece=None, state="wrong", **more):
+    """Let a pair begin the first notebook, and perhaps check a piece; return its log."""
+    log = Log(folder)
+    log.append("start", **HERE)
+    if names:
+        log.append("turn", number=1, driver=names[0], navigator=names[1], why="start")
+    if piece:
+        log.append("check", **HERE, piece=piece, state=state, source="", **more)
+    return log
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A folder of two pairs, and one board of it for the tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("logs")
+    begin(folder / "oak", "Ada", "Grace", piece="encoder", mistake="bias left out")
+    begin(folder / "elm", "Joan", "Mary").append("hand", **HERE, raised=True)
+    board = Served(folder)
+    yield board
+    board.stop()
+
+
+# --- who comes in -----------------------------------------------------------------------------
+
+
+def test_the_link_leaves_a_cookie_and_leads_to_an_address_without_the_token(room):
+    status, headers, _ = room.ask(f"/?token={room.token}", cookie="")
+    assert (status, headers["Location"]) == (302, "/")
+    name, _, rest = headers["Set-Cookie"].partition("=")
+    assert name == f"board-{room.port}"
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(rest.split("; "))
+    status, headers, text = room.ask(cookie=headers["Set-Cookie"].partition(";")[0])
+    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<h1>Board</h1>" in text and room.token not in text
+
+
+@pytest.mark.parametrize("path", ["/", "/facts", "/facts?hidden=1", "/board.js", "/nothing"])
+@pytest.mark.parametrize("token", ["", "x", "ä", "' or 1=1"])
+def test_nobody_comes_in_without_the_token(path, token, room):
+    between = "&" if "?" in path else "?"
+    for way in (path, f"{path}{between}{urlencode({'token': token})}"):
+        for cookie in ("", f"board-{room.port}=", f"board-{room.port}=x", f"board={room.token}"):
+            status, headers, text = room.ask(way, cookie=cookie)
+            assert status == 403 and "Set-Cookie" not in headers
+            assert text.startswith("The board is for who has its link.")
+
+
+def test_each_start_has_a_token_of_its_own(room, serve, tmp_path):
+    begin(tmp_path)
+    other = serve(tmp_path)
+    assert other.token != room.token and len(other.token) > 40
+    assert other.ask(cookie=f"board-{other.port}={room.token}")[0] == 403
+
+
+@pytest.mark.parametrize("host", ["there.test", "there.test:{port}", "127.0.0.1.test", "::1"])
+def test_another_name_that_leads_here_does_not_come_in(host, room):
+    host = host.format(port=room.port)
+    for path in ("/", "/facts", f"/?token={room.token}"):
+        status, headers, _ = room.ask(path, host=host)
+        assert status == 403 and "Set-Cookie" not in headers
+    assert room.ask(host=f"localhost:{room.port}")[0] == 200
+
+
+def test_it_listens_on_this_machine_alone():
+    with socket_at(0) as socket:
+        assert socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_port_that_cannot_be_had_is_named(room, tmp_path):
+    begin(tmp_path)
+    for port, why in (room.port, "Address already in use"), (99999, "65535"), (-1, "65535"):
+        with pytest.raises(WorkbookError, match=rf"port {port} here: .*{why}"):
+            serve_board(tmp_path, port, opens_browser=False)
+
+
+def test_a_folder_without_a_log_has_no_board(tmp_path):
+    with pytest.raises(WorkbookError, match="holds no log"):
+        serve_board(tmp_path, opens_browser=False)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_browser_opens_unless_told_not_to(wanted, tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(served.webbrowser, "open", opened.append)
+    monkeypatch.setattr(served, "listen", lambda application, socket: socket.close())
+    monkeypatch.setattr(served.asyncio, "run", lambda nothing: None)
+    begin(tmp_path)
+    serve_board(tmp_path, opens_browser=wanted)
+    said = capsys.readouterr().out
+    assert re.findall(r"http://127\.0\.0\.1:\d+/\?token=\S+", said) == opened or not wanted
+    assert len(opened) == wanted and "Ctrl-C stops it" in said
+
+
+# --- what is answered -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path, cookie, status",
+    [
+        ("/", None, 200),
+        ("/board.js", None, 200),
+        ("/board.css", None, 200),
+        ("/board.svg", None, 200),
+        ("/facts", None, 200),
+        ("/?token={token}", None, 302),
+        ("/", "", 403),
+        ("/nothing", None, 404),
+        ("/?token=%ff", None, 400),
+    ],
+)
+def test_every_answer_has_the_headers(path, cookie, status, room):
+    seen, headers, _ = room.ask(path.format(token=room.token), cookie=cookie)
+    assert seen == status
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["form-action"] == "'none'"
+    assert {policy[f"{kind}-src"] for kind in ("script", "style", "connect", "img")} == {"'self'"}
+    assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_nothing_but_get_is_answered(method, room):
+    for path in ("/", "/facts", "/board.js"):
+        status, headers, _ = room.ask(path, method)
+        assert status == 405 and headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/index.html", "/page.py", "/page/board.js", "/../page.py", "/%2e%2e/page.py",
+        "/..%2fpage.py", "/board.js/", "//board.js", "/./board.js", "/board%2Ejs", "/BOARD.JS",
+        "/facts/", "/oak", "/oak/log.jsonl", "/../oak/log.jsonl", "/etc/passwd", "//etc/passwd",
+        "/..\\page.py", "/board.js%00.html",
+    ],
+)  # fmt: skip
+def test_there_is_nothing_else(path, room):
+    status, _, text = room.ask(path)
+    assert (status, text) == (404, served.SENTENCES[404])
+
+
+def test_facts_are_those_of_the_logs(room):
+    facts = room.facts()
+    assert [pair["label"] for pair in facts["pairs"]] == ["elm", "oak"]  # a hand comes first
+    assert facts["pairs"][1]["names"] == ["Ada", "Grace"] and facts["enter"] == ""
+    assert facts["pairs"][1]["pieces"]["autoencoder/1/encoder"]["claimed"] == "wrong"
+
+
+NAMES = re.compile("Ada|Grace|Joan|Mary|oak|elm")
+
+
+def test_names_are_hidden_before_they_are_sent(room, serve, tmp_path):
+    assert len(set(NAMES.findall(room.ask("/facts")[2]))) == 6
+    assert not NAMES.search(room.ask("/facts?hidden=1")[2])
+    begin(tmp_path / "oak", "Ada", "Grace")
+    hidden = serve(tmp_path, hidden=True, enter="/hub/spawn/pair-")
+    for path in ("/facts", "/facts?hidden=1", "/facts?hidden=0", "/", "/board.js"):
+        assert not NAMES.search(hidden.ask(path)[2])
+    assert hidden.facts()["hidden"] is True and hidden.facts()["enter"] == ""
+
+
+# --- how often it reads -----------------------------------------------------------------------
+
+
+def facts_now(readings, hidden=False):
+    return asyncio.run(readings.facts(hidden))
+
+
+def test_however_many_ask_the_logs_are_read_once_in_a_while(tmp_path, monkeypatch):
+    read, slow = [], threading.Event()
+
+    def logs_in(folder):
+        read.append(time.monotonic())
+        slow.wait(0.3)
+        return {}
+
+    async def crowd(readings):
+        beats = 0
+        asked = [asyncio.ensure_future(readings.facts(bool(n % 2))) for n in range(50)]
+        while not all(each.done() for each in asked):
+            await asyncio.sleep(0.01)
+            beats += 1
+        return beats
+
+    async def twice(readings):
+        first = await crowd(readings)
+        assert await crowd(readings) <= 1  # answered from the same reading
+        readings.begun -= served.PAUSE
+        return first, await crowd(readings)
+
+    monkeypatch.setattr(served, "logs_in", logs_in)
+    beats = asyncio.run(twice(Readings(tmp_path, (False, True))))
+    assert len(read) == 2
+    assert min(beats) > 5, "the event loop stood still"
+
+
+def test_what_cannot_be_read_now_may_be_read_later(tmp_path, monkeypatch, caplog):
+    begin(tmp_path / "oak")
+    readings, read = Readings(tmp_path, (False, True)), served.logs_in
+    assert [pair["label"] for pair in facts_now(readings)["pairs"]] == ["oak"]
+    for error in (OSError("no disk"), OSError("no disk"), RecursionError(), None):
+        readings.begun -= served.PAUSE
+        monkeypatch.setattr(served, "logs_in", raising(error) if error else read)
+        assert (facts_now(readings) is None) == bool(error)
+    said = [record.exc_info[0] for record in caplog.records]
+    assert said == [OSError, RecursionError]  # each once, however often it is met
+
+
+def raising(error):
+    def logs_in(folder):
+        raise error
+
+    return logs_in
+
+
+def test_before_the_first_log_there_is_a_board_of_nobody(tmp_path):
+    assert facts_now(Readings(tmp_path, (False, True)))["pairs"] == []
+
+
+def test_a_pair_is_called_as_in_the_roster(tmp_path):
+    begin(tmp_path / "pair-oak", piece="encoder", state="right")
+    folder = tmp_path / ".confirmed"
+    folder.mkdir()
+    judged = {"autoencoder/1/encoder": {"state": "right", "of": digest_of("")}}
+    (folder / "pair-oak.json").write_text(json.dumps(judged))
+    (pair,) = facts_now(Readings(tmp_path, (False, True), "pair-"))["pairs"]
+    assert pair["label"] == "oak"
+    assert pair["pieces"]["autoencoder/1/encoder"]["confirmed"] == "right"
+
+
+# --- what stands on it ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(chromium, request):
+    """Open boards in a browser; no page may raise an error or break the policy."""
+    contexts, said = [], []
+
+    def open_board(board, path=""):
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(board.link)
+        if path:
+            page.goto(board.link.partition("?")[0] + path)
+        page.wait_for_selector("tbody tr, #nobody:not([hidden]), #trouble:not([hidden])")
+        return page
+
+    yield open_board
+    for context in contexts:
+        context.close()
+    lost = "Failed to load resource"  # what a browser says of a server that is gone
+    assert getattr(request.node, "call_failed", False) or not [
+        text for text in said if not text.startswith(lost)
+    ]
+
+
+def sees(page, selector, text):
+    """Wait until an element holds a text."""
+
+    def there():
+        return any(text in found for found in page.locator(selector).all_inner_texts())
+
+    wait_for(there, SOON, f"{text!r} in {selector}")
+
+
+def cell(page, pair, piece):
+    """Find a cell by the heads of its row and its column."""
+    heads = [head.text_content() for head in page.locator("thead th span:first-child").all()]
+    row = page.locator("tbody tr", has=page.locator(f"th b:text-is('{pair}')"))
+    return row.locator("td").nth(heads.index(piece) + 1)
+
+
+@needs_chromium
+def test_a_board_tells_claimed_from_confirmed_and_both_from_refuted(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    for piece, state in [
+        ("numpy_counterparts", "right"), ("nn_layer", "right"), ("encoder", "right"),
+        ("decoder", "wrong"), ("decoder", "wrong"), ("autoencoder", "not written yet"),
+    ]:  # fmt: skip
+        log.append("check", **HERE, piece=piece, state=state, source=piece)
+    (tmp_path / ".confirmed").mkdir()
+    judged = {
+        f"autoencoder/1/{piece}": {"state": state, "of": digest_of(source)}
+        for piece, state, source in [
+            ("numpy_counterparts", "right", "numpy_counterparts"),
+            ("nn_layer", "wrong", "nn_layer"),
+            ("encoder", "right", "another text"),
+        ]
+    }
+    (tmp_path / ".confirmed" / "oak.json").write_text(json.dumps(judged))
+    page = look(serve(tmp_path))
+    for piece, mark, words in [
+        ("numpy_counterparts", "✓✓", "right and confirmed, 1 attempt"),
+        ("nn_layer", "✓✗", "said to be right, but judged wrong, 1 attempt"),
+        ("encoder", "✓", "right, says their kernel, 1 attempt"),
+        ("decoder", "✗", "wrong, 2 attempts, they are here"),
+        ("autoencoder", "○", "not written yet"),
+    ]:
+        found = cell(page, "oak", piece)
+        assert found.locator(".mark").first.inner_text() == mark
+        assert found.locator(".unseen").inner_text() == words
+    assert cell(page, "oak", "decoder").locator(".cell").inner_text().split() == ["✗", "2×", "here"]
+    assert page.locator("tbody .right").inner_text() == "2 of 5"
+
+
+@needs_chromium
+def test_what_happens_is_seen_soon_and_what_is_there_stays(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    elm = begin(tmp_path / "elm", "Joan", "Mary", piece="encoder", mistake="tanh left out")
+    page = look(serve(tmp_path, enter="/hub/spawn/pair-"))
+    page.locator("th a", has_text="oak").focus()
+    page.evaluate("window.rows = [...document.querySelectorAll('tbody tr')]")
+    log.append("check", **HERE, piece="encoder", state="wrong", source="", mistake="tanh left out")
+    sees(page, "#mistakes .who", "2 pairs: elm, oak")
+    assert "“" in page.locator("#mistakes q").evaluate(
+        "q => getComputedStyle(q, '::before').content"
+    )
+    log.append("hand", **HERE, raised=True)
+    sees(page, "#hands li", "oak Ada, Grace just now")
+    sees(page, "#news", "oak raised a hand.")
+    assert page.title() == "(1) Board"
+    assert page.locator("tbody th b").all_inner_texts() == ["oak", "elm"]  # a hand comes first
+    assert page.evaluate("document.activeElement.textContent") == "oak"
+    assert page.evaluate("rows.every(row => row.isConnected)")
+    log.append("check", **HERE, piece="encoder", state="right", source="")
+    sees(page, "#news", "The hand of oak is down.")
+    assert page.locator("#no-hands").is_visible()
+    elm.append("check", **HERE, piece="encoder", state="right", source="")
+    sees(page, "#mistakes", "No pair is at a mistake that the workbook knows.")
+    begin(tmp_path / "ash")
+    sees(page, "tbody th", "ash")
+    (tmp_path / "ash" / "log.jsonl").unlink()
+    wait_for(lambda: page.locator("tbody tr").count() == 2, SOON, "two rows")
+    assert page.evaluate("rows.every(row => row.isConnected)")
+
+
+@needs_chromium
+def test_the_notebook_is_where_most_pairs_are_until_one_is_chosen(serve, look, tmp_path):
+    logs = [begin(tmp_path / name) for name in ("oak", "elm", "ash")]
+    page = look(serve(tmp_path))
+    pressed = "#notebooks [aria-pressed=true]"
+    sees(page, pressed, "1 The forward pass 3 pairs")
+    for log in logs[:2]:
+        log.append("start", track="gnn", step=2)
+    sees(page, pressed, "2 Shapes 2 pairs")
+    assert page.locator("#track select").input_value() == "gnn"
+    sees(page, "#caption", "gnn, 2 Shapes")
+    sees(page, "tbody tr", "in autoencoder, 1 The forward pass")
+    page.locator("#track select").select_option("autoencoder")
+    sees(page, "#caption", "autoencoder, 1 The forward pass")
+    page.locator("#notebooks button", has_text="Unit tests").press("Enter")
+    sees(page, "#caption", "autoencoder, 4 Unit tests")
+    logs[2].append("score", track="autoencoder", step=4, caught=7, mistakes=12)
+    sees(page, "tbody tr", "tests catch 7 of 12")
+    sees(page, "#caption", "autoencoder, 4 Unit tests")
+
+
+def line(minutes_ago, kind="start", **fields):
+    """Write an event of some minutes ago as a line of a log."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    return json.dumps({"at": at.isoformat(), "event": kind, **HERE, **fields}) + "\n"
+
+
+@needs_chromium
+def test_who_waits_who_is_quiet_and_what_takes_long_is_said(serve, look, tmp_path):
+    encoder = {"piece": "encoder", "state": "wrong", "source": ""}
+    lines = [line(200), line(32, "check", **encoder), line(22, "check", **encoder)]
+    (tmp_path / "oak.jsonl").write_text("".join([*lines, line(12, "hand", raised=True)]))
+    (tmp_path / "elm.jsonl").write_text(line(9) + line(1, "check", **encoder))
+    (tmp_path / "ash.jsonl").symlink_to("oak.jsonl")
+    page = look(serve(tmp_path))
+    oak, elm = (
+        cell(page, pair, "encoder").locator(".cell").inner_text() for pair in ("oak", "elm")
+    )
+    assert oak.split() == ["✗", "2×", "▲", "20", "min", "here"]  # 7 are planned
+    assert elm.split() == ["✗", "1×", "8", "min", "here"]
+    heads = page.locator("tbody th").all_inner_texts()
+    assert "hand up 12 min" in heads[0] and "quiet for 12 min" in heads[0]
+    assert "⚠" in heads[1] and heads[1].startswith("ash")
+    assert "quiet" not in heads[2] and "⚠" not in heads[2]
+
+
+@needs_chromium
+def test_names_are_hidden_at_once_and_stay_hidden(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace", piece="encoder", mistake="tanh left out")
+    begin(tmp_path / "elm", "Joan", "Mary").append("hand", **HERE, raised=True)
+    page = look(serve(tmp_path))
+    assert len(set(NAMES.findall(page.content()))) == 6
+    page.route("**/facts*", lambda route: None)  # no answer yet
+    page.get_by_role("button", name="Hide names").click()
+    assert not NAMES.search(page.content())
+    page.unroute("**/facts*")
+    page.reload()
+    sees(page, "tbody th", "pair 1")
+    sees(page, "#mistakes .who", "1 pair: pair 2")
+    assert not NAMES.search(page.content())
+    page.get_by_role("button", name="Show names").click()
+    sees(page, "tbody th", "oak Ada, Grace")
+
+
+@needs_chromium
+def test_names_that_the_server_hides_cannot_be_shown(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace")
+    page = look(serve(tmp_path, hidden=True))
+    sees(page, "tbody th", "pair 1")
+    assert not page.locator("#hide").is_visible() and not NAMES.search(page.content())
+
+
+@needs_chromium
+def test_a_board_says_since_when_it_is_stale(serve, look, tmp_path):
+    log = begin(tmp_path / "oak", "Ada", "Grace")
+    board = serve(tmp_path, token="of the first")
+    page, trouble = look(board), "#trouble:not([hidden])"
+    assert not page.locator(trouble).count()
+    board.stop()
+    sees(page, trouble, "gives no answer. Is it still running? What you see is from ")
+    assert page.locator("tbody tr").count() == 1
+    again = serve(tmp_path, port=board.port, token="of the first")
+    page.wait_for_selector("#trouble", state="hidden")
+    again.stop()
+    sees(page, trouble, "gives no answer")
+    serve(tmp_path, port=board.port)
+    sees(page, trouble, "The board is for who has its link.")
+    log.append("hand", **HERE, raised=True)
+    assert page.locator("#no-hands").is_visible()
+
+
+@needs_chromium
+def test_before_the_first_pair_the_board_says_what_it_waits_for(serve, look, tmp_path):
+    log = begin(tmp_path / "oak")
+    board = serve(tmp_path)
+    log.path.unlink()
+    page = look(board)
+    sees(page, "#nobody", "No pair yet.")
+    begin(tmp_path / "oak")
+    sees(page, "tbody th", "oak")
+
+
+@needs_chromium
+def test_a_board_is_a_table_that_can_be_read_aloud_and_used_without_a_mouse(serve, look, tmp_path):
+    begin(tmp_path / "oak", "Ada", "Grace", piece="encoder")
+    page = look(serve(tmp_path))
+    assert page.get_by_role("table", name="autoencoder, 1 The forward pass").count() == 1
+    assert page.get_by_role("rowheader", name="oak Ada, Grace").count() == 1
+    assert page.get_by_role("columnheader").count() == 7
+    assert page.get_by_role("cell", name="wrong, 1 attempt, they are here", exact=True).count() == 1
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.innerText")
+        )
+    assert reached[0] == "hide" and reached[1].startswith("1 The") and "room" in reached
+
+
+# --- what stands in a log does nothing ----------------------------------------------------------
+
+SCRIPTS = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<SCRIPT>alert(1)</SCRIPT >",
+    "<script/x>alert(1)</script>",
+    "<script src=//elsewhere.test></script>",
+    "<img src=x onerror=alert(1)>",
+    "<img src=x onerror=alert`1`>",
+    "<IMG SRC=x ONERROR=alert(1)>",
+    "<img/src='x'onerror=alert(1)>",
+    "<img src=x onerror='alert(1)'",
+    "<img src=//elsewhere.test/x>",
+    "<svg onload=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<math><mi/xlink:href=x><img src=x onerror=alert(1)>",
+    "<body onload=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<video><source onerror=alert(1)></video>",
+    "<audio src=x onerror=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<iframe src=javascript:alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<object data=//elsewhere.test/x></object>",
+    "<embed src=//elsewhere.test/x>",
+    "<link rel=stylesheet href=//elsewhere.test>",
+    "<base href=//elsewhere.test><img src=x>",
+    "<meta http-equiv=refresh content='0;//elsewhere.test'>",
+    "<form action=//elsewhere.test><input name=x></form><script>document.forms[0].submit()"
+    "</script>",
+    "<style>@import'//elsewhere.test/x';</style>",
+    "</style><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</textarea><script>alert(1)</script>",
+    "--><script>alert(1)</script>",
+    "<!--><script>alert(1)</script>",
+    "]]><script>alert(1)</script>",
+    "\"><script>alert(1)</script>",
+    "'><script>alert(1)</script>",
+    "\" onmouseover=alert(1) autofocus onfocus=alert(1) x=\"",
+    "' autofocus onfocus=alert(1) tabindex=1 x='",
+    "x onerror=alert(1) src=x",
+    "\";alert(1);//",
+    "';alert(1);//",
+    "\"}];alert(1);//",
+    "\\\";alert(1);//",
+    "`;alert(1);//",
+    "${alert(1)}",
+    "\u2028alert(1)//",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "\\x3cimg src=x onerror=alert(1)\\x3e",
+    "\\u003cimg src=x onerror=alert(1)\\u003e",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "＜script＞alert(1)＜/script＞",
+    "\u202e<img src=x onerror=alert(1)>",
+    "\x00<img src=x onerror=alert(1)>",
+    "background:url(//elsewhere.test/x)",
+    "{{constructor.constructor('alert(1)')()}}",
+]  # fmt: skip
+
+# What a page makes of a string that it does not take for text, and nobody told the browser to.
+UNSAFE = [
+    "<p>{}</p>",
+    "<textarea>{}</textarea>",
+    "<title>{}</title>",
+    "<!-- {} -->",
+    "<p title=\"{}\" tabindex=0>x</p>",
+    "<input value='{}'>",
+    "<img alt={}>",
+    "<a href=\"{}\">x</a><script>document.querySelector('a').click()</script>",
+    "<iframe src=\"{}\"></iframe>",
+    "<iframe srcdoc=\"{}\"></iframe>",
+    "<style>{}</style>",
+    "<p style=\"{}\">x</p>",
+    "<script>var x = [{y: \"{}\"}]</script>",
+    "<script>var x = \"{}\"</script>",
+    "<script>var x = '{}'</script>",
+    "<script>var x = `{}`</script>",
+    "<script>// {}</script>",
+    "<script>document.write(\"{}\")</script>",
+    "<b id=t>{}</b><script>Function(t.innerText.match(/{{(.*)}}/)?.[1])()</script>",
+]  # fmt: skip
+WATCH = """
+window.alert = (what) => console.log("FIRED " + what);
+const say = (event) => console.log("BROKE " + event.violatedDirective);
+addEventListener("securitypolicyviolation", say);
+"""
+
+
+class Watch:
+    """Note whatever a page does beyond showing text."""
+
+    def __init__(self, context, home):
+        self.home, self.noted = home, []
+        context.add_init_script(WATCH)
+        context.on("page", self.watch)
+        context.on("request", self.see_request)
+        context.route(lambda address: not address.startswith(home), lambda route: route.abort())
+
+    def watch(self, page):
+        page.on("dialog", self.see_dialog)
+        page.on("pageerror", lambda error: self.noted.append(f"ERROR {error}"))
+        page.on("console", lambda message: self.noted.append(message.text))
+
+    def see_dialog(self, dialog):
+        self.noted.append(f"FIRED {dialog.message}")
+        dialog.dismiss()
+
+    def see_request(self, request):
+        if not request.url.startswith((self.home, "data:", "about:", "blob:")):
+            self.noted.append(f"ASKED {request.url}")
+
+    def has_fired(self):
+        return any(note.startswith(("FIRED", "ASKED")) for note in self.noted)
+
+
+def unsafe_page(script):
+    """Write what a careless page would make of a string, each way in a frame of its own."""
+    pages = [unsafe.replace("{}", script) for unsafe in UNSAFE]
+    pages.append(f"<p>{unicodedata.normalize('NFKC', script)}</p>")
+    escaped = script.replace('"', '\\"')
+    pages.append(f'<script>var x = "{escaped}"</script>')
+    frames = [f'<iframe srcdoc="{html.escape(page)}"></iframe>' for page in pages]
+    return f"<!doctype html><meta charset=utf-8>{''.join(frames)}"
+
+
+@needs_chromium
+def test_in_an_unsafe_page_every_one_of_the_strings_fires(chromium):
+    silent, home, body = [], "http://unsafe.test/", ""
+    with contextlib.closing(chromium.new_context()) as context:
+        watch = Watch(context, home)
+        context.route(home, lambda route: route.fulfill(body=body, content_type="text/html"))
+        for script in SCRIPTS:
+            body = unsafe_page(script)
+            watch.noted.clear()
+            page = context.new_page()
+            page.goto(home, wait_until="commit")
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda p=page: p.wait_for_timeout(20) or watch.has_fired(), SOON)
+            page.close()
+            silent += [] if watch.has_fired() else [script]
+    assert len(SCRIPTS) == len(set(SCRIPTS)) == 60
+    assert silent == []
+
+
+def write_hostile_log(folder, text):
+    """Put a text wherever a log, or its name, has room for one; return what the file is called."""
+    label = text.replace("/", "\u2215").replace("\0", "")
+    odd = {text: text, "__proto__": {"hidden": False}, "label": text, "enter": text}
+    lines = [
+        line(9),
+        line(8, "turn", number=1, driver=text, navigator="Ada", why=text),
+        line(7, "check", piece="encoder", state="wrong", source=text, mistake=text, driver=text),
+        line(6, "check", piece=text, state="wrong", source=text, mistake=text),
+        line(5, "check", piece="decoder", state=text, source=text),
+        line(4, "prediction", piece="encoder", said=text, navigator=text, question=text),
+        line(3, "hand", raised=True),
+        *(line(2, text), line(2, at=text), line(2, track=text), line(2, step=text)),
+    ]
+    lines = [json.dumps({**odd, **json.loads(each)}) for each in lines]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{label}.jsonl").write_text("\n".join([text, *lines, text]), "utf-8")
+    return label
+
+
+CENSUS = """() => [...new Set([...document.querySelectorAll("*")].flatMap((each) =>
+    [each.tagName, ...[...each.attributes].map((has) => `${each.tagName} ${has.name}`)]))]"""
+TEXTS = "(found) => found.map((each) => each.textContent)"
+
+
+@needs_chromium
+@pytest.mark.parametrize("enter", ["", "/hub/spawn/pair-"])
+def test_sixty_strings_in_logs_stand_on_the_board_as_text(enter, serve, chromium, tmp_path):
+    labels = {text: write_hostile_log(tmp_path / "hostile", text) for text in SCRIPTS}
+    begin(tmp_path / "calm" / "oak", "Ada", "Grace").append("hand", **HERE, raised=True)
+    calm, board = (serve(tmp_path / name, enter=enter) for name in ("calm", "hostile"))
+    with contextlib.closing(chromium.new_context()) as context:
+        watch = Watch(context, f"http://127.0.0.1:{board.port}/")
+        page = context.new_page()
+        page.goto(board.link)
+        sees(page, "#summary", "60 pairs, 60 hands up")
+        heads = page.eval_on_selector_all("tbody th b", TEXTS)
+        names = page.eval_on_selector_all("tbody th .names", TEXTS)
+        assert len(heads) == 60
+        for text, label in labels.items():
+            assert (label in heads) == is_name(label)
+            assert any(text in found for found in names) == is_name(text)
+        for element in page.locator("#notebooks button, #hide, #hide").all():
+            element.click()
+        for element in page.locator("tbody th b, #hands li").all():
+            element.hover()
+        sees(page, "tbody th", "Ada")
+        links = page.eval_on_selector_all("a", "(found) => found.map((each) => each.href)")
+        start = f"http://127.0.0.1:{board.port}/hub/spawn/pair-"
+        assert len(links) == (60 if enter else 0)
+        assert all(unquote(link.removeprefix(start)) in heads for link in links)
+        page.wait_for_timeout(2 * 3000)  # two more polls
+        census = set(page.evaluate(CENSUS))
+        assert watch.noted == [] and len(context.pages) == 1
+        assert page.url == f"http://127.0.0.1:{board.port}/"
+    with contextlib.closing(chromium.new_context()) as context:
+        page = context.new_page()
+        page.goto(calm.link)
+        sees(page, "tbody th", "oak")
+        assert census <= set(page.evaluate(CENSUS))
