@@ -1,8 +1,12 @@
 """The board shows what the pairs' logs tell, and no log can do more than be wrong about itself."""
 
+import csv
+import itertools
 import json
 import os
 import socket
+import textwrap
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,9 +16,11 @@ from reimpl_helpers.board import facts as telling
 from reimpl_helpers.board import logs as reading
 from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
+from reimpl_helpers.board.text import LEGEND, WIDTH, csv_of, text_of
 from reimpl_helpers.checks import NOT_WRITTEN
 from reimpl_helpers.log import Log
-from reimpl_helpers.workbook import WorkbookError
+from reimpl_helpers.people import is_name
+from reimpl_helpers.workbook import Track, WorkbookError, tracks
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -85,9 +91,10 @@ def test_logs_of_the_same_name_are_never_merged(tmp_path):
     write(tmp_path / "oak" / "work" / "log.jsonl", line(step=3))
     write(tmp_path / "oak (2).jsonl", line(step=4))
     logs = logs_in(tmp_path)
-    assert sorted(map(steps, logs.values())) == [[1], [2], [3], [4]]
-    assert len(logs) == 4
-    assert sum(reading.NAMESAKE in kept.trouble for kept in logs.values()) >= 2
+    assert {label: steps(kept) for label, kept in logs.items()} == {
+        "oak (1)": [2], "oak (2)": [4], "oak (3)": [3], "oak (4)": [1],
+    }  # fmt: skip
+    assert [label for label in logs if logs[label].trouble] == ["oak (1)", "oak (3)", "oak (4)"]
 
 
 @pytest.mark.parametrize(
@@ -410,3 +417,272 @@ def test_a_log_is_taken_apart_once(room, monkeypatch):
     before = facts_of(logs, {}, NOON)
     monkeypatch.setattr(telling, "pieces_in", None)
     assert facts_of(logs_in(room), {}, NOON) == before
+
+
+# --- in words, and as a table -----------------------------------------------------------------
+
+
+def test_the_text_shows_who_waits_then_who_is_where_then_mistakes(room):
+    os.mkfifo(room / "fir.jsonl")
+    judged = {"oak": {"autoencoder/1/nn_layer": {
+        "state": "right", "of": digest_of("def nn_layer(): ..."),
+    }}}  # fmt: skip
+    assert text_of(facts_in(room, confirmed=judged)).split("\n\n") == [
+        """\
+Waiting for help:
+  ash                30 minutes  autoencoder 04 test_layer_shape_and_relu
+  elm                20 minutes  autoencoder 01 encoder""",
+        """\
+autoencoder 01 The forward pass, 45 minutes
+  1 numpy_counterparts (7), 2 nn_layer (8), 3 encoder (7), 4 decoder (5), 5 autoencoder (3)
+  pair  1  2      3       4     5  others  quiet
+  elm   -  -      >x2/15  -     -  0       20
+  oak   -  ++2/9  >x1/3   o0/0  -  0       48""",
+        """\
+autoencoder 04 Unit tests, 58 minutes
+  1 test_layer_shape_and_relu (5), 2 test_shapes (5), 3 test_code_range (6), 4 test_pixel_range (4),
+  5 test_rows_do_not_mix (6), 6 test_bias_shifts_the_output (4), 7 test_by_hand (10)
+  pair  1   2  3  4  5  6  7  others  quiet
+  ash   >-  -  -  -  -  -  -  0       10""",
+        "\n".join(textwrap.wrap(LEGEND, WIDTH)),
+        """\
+The commonest mistakes now:
+   2  autoencoder encoder: tanh left out
+      Ask: What does the original do last to a code?
+      At it: elm, oak""",
+        "fir: Its log is no plain file.",
+    ]
+
+
+@pytest.mark.parametrize("state, mark", [("right", "++1/3"), ("wrong", "+x1/3"), ("", "+1/3")])
+def test_claimed_and_confirmed_are_told_apart_without_colour(state, mark, tmp_path):
+    write(tmp_path / "oak.jsonl", line(0), check(3, "nn_layer", source="x"))
+    judged = {"oak": {"autoencoder/1/nn_layer": {"state": state, "of": digest_of("x")}}}
+    (row,) = [
+        line for line in text_of(facts_in(tmp_path, confirmed=judged)).splitlines()
+        if line.startswith("  oak")
+    ]  # fmt: skip
+    assert row.split()[2] == mark
+    csv_row = csv_of(facts_in(tmp_path, confirmed=judged)).splitlines()[1]
+    assert csv_row == f"oak,autoencoder,1,nn_layer,right,{state},3.0,1,"
+
+
+def test_twenty_pairs_fit_a_terminal(tmp_path):
+    names = [piece.name for piece in Track("transformer", tmp_path, 5).pieces if piece.step == 5]
+    for number in range(20):
+        write(
+            tmp_path / f"{'x' * 30}{number}.jsonl",
+            *(turn(0, "x" * 40, "y" * 40), line(1, "hand", track="transformer", raised=True)),
+            *(
+                check(100 * at, name, "wrong", track="transformer", step=5)
+                for at, name in enumerate(12 * names)
+            ),
+        )
+    lines = text_of(facts_in(tmp_path, at=10**6)).splitlines()
+    assert max(map(len, lines)) <= WIDTH and len(lines) < 60
+
+
+def test_an_empty_log_is_named(tmp_path):
+    write(tmp_path / "oak.jsonl")
+    assert text_of(facts_in(tmp_path)) == (
+        "Nobody waits for help.\n\noak: Its log tells of no notebook yet."
+    )
+
+
+def test_a_table_has_a_row_for_each_pair_and_piece(room):
+    rows = list(csv.DictReader(csv_of(facts_in(room)).splitlines()))
+    assert [(row["pair"], row["piece"]) for row in rows] == [
+        ("elm", "encoder"), ("oak", "nn_layer"), ("oak", "encoder"), ("oak", "decoder"),
+    ]  # fmt: skip
+    assert rows[0] == {
+        "pair": "elm", "track": "autoencoder", "step": "1", "piece": "encoder",
+        "claimed": "wrong", "confirmed": "", "minutes": "15.0", "attempts": "2",
+        "mistake": "tanh left out",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", 'a,"b', "=cmd|' /C calc'!A0"])
+def test_no_cell_is_a_formula(name, tmp_path):
+    write(tmp_path / f"{name.replace('/', '-')}.jsonl", check(3, "nn_layer"))
+    (row,) = csv.DictReader(csv_of(facts_in(tmp_path)).splitlines())
+    assert row["pair"][0] not in "=+-@\t\r" and row["pair"].endswith(name[1:].replace("/", "-"))
+
+
+# --- two hundred hostile logs -----------------------------------------------------------------
+
+HOSTILE = 200
+CHECK = {
+    "at": "2026-01-01T12:00:00+00:00", "event": "check", "track": "autoencoder", "step": 1,
+    "piece": "encoder", "state": "wrong", "source": "", "mistake": "tanh left out",
+}  # fmt: skip
+STRANGE = (
+    None, True, -1, 2**53, 10**400, 1.5, float("nan"), float("inf"), "", "\x00", "\ud800",
+    "\x1b[2J", "\u202eevil", "../../etc", "=1+1", "<script>alert(1)</script>", "__proto__",
+    "x" * 10**5, [], {}, [[[[]]]], {"toString": 1},
+)  # fmt: skip
+
+
+def event(**fields):
+    return json.dumps({**CHECK, **fields}).encode() + b"\n"
+
+
+def hostile_contents():
+    """Yield what a log may hold that is no log, or tells of what there is not."""
+    yield from (b"", b"\n" * 10**6, b"\x00" * 10**6, b"\xff\xfe\n" * 1000, b"\xed\xa0\x80\n")
+    yield from (b"[" * 10**6, b'{"a":' * 10**5, b'{"at": ' + b"[" * 10**5 + b"]" * 10**5 + b"}\n")
+    yield from (b"x" * 3_000_000, b'{"at": "' + b"x" * 3_000_000 + b'"}\n', event()[:-1] * 2)
+    yield from (b"\x80\x04\x95cos\nsystem\n(S'true'\ntR.", b"#!/bin/sh\nexit 1\n")
+    yield from (event()[:cut] for cut in range(10, len(event()), 25))  # torn
+    for name, value in itertools.product(CHECK, STRANGE):
+        yield event(**{name: value})
+    for value in STRANGE:
+        yield line(0, "hand", raised=value) + turn(0, value, value, value)
+        yield line(0, "prediction", piece="encoder", said=value, navigator=value, came_true=value)
+        yield line(0, "score", step=4, caught=value, mistakes=value)
+    for number in ("NaN", "-Infinity", "1" * 5000, "1e999", "0x1", "1.0"):
+        yield event().replace(b'"step": 1', b'"step": %s' % number.encode())
+    for at in ("0001-01-01", "9999-12-31T23:59:59", "2999-12-31T23:59:59-23:59", "1970-01-01",
+               "2026-02-30", "2026-01-01T12:00:00+99:00", "now", "2" * 1000):  # fmt: skip
+        yield line(at, "hand", raised=True) + line(at)
+    for track, step, piece in (("autoencoder", 6, "encoder"), ("autoencoder", 2, "encoder"),
+                               ("nothing", 1, "encoder"), ("gnn", 1, "encoder"),
+                               ("../notebooks/gnn", 1, "readout")):  # fmt: skip
+        yield event(track=track, step=step, piece=piece)
+        yield line(0, track=track, step=step) + line(0, "hand", track=track, step=step, raised=True)
+    for caught, mistakes in ((-5, 3), (9, 3), (0, 0), (2**60, 2**61)):
+        yield line(0, "score", step=4, caught=caught, mistakes=mistakes)
+    yield line(0, label="oak", pair="oak") + turn(0, "Ada", "Grace") + event(mistake="no such")
+    yield b"".join(turn(number, "Ada", "Grace", number) for number in range(10**4))
+
+
+def not_plain_files(folder, honest):
+    """Put into the place of logs what is no plain file; return how many there are."""
+    elsewhere = write(folder.parent / "elsewhere" / "work" / "log.jsonl", event(piece="decoder"))
+    made = [folder / f"not-plain-{number}.jsonl" for number in range(12)]
+    for path, target in zip(made, (honest, elsewhere, "/dev/zero", "/etc", "/proc/self/environ",
+                                   made[0], made[6], "nowhere", "/dev/tty"), strict=False):  # fmt: skip
+        path.symlink_to(target)
+    os.mkfifo(made[9])
+    made[10].mkdir()
+    (folder / "folder" / "log.jsonl").mkdir(parents=True)
+    (folder / "linked").symlink_to(elsewhere.parent)
+    (folder / "loop").symlink_to("loop")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "work").symlink_to(elsewhere.parent)
+    (folder / "far").mkdir()
+    (folder / "far" / "log.jsonl").symlink_to(honest)
+    here = os.getcwd()
+    os.chdir(folder)  # the address of a socket is short
+    is_bound(made[11].name)
+    os.chdir(here)
+    return 16
+
+
+ODD_NAMES = (
+    "o ak", "OAK", "o\u0430k", "\u202ekao", "oak\n", "\x1b[2Joak", "=oak", "<b>oak<b>", "oak " * 30,
+    os.fsdecode(b"oak\xff"), "oak\u0301" * 10, "%00", "ash'; DROP TABLE", "{{oak}}", "\u0663",
+    "9" * 200, "oak (2)", "\u200boak",
+)  # fmt: skip
+
+
+def hostile_logs(folder, honest):
+    """Put hostile logs of every kind into a folder; return how many there are."""
+    contents = list(hostile_contents())
+    names = [*ODD_NAMES, *(f"hostile {number}" for number in range(len(contents)))]
+    for name, content in zip(names, contents, strict=False):
+        write(folder / f"{name}.jsonl", content)
+    write(folder / "elm" / "work" / "log.jsonl", event(piece="decoder"))
+    write(folder / "million.jsonl", event(piece="decoder", mistake="sigmoid left out") * 10**6)
+    return len(contents) + 2 + not_plain_files(folder, honest)
+
+
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory):
+    """Three honest logs in a folder, what they tell, and a hundred times as many hostile ones."""
+    folder = tmp_path_factory.mktemp("besieged") / "logs"
+    for place, name in enumerate(("oak", "elm", "ash"), 1):
+        write(
+            folder / f"{name}.jsonl",
+            line(0),
+            turn(0, "Ada", "Grace"),
+            check(place, "nn_layer", source=name),
+            check(5, "encoder", "wrong", mistake="tanh left out"),
+            line(6, "hand", raised=True),
+        )
+    before = facts_in(folder)
+    assert hostile_logs(folder, folder / "oak.jsonl") >= HOSTILE
+    return folder, before
+
+
+def test_honest_logs_tell_the_same_beside_two_hundred_hostile_ones(besieged):
+    folder, before = besieged
+    reading._last_read.clear()
+    began = time.monotonic()
+    after = facts_in(folder)
+    took = time.monotonic() - began
+    assert took < 10, took
+    began = time.monotonic()
+    assert facts_in(folder) == after
+    assert time.monotonic() - began < 1
+    assert len(after["pairs"]) >= HOSTILE
+    for label in ("oak", "ash"):
+        assert pair_in(after, label) == pair_in(before, label)
+    elms = [pair_in(after, f"elm ({number})") for number in (1, 2)]
+    assert all(reading.NAMESAKE in elm["trouble"] for elm in elms)
+    same = {name: value for name, value in pair_in(before, "elm").items() if name != "label"}
+    assert sum({**elm, "trouble": "", "label": ""} == {**same, "label": ""} for elm in elms) == 1
+
+
+def test_hostile_logs_add_nothing_that_is_not_there(besieged):
+    folder, before = besieged
+    facts = facts_in(folder)
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert {track["name"] for track in facts["tracks"]} <= set(tracks())
+    pieces = {
+        f"{track['name']}/{step['step']}/{piece['name']}"
+        for track in facts["tracks"] for step in track["steps"] for piece in step["pieces"]
+    }  # fmt: skip
+    bugs = {(name, bug.name) for name in tracks() for bug in Track(name, folder, 5).bugs}
+    for pair in facts["pairs"]:
+        assert pair["label"].isprintable() and 0 < len(pair["label"]) <= 44
+        assert pair["pieces"].keys() <= pieces
+        assert all(is_name(name) for name in pair["names"]) and len(pair["names"]) <= 3
+        for piece in pair["pieces"].values():
+            assert piece["minutes"] >= 0 and piece["attempts"] >= 0 and piece["confirmed"] == ""
+            assert not piece["mistake"] or ("autoencoder", piece["mistake"]) in bugs
+        for score in pair["scores"].values():
+            assert 0 <= score["caught"] <= score["mistakes"]
+    for fact in facts["mistakes"]:
+        assert (fact["track"], fact["mistake"]) in bugs and fact["question"]
+    linked = [pair for pair in facts["pairs"] if pair["label"].startswith(("not-plain", "link"))]
+    assert len(linked) == 12 and not any(pair["pieces"] or pair["now"] for pair in linked)
+
+
+def test_hostile_logs_are_written_down_as_text_that_harms_nobody(besieged):
+    facts = facts_in(besieged[0])
+    lines = text_of(facts).splitlines()
+    assert all(line.isprintable() for line in lines)
+    for row in csv.reader(csv_of(facts).splitlines()):
+        assert all(cell[:1] not in ("=", "+", "-", "@") and cell.isprintable() for cell in row)
+
+
+def test_a_log_may_grow_and_be_replaced_while_it_is_read(tmp_path):
+    path, stop = write(tmp_path / "oak.jsonl", line(0)), threading.Event()
+
+    def write_on():
+        while not stop.is_set():
+            with path.open("ab") as file:
+                file.write(check(1, "encoder", "wrong") * 50 + b'{"at": "20')
+            os.replace(write(tmp_path / "new", line(0), check(1, "encoder")), path)
+            path.write_bytes(b"")
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            (pair,) = facts_in(tmp_path)["pairs"]
+            assert pair["pieces"].keys() <= {"autoencoder/1/encoder"} and not pair["trouble"]
+    finally:
+        stop.set()
+        writer.join()
