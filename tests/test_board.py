@@ -9,11 +9,17 @@ import textwrap
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
+from reimpl_helpers import cli, judge, package
+from reimpl_helpers.board import confirm as confirming
 from reimpl_helpers.board import facts as telling
 from reimpl_helpers.board import logs as reading
+from reimpl_helpers.board.charts import charts_of, write_charts
+from reimpl_helpers.board.confirm import BEWARE, confirmed_in, package_of
 from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
 from reimpl_helpers.board.text import LEGEND, WIDTH, csv_of, text_of
@@ -559,8 +565,8 @@ def not_plain_files(folder, honest):
     """Put into the place of logs what is no plain file; return how many there are."""
     elsewhere = write(folder.parent / "elsewhere" / "work" / "log.jsonl", event(piece="decoder"))
     made = [folder / f"not-plain-{number}.jsonl" for number in range(12)]
-    for path, target in zip(made, (honest, elsewhere, "/dev/zero", "/etc", "/proc/self/environ",
-                                   made[0], made[6], "nowhere", "/dev/tty"), strict=False):  # fmt: skip
+    targets = honest, elsewhere, "/dev/zero", "/etc", "/proc/self/environ", made[0], made[6]
+    for path, target in zip(made, (*targets, "nowhere", "/dev/tty"), strict=False):
         path.symlink_to(target)
     os.mkfifo(made[9])
     made[10].mkdir()
@@ -686,3 +692,235 @@ def test_a_log_may_grow_and_be_replaced_while_it_is_read(tmp_path):
     finally:
         stop.set()
         writer.join()
+
+
+# --- judged anew ------------------------------------------------------------------------------
+
+
+def right_pieces(name, steps=range(1, 6)):
+    """Give the text of every piece that a track saves, as the workbook writes it, by its key."""
+    nobody = Path(os.devnull)
+    return {
+        (name, piece.step, piece.name): package.source_of_piece(
+            Track(name, nobody, piece.step).given(piece)
+        )
+        for piece in Track(name, nobody, 5).pieces
+        if piece.module and piece.step in steps
+    }
+
+
+def write_claims(path, claims):
+    """Write the log of a pair whose kernel called these texts right."""
+    lines = [
+        check(at, piece, track=name, step=step, source=source)
+        for at, ((name, step, piece), source) in enumerate(claims.items())
+    ]
+    write(path, *lines)
+
+
+def judged(folder, label="oak"):
+    """Judge a folder of logs; return the state of each piece of a pair, and what was said."""
+    said = []
+    all_right = confirming.confirm(folder, said.append)
+    (pair,) = [p for p in facts_in(folder, confirmed=confirmed_in(folder))["pairs"]
+               if p["label"] == label]  # fmt: skip
+    states = {key: piece["confirmed"] for key, piece in pair["pieces"].items()}
+    return states, said, all_right
+
+
+@pytest.mark.parametrize("name", tracks())
+def test_what_a_finished_log_holds_makes_a_package_before_the_port_and_after(name):
+    claims = right_pieces(name)
+    early = {key: source for key, source in claims.items() if key[1] < 5}
+    for step, theirs in ((4, early), (5, claims)):
+        texts, troubles = package_of(confirming.track_at(name, step), theirs)
+        assert troubles == {}
+        for (_, at, piece), source in theirs.items():
+            track = confirming.track_at(name, step)
+            if at == 5 or not (step == 5 and track.has_port(piece)):
+                text = texts[track.module_of(piece)]
+                assert package.definition_of(text, piece) == source
+                assert not package.is_given(text, piece)
+
+
+def test_right_is_confirmed_and_what_only_claims_to_be_is_not(tmp_path):
+    claims = right_pieces("autoencoder", [1])
+    write_claims(tmp_path / "oak.jsonl", claims)
+    wrong = claims["autoencoder", 1, "encoder"].replace('"tanh"', '"relu"')
+    assert wrong != claims["autoencoder", 1, "encoder"]
+    write_claims(tmp_path / "elm.jsonl", {**claims, ("autoencoder", 1, "encoder"): wrong})
+    states, said, all_right = judged(tmp_path)
+    assert said[0] == BEWARE and said[-1] == "6 of 8 claims confirmed." and not all_right
+    assert set(states.values()) == {"right"} and len(states) == 4
+    states, said, _ = judged(tmp_path, "elm")
+    assert said == ["6 of 8 claims confirmed."]  # nothing runs twice
+    assert states == {
+        "autoencoder/1/nn_layer": "right", "autoencoder/1/encoder": "wrong",
+        "autoencoder/1/decoder": "right", "autoencoder/1/autoencoder": "wrong",
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".confirmed", "elm.jsonl", "oak.jsonl",
+    ]  # fmt: skip
+
+
+SHAPES = ("autoencoder", 2, "param_shapes")
+NO_PIECE = {
+    "nothing": "pass",
+    "another name": "def encoder(params, x):\n    return x\n",
+    "more than one": "def param_shapes():\n    return {}\n\n\nimport os\nos._exit(0)\n",
+    "no Python": "def param_shapes(:\n",
+    "null byte": "def param_shapes():\n    return \x00\n",
+    "deep": f"def param_shapes():\n    return {'-' * 10_000}1\n",
+    "long": "def param_shapes():\n    return {}\n" + "    # \n" * 10_000,
+    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
+}
+CHEATS = {
+    "not written": "def param_shapes():\n    raise NotImplementedError\n",
+    "ends the process": "def param_shapes(*sizes):\n    import os\n    os._exit(0)\n",
+    "floods": (
+        "def param_shapes(*sizes):\n    import os\n    line = b'{\"done\": true}\\n' * 10_000\n"
+        "    while True:\n        for channel in range(3, 9):\n            try:\n"
+        "                os.write(channel, line)\n            except OSError:\n"
+        "                pass\n"
+    ),
+    "answers too deep": (
+        "def param_shapes(*sizes):\n    import os\n    for channel in range(3, 9):\n"
+        "        try:\n            os.write(channel, b'[' * 100_000 + b'\\n')\n"
+        "        except OSError:\n            pass\n    return {}\n"
+    ),
+    "memory": "def param_shapes(*sizes):\n    return bytearray(10**11)\n",
+    "writes on and on": (
+        "def param_shapes(*sizes):\n    with open('big', 'wb') as file:\n"
+        "        while True:\n            file.write(bytes(10**7))\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", NO_PIECE.values(), ids=NO_PIECE)
+def test_a_text_that_is_no_such_piece_is_wrong_and_never_runs(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(confirming, "judge_package", None)
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: source})
+    states, said, all_right = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": "wrong"} and not all_right
+    assert said[1] == "oak  autoencoder/2/param_shapes: wrong, it is no such function"
+
+
+@pytest.mark.parametrize("source", CHEATS.values(), ids=CHEATS)
+def test_no_cheat_is_confirmed_and_the_others_are_judged(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "SILENCE", 30)
+    right = right_pieces("autoencoder", [2])
+    write_claims(tmp_path / "oak.jsonl", {**right, SHAPES: source})
+    states, _, all_right = judged(tmp_path)
+    assert states == {
+        "autoencoder/2/param_shapes": "wrong", "autoencoder/2/activation_shapes": "right",
+    }  # fmt: skip
+    assert not all_right
+
+
+def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
+    text = "def param_shapes(*sizes):\n    return ours(*sizes)\n"
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: text})
+    states, said, all_right = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": ""} and not all_right
+    assert said[1:] == [
+        "oak  autoencoder/2/param_shapes: not judged: it uses ours, which its log does not hold",
+        "0 of 1 claim confirmed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "null", '{"autoencoder/1/encoder": 1}', '{"autoencoder/1/encoder": {}}',
+        '{"autoencoder/1/encoder": {"state": "right"}}', "[" * 10**5, "\xff",
+        '{"autoencoder/1/encoder": {"state": "<b>", "of": "x"}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_verdict_is_none(content, tmp_path):
+    write(tmp_path / ".confirmed" / "oak.json", content.encode("latin-1"))
+    assert confirmed_in(tmp_path) == {"oak": {}}
+
+
+def test_verdicts_are_read_through_no_link(tmp_path):
+    told = {"autoencoder/1/encoder": {"state": "right", "of": "x"}}
+    write(tmp_path / "logs" / ".confirmed" / "elm.json", json.dumps(told).encode())
+    assert confirmed_in(tmp_path / "logs") == {"elm": told}
+    (tmp_path / "logs" / ".confirmed" / "oak.json").symlink_to("elm.json")
+    assert confirmed_in(tmp_path / "logs")["oak"] == {}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".confirmed").symlink_to(tmp_path / "logs" / ".confirmed")
+    assert confirmed_in(tmp_path / "other") == {"elm": {}, "oak": {}}
+
+
+# --- pictures of the day ----------------------------------------------------------------------
+
+
+def write_day(folder, pairs=27):
+    for number in range(pairs):
+        write(
+            folder / f"pair {number} $\\frac$ 林.jsonl",
+            line(0),
+            line(1, "prediction", piece="nn_layer", said="3", navigator="", came_true=number > 3),
+            check(number % 9 + 1, "nn_layer"),
+            line(10, "score", step=4, caught=number, mistakes=30),
+        )
+
+
+def test_a_day_is_drawn_and_nothing_is_overwritten(tmp_path):
+    write_day(tmp_path / "logs")
+    facts = facts_in(tmp_path / "logs")
+    names = [path.name for path in write_charts(facts, tmp_path / "charts")]
+    assert names == [
+        "minutes-autoencoder-01.png", "predictions.png", "predictions-2.png",
+        "scores-autoencoder.png", "scores-autoencoder-2.png",
+    ]  # fmt: skip
+    before = {path: path.read_bytes() for path in (tmp_path / "charts").iterdir()}
+    assert all(content.startswith(b"\x89PNG") for content in before.values())
+    (tmp_path / "charts" / "predictions.png").unlink()
+    with pytest.raises(WorkbookError, match=r"has minutes-autoencoder-01\.png, predictions-2\.png"):
+        write_charts(facts, tmp_path / "charts")
+    assert not (tmp_path / "charts" / "predictions.png").exists()
+
+
+def test_pictures_say_what_they_show(tmp_path):
+    write_day(tmp_path, 5)
+    minutes, predictions, scores = (picture for _, picture in charts_of(facts_in(tmp_path)))
+    assert minutes.alt == (
+        "autoencoder 01 The forward pass, minutes in the median: nn_layer 3 (planned 8, 5 right)."
+    )
+    assert predictions.alt.endswith("pair 3 $\\frac$ 林 0 of 1, pair 4 $\\frac$ 林 1 of 1.")
+    assert scores.alt.endswith("pair 4 $\\frac$ 林 4 of 30.")
+    for picture in (minutes, predictions, scores):
+        sizes = [text.get_fontsize() for text in picture.findobj(Text) if text.get_text()]
+        assert min(sizes) >= 9
+    (axes,) = minutes.axes
+    dots, median, planned, *_ = (each.get_offsets()[:, 0].tolist() for each in axes.collections)
+    assert (sorted(dots), median, planned) == ([1, 2, 3, 4, 5], [3], [8])
+
+
+def test_a_day_without_anything_is_not_drawn(tmp_path):
+    write(tmp_path / "oak.jsonl", line(0))
+    with pytest.raises(WorkbookError, match="nothing to draw"):
+        write_charts(facts_in(tmp_path), tmp_path / "charts")
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def test_the_command_prints_draws_and_judges(room, capsys, monkeypatch):
+    assert cli.main(["board", str(room), "--text"]) == 0
+    assert capsys.readouterr().out.startswith("Waiting for help:\n  ash ")
+    assert cli.main(["board", str(room), "--csv", "--hide-names"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("pair,track,step,") and "pair 3,autoencoder,1,nn_layer" in said
+    assert "oak" not in said
+    assert cli.main(["board", str(room), "--charts", str(room / "charts")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == str(
+        room / "charts" / "minutes-autoencoder-01.png"
+    )
+    assert cli.main(["board", str(room), "--charts", str(room / "charts")]) == 2
+    assert cli.main(["board", str(room / "charts"), "--text"]) == 2
+    assert "holds no log" in capsys.readouterr().err
+    monkeypatch.setattr(confirming, "confirm", lambda folder, say, hidden: not hidden)
+    assert cli.main(["board", str(room), "--confirm"]) == 0
+    assert cli.main(["board", str(room), "--confirm", "--hide-names"]) == 1

@@ -3,6 +3,7 @@
 A log is only ever read: through no link, from no pipe, and of a very long one the end alone.
 """
 
+import contextlib
 import os
 import stat
 from collections import Counter
@@ -129,25 +130,35 @@ def kept_of(folder: Path, place: Path, remark: str) -> Kept | None:
     As long as the file is as it was, so is what is handed out.
     """
     try:
-        descriptor = open_beneath(folder, place)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(None, NO_FILE)
+        with plain_file(folder, place) as (descriptor, status):
             mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, remark)
             before = _last_read.get((folder, place))
             if before is None or before.mark != mark:
                 before = read(descriptor, status.st_size, mark, before, remark)
                 _last_read[folder, place] = before
             return before.kept
-        finally:
-            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         why = error.strerror or ""
         trouble = why if error.errno is None else f"Its log cannot be read ({why.lower()})."
         return Kept([], f"{trouble} {remark}".strip())
+
+
+@contextlib.contextmanager
+def plain_file(folder: Path, place: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a file beneath a folder to read it; give its descriptor, and what it is.
+
+    Raises: OSError where there is none, where it is a link or behind one, or no plain file.
+    """
+    descriptor = open_beneath(folder, place)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, NO_FILE)
+        yield descriptor, status
+    finally:
+        os.close(descriptor)
 
 
 def open_beneath(folder: Path, place: Path) -> int:
