@@ -23,8 +23,6 @@ PAGE = ROOT / "docs" / "facilitating.md"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PARTS = "> ", "**What will surprise.**", "**On the board.**", "**Listen for**", "**To close"
 WORDS = 170, 400  # of half a page
-# What is being built, and is named already. Delete a name as soon as it is there.
-PENDING = {"reimpl board"}
 CHOSEN = {"roster.csv", "logs/oak.jsonl"}  # files that facilitators name as they like
 
 
@@ -173,16 +171,12 @@ def read_by_people(name):
 
 
 def is_command(words):
-    if " ".join(words[:2]) in PENDING:
-        return True
     parser = commands().get(words[1]) if len(words) > 1 else None
     options = [word for word in words[2:] if word.startswith("--")]
     return parser is not None and set(options) <= set(parser._option_string_actions)
 
 
 def is_target(words):
-    if " ".join(words[:2]) in PENDING:
-        return True
     names = [word.partition("=")[0] for word in words[2:]]
     return bool(re.search(rf"^{re.escape(words[1])}:", MAKEFILE, re.MULTILINE)) and all(
         f"{name}=" in MAKEFILE for name in names
@@ -213,7 +207,7 @@ def is_true(code, name=""):
     if words[0] == "make":
         return is_target(words)
     if method := re.match(r"(?:\w+ = )?track\.(\w+)", code):
-        return f"track.{method[1]}" in PENDING or hasattr(Track, method[1])
+        return hasattr(Track, method[1])
     if re.fullmatch(r"0\d_\w+", code):
         return (NOTEBOOKS / f"{code}.ipynb").exists() or is_in_every_track(f"{code}.ipynb")
     if re.search(r"^work\b|/|\.(py|md|ipynb|jsonl|csv|toml)$", code):
@@ -287,17 +281,6 @@ def test_every_mistake_in_italics_is_planted_and_every_section_exists(name):
         sections = re.findall(r"\bsection (\d\.\d+)", text)
         titles = re.findall(r'"## (\d\.\d+) ·', notebook.read_text("utf-8"))
         assert set(sections) <= set(titles), set(sections) - set(titles)
-
-
-def test_what_is_pending_is_not_there_yet():
-    for name in PENDING:
-        tool, _, what = name.replace(".", " ").partition(" ")
-        there = {
-            "reimpl": what in commands(),
-            "make": f"\n{what}:" in MAKEFILE,
-            "track": hasattr(Track, what),
-        }[tool]
-        assert not there, f"{name} is there: take it out of PENDING"
 
 
 def test_no_filler():
