@@ -643,6 +643,9 @@ class Track:
         """Put what the workbook adds around a piece into the texts, as `train` around a step."""
         for name, user in self.vocabulary.items():
             if user.from_track == self.name and not self.is_written(name, texts):
+                text = package.definition_of(self._given_in_jax[user.module], name)
+                if piece.name not in package.names_used(text):
+                    continue  # told by its text alone: JAX takes as long to import as all else
                 function = self.given(user)
                 if piece.name in package.needs_of(function, self.modules).pieces:
                     texts = self.with_given(texts, function)

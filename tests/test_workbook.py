@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from reimpl_helpers import package, workbook
 from reimpl_helpers.checks import RIGHT, Verdict
 from reimpl_helpers.copies import copy_work
-from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, Track, WorkbookError, start
+from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, ROOT, Track, WorkbookError, start, tracks
 
 IMPORTS = """
 import math
@@ -747,3 +747,37 @@ def test_track_of_a_folder(tmp_path):
         workbook.track_of(ours)
     (ours / ".track").write_text("autoencoder\n")
     assert workbook.track_of(Path(ours)) == "autoencoder"
+
+
+# --- what costs time ---
+
+WITHOUT_JAX = [("autoencoder", 1), ("autoencoder", 3), ("mlstm", 1)]
+RUN = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+assert (len(shell.user_ns["track"].texts()) > 0) and "jax" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(("name", "step"), WITHOUT_JAX)
+def test_a_notebook_in_numpy_does_not_import_jax(tmp_path, name, step):
+    (solved,) = (NOTEBOOKS / name / "solved").glob(f"0{step}_*.ipynb")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, solved], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"REIMPL_WORK": str(tmp_path), "MPLBACKEND": "agg"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", tracks())
+def test_what_is_written_around_a_piece_names_it(tmp_path, name):
+    """The text alone tells which of the workbook's pieces come with one of the pair's."""
+    track = Track(name, tmp_path / name, LAST_STEP)
+    for user in (piece for piece in track.vocabulary.values() if piece.from_track == name):
+        needed = package.needs_of(track.given(user), track.modules).pieces
+        text = (track.solution / f"{user.module}.py").read_text("utf-8")
+        assert {*needed} - package.names_used(package.definition_of(text, user.name)) == set()
