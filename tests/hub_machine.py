@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import requests
 from browser import wait_for
 
@@ -186,12 +187,12 @@ def kill_all(uid: int) -> list[int]:
 
 def processes_of(uid: int) -> list[int]:
     """List the processes that run as a system user."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            if entry.name.isdigit() and entry.stat().st_uid == uid:
-                found.append(int(entry.name))
-    return found
+    found = psutil.process_iter(["uids", "status"])
+    return [
+        each.pid
+        for each in found
+        if each.info["uids"].real == uid and each.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 @contextlib.contextmanager
