@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import socket
 import textwrap
 import threading
@@ -433,21 +434,23 @@ def test_the_text_shows_who_waits_then_who_is_where_then_mistakes(room):
     judged = {"oak": {"autoencoder/1/nn_layer": {
         "state": "right", "of": digest_of("def nn_layer(): ..."),
     }}}  # fmt: skip
-    assert text_of(facts_in(room, confirmed=judged)).split("\n\n") == [
+    text = text_of(facts_in(room, confirmed=judged))
+    text = re.sub(r"\(\d+\)", "(m)", re.sub(r"\d+ minutes$", "m minutes", text, flags=re.M))
+    assert text.split("\n\n") == [
         """\
 Waiting for help:
   ash                30 minutes  autoencoder 04 test_layer_shape_and_relu
   elm                20 minutes  autoencoder 01 encoder""",
         """\
-autoencoder 01 The forward pass, 45 minutes
-  1 numpy_counterparts (7), 2 nn_layer (8), 3 encoder (7), 4 decoder (5), 5 autoencoder (3)
+autoencoder 01 The forward pass, m minutes
+  1 numpy_counterparts (m), 2 nn_layer (m), 3 encoder (m), 4 decoder (m), 5 autoencoder (m)
   pair  1  2      3       4     5  others  quiet
   elm   -  -      >x2/15  -     -  0       20
   oak   -  ++2/9  >x1/3   o0/0  -  0       48""",
         """\
-autoencoder 04 Unit tests, 58 minutes
-  1 test_layer_shape_and_relu (5), 2 test_shapes (5), 3 test_code_range (6), 4 test_pixel_range (4),
-  5 test_rows_do_not_mix (6), 6 test_bias_shifts_the_output (4), 7 test_by_hand (10)
+autoencoder 04 Unit tests, m minutes
+  1 test_layer_shape_and_relu (m), 2 test_shapes (m), 3 test_code_range (m), 4 test_pixel_range (m),
+  5 test_rows_do_not_mix (m), 6 test_bias_shifts_the_output (m), 7 test_by_hand (m)
   pair  1   2  3  4  5  6  7  others  quiet
   ash   >-  -  -  -  -  -  -  0       10""",
         "\n".join(textwrap.wrap(LEGEND, WIDTH)),
@@ -772,9 +775,9 @@ NO_PIECE = {
     "null byte": "def param_shapes():\n    return \x00\n",
     "deep": f"def param_shapes():\n    return {'-' * 10_000}1\n",
     "long": "def param_shapes():\n    return {}\n" + "    # \n" * 10_000,
-    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
 }
 CHEATS = {
+    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
     "not written": "def param_shapes():\n    raise NotImplementedError\n",
     "ends the process": "def param_shapes(*sizes):\n    import os\n    os._exit(0)\n",
     "floods": (
