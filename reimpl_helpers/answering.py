@@ -31,6 +31,13 @@ from reimpl_helpers.score import score_tests
 from reimpl_helpers.workbook import LAST_STEP, Track
 
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
+LIMITS = {  # of this process, and of each that it starts; the right answers come nowhere near
+    "RLIMIT_CPU": 3600,  # seconds
+    "RLIMIT_DATA": 2**33,
+    "RLIMIT_FSIZE": 2**29,
+    "RLIMIT_NPROC": 8192,  # threads count, and those of the user's other programs too
+    "RLIMIT_CORE": 0,
+}
 
 
 class Answerer:
@@ -130,8 +137,22 @@ def encoded(value) -> dict:
     return {"array": [array.dtype.str, array.shape, data]}
 
 
+def limit_this_process() -> None:
+    """Keep what a pair wrote from taking the whole machine, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for name, most in LIMITS.items():
+        what = getattr(resource, name)
+        _, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+
+
 def main(folder: str, name: str) -> None:
     """Answer requests from standard input until it ends."""
+    limit_this_process()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")  # what a package prints goes elsewhere
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

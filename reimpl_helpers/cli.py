@@ -74,6 +74,19 @@ def build_parser():
     planned.add_argument(
         "--logs", metavar="DIR", type=Path, help="the pairs' logs, to correct the minutes by"
     )
+    shown = add(board, "show how the pairs fare: who waits, who is where, commonest mistakes")
+    shown.epilog = "Exit status of --confirm: 0 if every claim is right, 1 if not."
+    shown.add_argument("folder", metavar="DIR", type=Path, help="the pairs' logs, or one work/")
+    ways = shown.add_mutually_exclusive_group()
+    ways.add_argument("--text", action="store_true", help="print it, instead of a page")
+    ways.add_argument("--csv", action="store_true", help="print a row for each pair and piece")
+    ways.add_argument("--charts", metavar="DIR", type=Path, help="draw the day, into a folder")
+    ways.add_argument(
+        "--confirm", action="store_true", help="judge again what is called right; runs it, as you"
+    )
+    shown.add_argument("--hide-names", action="store_true", help="for a projector")
+    shown.add_argument("--port", type=int, default=0, help="of the page; a free one if none given")
+    shown.add_argument("--no-browser", action="store_true", help="print the page's link alone")
     many = add(hub, "serve many pairs on this machine, as a roster says")
     many.add_argument("roster", metavar="ROSTER", type=Path, help="a table: name,pair")
     many.add_argument("--share", action="store_true", help="let your local network in")
@@ -186,6 +199,34 @@ def plan(options) -> int:
         return 0
     start, until = (None if time is None else minute_of(time) for time in times)
     print(plan_day(options.track, start, until, 1 if options.first is None else options.first))
+    return 0
+
+
+def board(options) -> int:
+    """Show the board: as a page that follows the pairs, as text, a table, or pictures."""
+    from datetime import UTC, datetime
+
+    from reimpl_helpers.board.confirm import confirm, confirmed_in
+    from reimpl_helpers.board.facts import facts_of
+    from reimpl_helpers.board.logs import logs_in
+
+    folder, hidden = options.folder, options.hide_names
+    if options.confirm:
+        return 0 if confirm(folder, functools.partial(print, flush=True), hidden) else 1
+    if not (options.text or options.csv or options.charts):
+        from reimpl_helpers.board.page import serve_board
+
+        serve_board(folder, options.port, hidden, not options.no_browser)
+        return 0
+    facts = facts_of(logs_in(folder), confirmed_in(folder), datetime.now(UTC), hidden)
+    if options.charts:
+        from reimpl_helpers.board.charts import write_charts
+
+        print(*write_charts(facts, options.charts), sep="\n")
+    else:
+        from reimpl_helpers.board.text import csv_of, text_of
+
+        print(csv_of(facts) if options.csv else text_of(facts))
     return 0
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from reimpl_helpers.checks import (
     NOT_WRITTEN,
     RIGHT,
     WRONG,
+    Piece,
     Refusal,
     TookTooLong,
     Verdict,
@@ -49,7 +51,7 @@ class Answers:
     """Talk to a process that runs the pair's code; start it where there is none."""
 
     def __init__(self, track):
-        self.track, self.process = track, None
+        self.track, self.process, self.reader = track, None, None
 
     def __enter__(self):
         self.said = tempfile.TemporaryFile()
@@ -69,17 +71,21 @@ class Answers:
             stdout=subprocess.PIPE,
             stderr=self.said,
             env={**COMPILATION_CACHE, **os.environ},
+            start_new_session=True,  # what it starts is ended with it
         )
-        self.lines = queue.Queue()
-        threading.Thread(
-            target=read_lines, args=(self.process.stdout, self.lines), daemon=True
-        ).start()
 
     def end(self):
         if self.process:
+            with contextlib.suppress(OSError, AttributeError):  # Windows has no groups
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
+            with contextlib.suppress(OSError):  # what it did not take
+                self.process.stdin.close()
+            if self.reader:
+                self.reader.join(1)
+            if not (self.reader and self.reader.is_alive()):  # something else holds its end
+                self.process.stdout.close()
             self.process = None
 
     def replies(self, do: str, **request) -> Iterator[dict]:
@@ -93,24 +99,37 @@ class Answers:
             self.process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             self.process.stdin.flush()
             while True:
-                reply = json.loads(self.lines.get(timeout=SILENCE))
+                reply = json.loads(self.next_line())
                 yield reply
                 if reply.get("done"):
                     return
         except queue.Empty:
             why = f"said nothing for {SILENCE} seconds"
-        except (OSError, ValueError, AttributeError):  # a reply that is none
+        except (OSError, ValueError, AttributeError, RecursionError):  # a reply that is none
             why = "ended before it was done"
         self.end()
         raise Gone(f"the check {why}. Does a module of yours exit, or never return?")
 
-    def ask(self, do: str, **request) -> dict:
-        """Send a request and return its last reply.
+    def next_line(self) -> bytes:
+        """Read one line of what the process says, and no more: it may say anything.
 
-        Raises: Gone, as replies does.
+        Raises: queue.Empty when it says nothing for too long.
         """
-        *_, last = self.replies(do, **request)
-        return last
+        lines, stream = queue.Queue(), self.process.stdout
+        self.reader = threading.Thread(target=read_line, args=(stream, lines), daemon=True)
+        self.reader.start()
+        return lines.get(timeout=SILENCE)
+
+    def ask(self, do: str, **request) -> dict:
+        """Send a request and return the one reply to it.
+
+        Raises: Gone, as replies does, or when there are more.
+        """
+        for reply in self.replies(do, **request):
+            if reply.get("done"):
+                return reply
+            self.end()
+            raise Gone(NONSENSE)
 
     def last_words(self) -> str:
         """Return the last line that the process wrote to standard error."""
@@ -119,12 +138,9 @@ class Answers:
         return lines[-1] if lines else ""
 
 
-def read_lines(stream, lines):
-    """Hand on line by line what a process says, and an empty one at its end."""
-    with stream:
-        while line := stream.readline(LONGEST):
-            lines.put(line)
-    lines.put(b"")
+def read_line(stream, lines):
+    """Hand on one line, an empty one at the end."""
+    lines.put(stream.readline(LONGEST))
 
 
 def decoded(tree):
@@ -143,8 +159,10 @@ def decoded(tree):
     return value
 
 
-def judge_package(track, report: Callable[[Verdict], None]) -> None:
-    """Judge every piece of a pair's package, and report each verdict as it is found."""
+def judge_package(
+    track, report: Callable[[Verdict], None], is_asked: Callable[[Piece], bool] = lambda piece: True
+) -> None:
+    """Judge the pieces of a pair's package, all or some, and report each verdict as it is found."""
     try:
         texts = track.texts()
     except package.PackageError as error:
@@ -152,7 +170,7 @@ def judge_package(track, report: Callable[[Verdict], None]) -> None:
     with Answers(track) as answers:
         broken = {module: why for module in texts if (why := why_broken(answers, module))}
         for number, piece in enumerate(track.pieces):
-            if not piece.module:
+            if not piece.module or not is_asked(piece):
                 continue
             if piece.module in broken:
                 report(Verdict(piece.label, WRONG, broken[piece.module]))
@@ -223,7 +241,7 @@ def asking(answers, number, cases, seed):
             if "refusal" not in reply:
                 return decoded(reply["answer"])
             refusal = Refusal(*map(str, reply["refusal"]))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             answers.end()
             raise Gone(NONSENSE) from error
         raise refusal from (TookTooLong() if reply.get("too_long") else None)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WIDTH = 9.0  # inches; an inch is shown as 100 pixels
 INK, MUTED, OURS, ORIGINAL = "#1a1a1a", "#595959", "#0072B2", "#D55E00"  # Okabe and Ito's
 DIFFERENCE_FLOOR = 1e-3  # no difference scale is finer than this part of the largest value
-_styled = matplotlib.rc_context(
+styled = matplotlib.rc_context(
     {
         "font.family": "DejaVu Sans",
         "font.size": 10,
@@ -125,7 +125,7 @@ def _map(axes: Axes, values: np.ndarray, colours: str, low: float, high: float) 
     )
 
 
-@_styled
+@styled
 def compare_images(
     original: Any,
     ours: Any,
@@ -158,7 +158,7 @@ def compare_images(
     return picture
 
 
-@_styled
+@styled
 def compare_activations(
     original: Any,
     ours: Any,
@@ -192,7 +192,7 @@ def compare_activations(
     return picture
 
 
-@_styled
+@styled
 def compare_histograms(
     ours: Mapping[str, Any],
     original: Mapping[str, Any],
@@ -249,7 +249,7 @@ def _histogram(axes: Axes, ours: np.ndarray, original: np.ndarray) -> None:
 # --- training
 
 
-@_styled
+@styled
 def loss_curve(
     ours: Any,
     original: Any = None,
@@ -377,7 +377,7 @@ class LiveLossCurve:
 # --- what a track ends on
 
 
-@_styled
+@styled
 def draw_network(
     places: Any, ties: Any, groups: Any, truth: Any, told: Sequence[int], names: Sequence[str]
 ) -> Picture:
@@ -413,7 +413,7 @@ def draw_network(
     return picture
 
 
-@_styled
+@styled
 def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
     """Show how alike sentences are, the darker the closer; a dot marks the nearest of each row.
 
@@ -453,7 +453,7 @@ def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
 # --- the score of a pair's tests
 
 
-@_styled
+@styled
 def score_map(score: Score) -> Picture:
     """Show every mistake as a square, a row for each function: filled if caught, open if missed."""
     kinds = [kind for kind in KINDS if score.of(kind)]
@@ -546,7 +546,7 @@ class _Arrow:
     bends: list[_Node] = field(default_factory=list)
 
 
-@_styled
+@styled
 def forward_graph(
     operations: Sequence[Operation],
     sizes: Mapping[str, int],

@@ -1,20 +1,32 @@
 """The board shows what the pairs' logs tell, and no log can do more than be wrong about itself."""
 
+import csv
+import itertools
 import json
 import os
 import socket
+import textwrap
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
+from reimpl_helpers import cli, judge, package
+from reimpl_helpers.board import confirm as confirming
 from reimpl_helpers.board import facts as telling
 from reimpl_helpers.board import logs as reading
+from reimpl_helpers.board.charts import charts_of, write_charts
+from reimpl_helpers.board.confirm import BEWARE, confirmed_in, package_of
 from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
+from reimpl_helpers.board.text import LEGEND, WIDTH, csv_of, text_of
 from reimpl_helpers.checks import NOT_WRITTEN
 from reimpl_helpers.log import Log
-from reimpl_helpers.workbook import WorkbookError
+from reimpl_helpers.people import is_name
+from reimpl_helpers.workbook import Track, WorkbookError, tracks
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -85,9 +97,10 @@ def test_logs_of_the_same_name_are_never_merged(tmp_path):
     write(tmp_path / "oak" / "work" / "log.jsonl", line(step=3))
     write(tmp_path / "oak (2).jsonl", line(step=4))
     logs = logs_in(tmp_path)
-    assert sorted(map(steps, logs.values())) == [[1], [2], [3], [4]]
-    assert len(logs) == 4
-    assert sum(reading.NAMESAKE in kept.trouble for kept in logs.values()) >= 2
+    assert {label: steps(kept) for label, kept in logs.items()} == {
+        "oak (1)": [2], "oak (2)": [4], "oak (3)": [3], "oak (4)": [1],
+    }  # fmt: skip
+    assert [label for label in logs if logs[label].trouble] == ["oak (1)", "oak (3)", "oak (4)"]
 
 
 @pytest.mark.parametrize(
@@ -410,3 +423,504 @@ def test_a_log_is_taken_apart_once(room, monkeypatch):
     before = facts_of(logs, {}, NOON)
     monkeypatch.setattr(telling, "pieces_in", None)
     assert facts_of(logs_in(room), {}, NOON) == before
+
+
+# --- in words, and as a table -----------------------------------------------------------------
+
+
+def test_the_text_shows_who_waits_then_who_is_where_then_mistakes(room):
+    os.mkfifo(room / "fir.jsonl")
+    judged = {"oak": {"autoencoder/1/nn_layer": {
+        "state": "right", "of": digest_of("def nn_layer(): ..."),
+    }}}  # fmt: skip
+    assert text_of(facts_in(room, confirmed=judged)).split("\n\n") == [
+        """\
+Waiting for help:
+  ash                30 minutes  autoencoder 04 test_layer_shape_and_relu
+  elm                20 minutes  autoencoder 01 encoder""",
+        """\
+autoencoder 01 The forward pass, 45 minutes
+  1 numpy_counterparts (7), 2 nn_layer (8), 3 encoder (7), 4 decoder (5), 5 autoencoder (3)
+  pair  1  2      3       4     5  others  quiet
+  elm   -  -      >x2/15  -     -  0       20
+  oak   -  ++2/9  >x1/3   o0/0  -  0       48""",
+        """\
+autoencoder 04 Unit tests, 58 minutes
+  1 test_layer_shape_and_relu (5), 2 test_shapes (5), 3 test_code_range (6), 4 test_pixel_range (4),
+  5 test_rows_do_not_mix (6), 6 test_bias_shifts_the_output (4), 7 test_by_hand (10)
+  pair  1   2  3  4  5  6  7  others  quiet
+  ash   >-  -  -  -  -  -  -  0       10""",
+        "\n".join(textwrap.wrap(LEGEND, WIDTH)),
+        """\
+The commonest mistakes now:
+   2  autoencoder encoder: tanh left out
+      Ask: What does the original do last to a code?
+      At it: elm, oak""",
+        "fir: Its log is no plain file.",
+    ]
+
+
+@pytest.mark.parametrize("state, mark", [("right", "++1/3"), ("wrong", "+x1/3"), ("", "+1/3")])
+def test_claimed_and_confirmed_are_told_apart_without_colour(state, mark, tmp_path):
+    write(tmp_path / "oak.jsonl", line(0), check(3, "nn_layer", source="x"))
+    judged = {"oak": {"autoencoder/1/nn_layer": {"state": state, "of": digest_of("x")}}}
+    (row,) = [
+        line for line in text_of(facts_in(tmp_path, confirmed=judged)).splitlines()
+        if line.startswith("  oak")
+    ]  # fmt: skip
+    assert row.split()[2] == mark
+    csv_row = csv_of(facts_in(tmp_path, confirmed=judged)).splitlines()[1]
+    assert csv_row == f"oak,autoencoder,1,nn_layer,right,{state},3.0,1,"
+
+
+def test_twenty_pairs_fit_a_terminal(tmp_path):
+    names = [piece.name for piece in Track("transformer", tmp_path, 5).pieces if piece.step == 5]
+    for number in range(20):
+        write(
+            tmp_path / f"{'x' * 30}{number}.jsonl",
+            *(turn(0, "x" * 40, "y" * 40), line(1, "hand", track="transformer", raised=True)),
+            *(
+                check(100 * at, name, "wrong", track="transformer", step=5)
+                for at, name in enumerate(12 * names)
+            ),
+        )
+    lines = text_of(facts_in(tmp_path, at=10**6)).splitlines()
+    assert max(map(len, lines)) <= WIDTH and len(lines) < 60
+
+
+def test_an_empty_log_is_named(tmp_path):
+    write(tmp_path / "oak.jsonl")
+    assert text_of(facts_in(tmp_path)) == (
+        "Nobody waits for help.\n\noak: Its log tells of no notebook yet."
+    )
+
+
+def test_a_table_has_a_row_for_each_pair_and_piece(room):
+    rows = list(csv.DictReader(csv_of(facts_in(room)).splitlines()))
+    assert [(row["pair"], row["piece"]) for row in rows] == [
+        ("elm", "encoder"), ("oak", "nn_layer"), ("oak", "encoder"), ("oak", "decoder"),
+    ]  # fmt: skip
+    assert rows[0] == {
+        "pair": "elm", "track": "autoencoder", "step": "1", "piece": "encoder",
+        "claimed": "wrong", "confirmed": "", "minutes": "15.0", "attempts": "2",
+        "mistake": "tanh left out",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", 'a,"b', "=cmd|' /C calc'!A0"])
+def test_no_cell_is_a_formula(name, tmp_path):
+    write(tmp_path / f"{name.replace('/', '-')}.jsonl", check(3, "nn_layer"))
+    (row,) = csv.DictReader(csv_of(facts_in(tmp_path)).splitlines())
+    assert row["pair"][0] not in "=+-@\t\r" and row["pair"].endswith(name[1:].replace("/", "-"))
+
+
+# --- two hundred hostile logs -----------------------------------------------------------------
+
+HOSTILE = 200
+CHECK = {
+    "at": "2026-01-01T12:00:00+00:00", "event": "check", "track": "autoencoder", "step": 1,
+    "piece": "encoder", "state": "wrong", "source": "", "mistake": "tanh left out",
+}  # fmt: skip
+STRANGE = (
+    None, True, -1, 2**53, 10**400, 1.5, float("nan"), float("inf"), "", "\x00", "\ud800",
+    "\x1b[2J", "\u202eevil", "../../etc", "=1+1", "<script>alert(1)</script>", "__proto__",
+    "x" * 10**5, [], {}, [[[[]]]], {"toString": 1},
+)  # fmt: skip
+
+
+def event(**fields):
+    return json.dumps({**CHECK, **fields}).encode() + b"\n"
+
+
+def hostile_contents():
+    """Yield what a log may hold that is no log, or tells of what there is not."""
+    yield from (b"", b"\n" * 10**6, b"\x00" * 10**6, b"\xff\xfe\n" * 1000, b"\xed\xa0\x80\n")
+    yield from (b"[" * 10**6, b'{"a":' * 10**5, b'{"at": ' + b"[" * 10**5 + b"]" * 10**5 + b"}\n")
+    yield from (b"x" * 3_000_000, b'{"at": "' + b"x" * 3_000_000 + b'"}\n', event()[:-1] * 2)
+    yield from (b"\x80\x04\x95cos\nsystem\n(S'true'\ntR.", b"#!/bin/sh\nexit 1\n")
+    yield from (event()[:cut] for cut in range(10, len(event()), 25))  # torn
+    for name, value in itertools.product(CHECK, STRANGE):
+        yield event(**{name: value})
+    for value in STRANGE:
+        yield line(0, "hand", raised=value) + turn(0, value, value, value)
+        yield line(0, "prediction", piece="encoder", said=value, navigator=value, came_true=value)
+        yield line(0, "score", step=4, caught=value, mistakes=value)
+    for number in ("NaN", "-Infinity", "1" * 5000, "1e999", "0x1", "1.0"):
+        yield event().replace(b'"step": 1', b'"step": %s' % number.encode())
+    for at in ("0001-01-01", "9999-12-31T23:59:59", "2999-12-31T23:59:59-23:59", "1970-01-01",
+               "2026-02-30", "2026-01-01T12:00:00+99:00", "now", "2" * 1000):  # fmt: skip
+        yield line(at, "hand", raised=True) + line(at)
+    for track, step, piece in (("autoencoder", 6, "encoder"), ("autoencoder", 2, "encoder"),
+                               ("nothing", 1, "encoder"), ("gnn", 1, "encoder"),
+                               ("../notebooks/gnn", 1, "readout")):  # fmt: skip
+        yield event(track=track, step=step, piece=piece)
+        yield line(0, track=track, step=step) + line(0, "hand", track=track, step=step, raised=True)
+    for caught, mistakes in ((-5, 3), (9, 3), (0, 0), (2**60, 2**61)):
+        yield line(0, "score", step=4, caught=caught, mistakes=mistakes)
+    yield line(0, label="oak", pair="oak") + turn(0, "Ada", "Grace") + event(mistake="no such")
+    yield b"".join(turn(number, "Ada", "Grace", number) for number in range(10**4))
+
+
+def not_plain_files(folder, honest):
+    """Put into the place of logs what is no plain file; return how many there are."""
+    elsewhere = write(folder.parent / "elsewhere" / "work" / "log.jsonl", event(piece="decoder"))
+    made = [folder / f"not-plain-{number}.jsonl" for number in range(12)]
+    targets = honest, elsewhere, "/dev/zero", "/etc", "/proc/self/environ", made[0], made[6]
+    for path, target in zip(made, (*targets, "nowhere", "/dev/tty"), strict=False):
+        path.symlink_to(target)
+    os.mkfifo(made[9])
+    made[10].mkdir()
+    (folder / "folder" / "log.jsonl").mkdir(parents=True)
+    (folder / "linked").symlink_to(elsewhere.parent)
+    (folder / "loop").symlink_to("loop")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "work").symlink_to(elsewhere.parent)
+    (folder / "far").mkdir()
+    (folder / "far" / "log.jsonl").symlink_to(honest)
+    here = os.getcwd()
+    os.chdir(folder)  # the address of a socket is short
+    is_bound(made[11].name)
+    os.chdir(here)
+    return 16
+
+
+ODD_NAMES = (
+    "o ak", "OAK", "o\u0430k", "\u202ekao", "oak\n", "\x1b[2Joak", "=oak", "<b>oak<b>", "oak " * 30,
+    os.fsdecode(b"oak\xff"), "oak\u0301" * 10, "%00", "ash'; DROP TABLE", "{{oak}}", "\u0663",
+    "9" * 200, "oak (2)", "\u200boak",
+)  # fmt: skip
+
+
+def hostile_logs(folder, honest):
+    """Put hostile logs of every kind into a folder; return how many there are."""
+    contents = list(hostile_contents())
+    names = [*ODD_NAMES, *(f"hostile {number}" for number in range(len(contents)))]
+    for name, content in zip(names, contents, strict=False):
+        write(folder / f"{name}.jsonl", content)
+    write(folder / "elm" / "work" / "log.jsonl", event(piece="decoder"))
+    write(folder / "million.jsonl", event(piece="decoder", mistake="sigmoid left out") * 10**6)
+    return len(contents) + 2 + not_plain_files(folder, honest)
+
+
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory):
+    """Three honest logs in a folder, what they tell, and a hundred times as many hostile ones."""
+    folder = tmp_path_factory.mktemp("besieged") / "logs"
+    for place, name in enumerate(("oak", "elm", "ash"), 1):
+        write(
+            folder / f"{name}.jsonl",
+            line(0),
+            turn(0, "Ada", "Grace"),
+            check(place, "nn_layer", source=name),
+            check(5, "encoder", "wrong", mistake="tanh left out"),
+            line(6, "hand", raised=True),
+        )
+    before = facts_in(folder)
+    assert hostile_logs(folder, folder / "oak.jsonl") >= HOSTILE
+    return folder, before
+
+
+def test_honest_logs_tell_the_same_beside_two_hundred_hostile_ones(besieged):
+    folder, before = besieged
+    reading._last_read.clear()
+    began = time.monotonic()
+    after = facts_in(folder)
+    took = time.monotonic() - began
+    assert took < 10, took
+    began = time.monotonic()
+    assert facts_in(folder) == after
+    assert time.monotonic() - began < 1
+    assert len(after["pairs"]) >= HOSTILE
+    for label in ("oak", "ash"):
+        assert pair_in(after, label) == pair_in(before, label)
+    elms = [pair_in(after, f"elm ({number})") for number in (1, 2)]
+    assert all(reading.NAMESAKE in elm["trouble"] for elm in elms)
+    same = {name: value for name, value in pair_in(before, "elm").items() if name != "label"}
+    assert sum({**elm, "trouble": "", "label": ""} == {**same, "label": ""} for elm in elms) == 1
+
+
+def test_hostile_logs_add_nothing_that_is_not_there(besieged):
+    folder, before = besieged
+    facts = facts_in(folder)
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert {track["name"] for track in facts["tracks"]} <= set(tracks())
+    pieces = {
+        f"{track['name']}/{step['step']}/{piece['name']}"
+        for track in facts["tracks"] for step in track["steps"] for piece in step["pieces"]
+    }  # fmt: skip
+    bugs = {(name, bug.name) for name in tracks() for bug in Track(name, folder, 5).bugs}
+    for pair in facts["pairs"]:
+        assert pair["label"].isprintable() and 0 < len(pair["label"]) <= 44
+        assert pair["pieces"].keys() <= pieces
+        assert all(is_name(name) for name in pair["names"]) and len(pair["names"]) <= 3
+        for piece in pair["pieces"].values():
+            assert piece["minutes"] >= 0 and piece["attempts"] >= 0 and piece["confirmed"] == ""
+            assert not piece["mistake"] or ("autoencoder", piece["mistake"]) in bugs
+        for score in pair["scores"].values():
+            assert 0 <= score["caught"] <= score["mistakes"]
+    for fact in facts["mistakes"]:
+        assert (fact["track"], fact["mistake"]) in bugs and fact["question"]
+    linked = [pair for pair in facts["pairs"] if pair["label"].startswith(("not-plain", "link"))]
+    assert len(linked) == 12 and not any(pair["pieces"] or pair["now"] for pair in linked)
+
+
+def test_hostile_logs_are_written_down_as_text_that_harms_nobody(besieged):
+    facts = facts_in(besieged[0])
+    lines = text_of(facts).splitlines()
+    assert all(line.isprintable() for line in lines)
+    for row in csv.reader(csv_of(facts).splitlines()):
+        assert all(cell[:1] not in ("=", "+", "-", "@") and cell.isprintable() for cell in row)
+
+
+def test_a_log_may_grow_and_be_replaced_while_it_is_read(tmp_path):
+    path, stop = write(tmp_path / "oak.jsonl", line(0)), threading.Event()
+
+    def write_on():
+        while not stop.is_set():
+            with path.open("ab") as file:
+                file.write(check(1, "encoder", "wrong") * 50 + b'{"at": "20')
+            os.replace(write(tmp_path / "new", line(0), check(1, "encoder")), path)
+            path.write_bytes(b"")
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            (pair,) = facts_in(tmp_path)["pairs"]
+            assert pair["pieces"].keys() <= {"autoencoder/1/encoder"} and not pair["trouble"]
+    finally:
+        stop.set()
+        writer.join()
+
+
+# --- judged anew ------------------------------------------------------------------------------
+
+
+def right_pieces(name, steps=range(1, 6)):
+    """Give the text of every piece that a track saves, as the workbook writes it, by its key."""
+    nobody = Path(os.devnull)
+    return {
+        (name, piece.step, piece.name): package.source_of_piece(
+            Track(name, nobody, piece.step).given(piece)
+        )
+        for piece in Track(name, nobody, 5).pieces
+        if piece.module and piece.step in steps
+    }
+
+
+def write_claims(path, claims):
+    """Write the log of a pair whose kernel called these texts right."""
+    lines = [
+        check(at, piece, track=name, step=step, source=source)
+        for at, ((name, step, piece), source) in enumerate(claims.items())
+    ]
+    write(path, *lines)
+
+
+def judged(folder, label="oak"):
+    """Judge a folder of logs; return the state of each piece of a pair, and what was said."""
+    said = []
+    all_right = confirming.confirm(folder, said.append)
+    (pair,) = [p for p in facts_in(folder, confirmed=confirmed_in(folder))["pairs"]
+               if p["label"] == label]  # fmt: skip
+    states = {key: piece["confirmed"] for key, piece in pair["pieces"].items()}
+    return states, said, all_right
+
+
+@pytest.mark.parametrize("name", tracks())
+def test_what_a_finished_log_holds_makes_a_package_before_the_port_and_after(name):
+    claims = right_pieces(name)
+    early = {key: source for key, source in claims.items() if key[1] < 5}
+    for step, theirs in ((4, early), (5, claims)):
+        texts, troubles = package_of(confirming.track_at(name, step), theirs)
+        assert troubles == {}
+        for (_, at, piece), source in theirs.items():
+            track = confirming.track_at(name, step)
+            if at == 5 or not (step == 5 and track.has_port(piece)):
+                text = texts[track.module_of(piece)]
+                assert package.definition_of(text, piece) == source
+                assert not package.is_given(text, piece)
+
+
+def test_right_is_confirmed_and_what_only_claims_to_be_is_not(tmp_path):
+    claims = right_pieces("autoencoder", [1])
+    write_claims(tmp_path / "oak.jsonl", claims)
+    wrong = claims["autoencoder", 1, "encoder"].replace('"tanh"', '"relu"')
+    assert wrong != claims["autoencoder", 1, "encoder"]
+    write_claims(tmp_path / "elm.jsonl", {**claims, ("autoencoder", 1, "encoder"): wrong})
+    states, said, all_right = judged(tmp_path)
+    assert said[0] == BEWARE and said[-1] == "6 of 8 claims confirmed." and not all_right
+    assert set(states.values()) == {"right"} and len(states) == 4
+    states, said, _ = judged(tmp_path, "elm")
+    assert said == ["6 of 8 claims confirmed."]  # nothing runs twice
+    assert states == {
+        "autoencoder/1/nn_layer": "right", "autoencoder/1/encoder": "wrong",
+        "autoencoder/1/decoder": "right", "autoencoder/1/autoencoder": "wrong",
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".confirmed", "elm.jsonl", "oak.jsonl",
+    ]  # fmt: skip
+
+
+SHAPES = ("autoencoder", 2, "param_shapes")
+NO_PIECE = {
+    "nothing": "pass",
+    "another name": "def encoder(params, x):\n    return x\n",
+    "more than one": "def param_shapes():\n    return {}\n\n\nimport os\nos._exit(0)\n",
+    "no Python": "def param_shapes(:\n",
+    "null byte": "def param_shapes():\n    return \x00\n",
+    "deep": f"def param_shapes():\n    return {'-' * 10_000}1\n",
+    "long": "def param_shapes():\n    return {}\n" + "    # \n" * 10_000,
+    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
+}
+CHEATS = {
+    "not written": "def param_shapes():\n    raise NotImplementedError\n",
+    "ends the process": "def param_shapes(*sizes):\n    import os\n    os._exit(0)\n",
+    "floods": (
+        "def param_shapes(*sizes):\n    import os\n    line = b'{\"done\": true}\\n' * 10_000\n"
+        "    while True:\n        for channel in range(3, 9):\n            try:\n"
+        "                os.write(channel, line)\n            except OSError:\n"
+        "                pass\n"
+    ),
+    "answers too deep": (
+        "def param_shapes(*sizes):\n    import os\n    for channel in range(3, 9):\n"
+        "        try:\n            os.write(channel, b'[' * 100_000 + b'\\n')\n"
+        "        except OSError:\n            pass\n    return {}\n"
+    ),
+    "memory": "def param_shapes(*sizes):\n    return bytearray(10**11)\n",
+    "writes on and on": (
+        "def param_shapes(*sizes):\n    with open('big', 'wb') as file:\n"
+        "        while True:\n            file.write(bytes(10**7))\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", NO_PIECE.values(), ids=NO_PIECE)
+def test_a_text_that_is_no_such_piece_is_wrong_and_never_runs(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(confirming, "judge_package", None)
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: source})
+    states, said, all_right = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": "wrong"} and not all_right
+    assert said[1] == "oak  autoencoder/2/param_shapes: wrong, it is no such function"
+
+
+@pytest.mark.parametrize("source", CHEATS.values(), ids=CHEATS)
+def test_no_cheat_is_confirmed_and_the_others_are_judged(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "SILENCE", 30)
+    right = right_pieces("autoencoder", [2])
+    write_claims(tmp_path / "oak.jsonl", {**right, SHAPES: source})
+    states, _, all_right = judged(tmp_path)
+    assert states == {
+        "autoencoder/2/param_shapes": "wrong", "autoencoder/2/activation_shapes": "right",
+    }  # fmt: skip
+    assert not all_right
+
+
+def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
+    text = "def param_shapes(*sizes):\n    return ours(*sizes)\n"
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: text})
+    states, said, all_right = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": ""} and not all_right
+    assert said[1:] == [
+        "oak  autoencoder/2/param_shapes: not judged: it uses ours, which its log does not hold",
+        "0 of 1 claim confirmed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "null", '{"autoencoder/1/encoder": 1}', '{"autoencoder/1/encoder": {}}',
+        '{"autoencoder/1/encoder": {"state": "right"}}', "[" * 10**5, "\xff",
+        '{"autoencoder/1/encoder": {"state": "<b>", "of": "x"}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_verdict_is_none(content, tmp_path):
+    write(tmp_path / ".confirmed" / "oak.json", content.encode("latin-1"))
+    assert confirmed_in(tmp_path) == {"oak": {}}
+
+
+def test_verdicts_are_read_through_no_link(tmp_path):
+    told = {"autoencoder/1/encoder": {"state": "right", "of": "x"}}
+    write(tmp_path / "logs" / ".confirmed" / "elm.json", json.dumps(told).encode())
+    assert confirmed_in(tmp_path / "logs") == {"elm": told}
+    (tmp_path / "logs" / ".confirmed" / "oak.json").symlink_to("elm.json")
+    assert confirmed_in(tmp_path / "logs")["oak"] == {}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".confirmed").symlink_to(tmp_path / "logs" / ".confirmed")
+    assert confirmed_in(tmp_path / "other") == {"elm": {}, "oak": {}}
+
+
+# --- pictures of the day ----------------------------------------------------------------------
+
+
+def write_day(folder, pairs=27):
+    for number in range(pairs):
+        write(
+            folder / f"pair {number} $\\frac$ 林.jsonl",
+            line(0),
+            line(1, "prediction", piece="nn_layer", said="3", navigator="", came_true=number > 3),
+            check(number % 9 + 1, "nn_layer"),
+            line(10, "score", step=4, caught=number, mistakes=30),
+        )
+
+
+def test_a_day_is_drawn_and_nothing_is_overwritten(tmp_path):
+    write_day(tmp_path / "logs")
+    facts = facts_in(tmp_path / "logs")
+    names = [path.name for path in write_charts(facts, tmp_path / "charts")]
+    assert names == [
+        "minutes-autoencoder-01.png", "predictions.png", "predictions-2.png",
+        "scores-autoencoder.png", "scores-autoencoder-2.png",
+    ]  # fmt: skip
+    before = {path: path.read_bytes() for path in (tmp_path / "charts").iterdir()}
+    assert all(content.startswith(b"\x89PNG") for content in before.values())
+    (tmp_path / "charts" / "predictions.png").unlink()
+    with pytest.raises(WorkbookError, match=r"has minutes-autoencoder-01\.png, predictions-2\.png"):
+        write_charts(facts, tmp_path / "charts")
+    assert not (tmp_path / "charts" / "predictions.png").exists()
+
+
+def test_pictures_say_what_they_show(tmp_path):
+    write_day(tmp_path, 5)
+    minutes, predictions, scores = (picture for _, picture in charts_of(facts_in(tmp_path)))
+    assert minutes.alt == (
+        "autoencoder 01 The forward pass, minutes in the median: nn_layer 3 (planned 8, 5 right)."
+    )
+    assert predictions.alt.endswith("pair 3 $\\frac$ 林 0 of 1, pair 4 $\\frac$ 林 1 of 1.")
+    assert scores.alt.endswith("pair 4 $\\frac$ 林 4 of 30.")
+    for picture in (minutes, predictions, scores):
+        sizes = [text.get_fontsize() for text in picture.findobj(Text) if text.get_text()]
+        assert min(sizes) >= 9
+    (axes,) = minutes.axes
+    dots, median, planned, *_ = (each.get_offsets()[:, 0].tolist() for each in axes.collections)
+    assert (sorted(dots), median, planned) == ([1, 2, 3, 4, 5], [3], [8])
+
+
+def test_a_day_without_anything_is_not_drawn(tmp_path):
+    write(tmp_path / "oak.jsonl", line(0))
+    with pytest.raises(WorkbookError, match="nothing to draw"):
+        write_charts(facts_in(tmp_path), tmp_path / "charts")
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def test_the_command_prints_draws_and_judges(room, capsys, monkeypatch):
+    assert cli.main(["board", str(room), "--text"]) == 0
+    assert capsys.readouterr().out.startswith("Waiting for help:\n  ash ")
+    assert cli.main(["board", str(room), "--csv", "--hide-names"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("pair,track,step,") and "pair 3,autoencoder,1,nn_layer" in said
+    assert "oak" not in said
+    assert cli.main(["board", str(room), "--charts", str(room / "charts")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == str(
+        room / "charts" / "minutes-autoencoder-01.png"
+    )
+    assert cli.main(["board", str(room), "--charts", str(room / "charts")]) == 2
+    assert cli.main(["board", str(room / "charts"), "--text"]) == 2
+    assert "holds no log" in capsys.readouterr().err
+    monkeypatch.setattr(confirming, "confirm", lambda folder, say, hidden: not hidden)
+    assert cli.main(["board", str(room), "--confirm"]) == 0
+    assert cli.main(["board", str(room), "--confirm", "--hide-names"]) == 1

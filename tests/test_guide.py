@@ -24,7 +24,7 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PARTS = "> ", "**What will surprise.**", "**On the board.**", "**Listen for**", "**To close"
 WORDS = 170, 400  # of half a page
 # What is being built, and is named already. Delete a name as soon as it is there.
-PENDING = {"reimpl board", "reimpl doctor"}
+PENDING = {"reimpl doctor"}
 CHOSEN = {"roster.csv", "logs/oak.jsonl"}  # files that facilitators name as they like
 
 

@@ -218,9 +218,8 @@ def facts_of(
 
     `confirmed` is what was judged anew, by the label of the pair and the name of the piece.
     """
-    labels = sorted(logs, key=naturally)
-    shown = {label: f"pair {n}" if hidden else label for n, label in enumerate(labels, 1)}
-    told = {label: told_by(logs[label]) for label in labels}
+    shown = shown_labels(logs, hidden)
+    told = {label: told_by(logs[label]) for label in shown}
     pairs = [
         {
             "label": shown[label],
@@ -232,7 +231,7 @@ def facts_of(
             "scores": told[label].scores,
             "predictions": told[label].predictions,
         }
-        for label in labels
+        for label in shown
     ]
     pairs.sort(key=lambda pair: -pair["hand"]["minutes"] if pair["hand"] else 1)
     return {
@@ -240,8 +239,14 @@ def facts_of(
         "hidden": hidden,
         "tracks": track_facts({key[0] for each in told.values() for key in places_of(each)}),
         "pairs": pairs,
-        "mistakes": mistake_facts({shown[label]: told[label] for label in labels}),
+        "mistakes": mistake_facts({shown[label]: told[label] for label in shown}),
     }
+
+
+def shown_labels(labels: Iterable[str], hidden: bool) -> dict[str, str]:
+    """Say how pairs are called in front of others, in the order in which people count them."""
+    ordered = enumerate(sorted(labels, key=naturally), 1)
+    return {label: f"pair {number}" if hidden else label for number, label in ordered}
 
 
 def naturally(label: str) -> list:

@@ -3,8 +3,10 @@
 A log is only ever read: through no link, from no pipe, and of a very long one the end alone.
 """
 
+import contextlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -60,24 +62,34 @@ def logs_in(folder: Path) -> dict[str, Kept]:
 
     Raises: WorkbookError when there is none.
     """
-    logs, found = {}, set()
+    found = {}
     for name, place in places_in(folder):
-        if len(logs) == MOST_LOGS:
-            logs[unique("and more", logs)] = Kept([], f"Only {MOST_LOGS} logs are read.")
+        if len(found) == MOST_LOGS:
+            found["and more", Path()] = Kept([], f"Only {MOST_LOGS} logs are read.")
             break
         label = shown_safely(name)
-        remarks = [ODD_NAME] if label != name else []
-        remarks += [NAMESAKE] if label in logs else []
-        if kept := kept_of(folder, place, remarks):
-            logs[unique(label, logs)] = kept
-            found.add((folder, place))
-    for key in [key for key in _last_read if key[0] == folder and key not in found]:
-        _last_read.pop(key, None)
-    if not logs:
+        if kept := kept_of(folder, place, ODD_NAME if label != name else ""):
+            found[label, place] = kept
+    for key in [key for key in _last_read if key[0] == folder]:
+        if key[1] not in {place for _, place in found}:
+            _last_read.pop(key, None)
+    if not found:
         raise WorkbookError(
             f"{folder} holds no log. Copy each pair's {NAME} there, from its work/, under a name "
             f"of its own, such as {folder.name}/pair-1.jsonl or {folder.name}/pair-1/{NAME}."
         )
+    return told_apart(found)
+
+
+def told_apart(found: dict[tuple[str, Path], Kept]) -> dict[str, Kept]:
+    """Give logs of the same name a number each: none is taken for another."""
+    names, logs = Counter(label for label, _ in found), {}
+    for (label, _), kept in found.items():
+        if names[label] > 1:
+            numbered = (f"{label} ({number})" for number in count(1))
+            label = next(name for name in numbered if name not in names and name not in logs)
+            kept = Kept(kept.events, f"{NAMESAKE} {kept.trouble}".strip())
+        logs[label] = kept
     return logs
 
 
@@ -109,40 +121,44 @@ def shown_safely(name: str) -> str:
     return printable[:LONGEST_NAME] or "\ufffd"
 
 
-def unique(label: str, labels) -> str:
-    """Find a label that is not taken."""
-    numbered = (f"{label} ({number})" for number in count(2))
-    return label if label not in labels else next(n for n in numbered if n not in labels)
-
-
 # --- one log ------------------------------------------------------------------------------
 
 
-def kept_of(folder: Path, place: Path, remarks: list[str]) -> Kept | None:
+def kept_of(folder: Path, place: Path, remark: str) -> Kept | None:
     """Read one log, or say why it cannot be; None where there is none.
 
     As long as the file is as it was, so is what is handed out.
     """
     try:
-        descriptor = open_beneath(folder, place)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(None, NO_FILE)
-            mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, *remarks)
+        with plain_file(folder, place) as (descriptor, status):
+            mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, remark)
             before = _last_read.get((folder, place))
             if before is None or before.mark != mark:
-                before = read(descriptor, status.st_size, mark, before, remarks)
+                before = read(descriptor, status.st_size, mark, before, remark)
                 _last_read[folder, place] = before
             return before.kept
-        finally:
-            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         why = error.strerror or ""
         trouble = why if error.errno is None else f"Its log cannot be read ({why.lower()})."
-        return Kept([], " ".join([trouble, *remarks]))
+        return Kept([], f"{trouble} {remark}".strip())
+
+
+@contextlib.contextmanager
+def plain_file(folder: Path, place: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a file beneath a folder to read it; give its descriptor, and what it is.
+
+    Raises: OSError where there is none, where it is a link or behind one, or no plain file.
+    """
+    descriptor = open_beneath(folder, place)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, NO_FILE)
+        yield descriptor, status
+    finally:
+        os.close(descriptor)
 
 
 def open_beneath(folder: Path, place: Path) -> int:
@@ -173,7 +189,7 @@ def refuse_link(path, **where) -> None:
         raise OSError(None, LINK)
 
 
-def read(descriptor: int, size: int, mark: tuple, before: Read | None, remarks: list[str]) -> Read:
+def read(descriptor: int, size: int, mark: tuple, before: Read | None, remark: str) -> Read:
     """Read the end of a log; what was there the last time is not taken apart again."""
     start = max(0, size - MOST_BYTES)
     data = end_of(descriptor, start)
@@ -187,7 +203,7 @@ def read(descriptor: int, size: int, mark: tuple, before: Read | None, remarks: 
     events = [*events, *filter(None, map(event_of, lines))][-MOST_EVENTS:]
     told = [*events, *filter(None, [event_of(last)])]
     is_cut = start or len(lines) > MOST_EVENTS or len(events) == MOST_EVENTS
-    trouble = " ".join([*([TOO_LONG] if is_cut else []), *remarks])
+    trouble = f"{TOO_LONG if is_cut else ''} {remark}".strip()
     return Read(mark, whole, events, Kept(told, trouble))
 
 
