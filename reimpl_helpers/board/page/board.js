@@ -257,7 +257,7 @@ function writeCell(cell, piece, planned, isHere) {
   tries.className = kind === "wrong" ? "mark wrong" : "small";
   time.className = isLong ? "long" : "small";
   write(mark, sign);
-  write(tries, piece?.attempts ? `${piece.attempts}×` : "");
+  write(tries, kind === "wrong" || piece?.attempts > 1 ? `${piece.attempts}×` : "");
   write(time, minutes ? `${isLong ? "▲ " : ""}${minutes} min` : "");
   write(here, isHere ? "here" : "");
   const long = isLong ? ", over twice as planned" : "";
