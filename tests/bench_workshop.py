@@ -160,7 +160,7 @@ def cost_of(hub: Hub) -> Cost:
     for process in [root, *root.children(recursive=True)]:
         kind = kind_of(process)
         memory += process.memory_full_info().pss
-        seconds[kind] = seconds.get(kind, 0.0) + sum(process.cpu_times()[:2])
+        seconds[kind] = seconds.get(kind, 0.0) + sum(process.cpu_times()[:4])
     return Cost(memory, seconds)
 
 

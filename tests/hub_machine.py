@@ -95,16 +95,20 @@ class Hub:
         self.roster.write_text(roster)
         self.port = port or free_port()
         self.log = self.folder / f"log{time.monotonic_ns()}"
-        command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, f"--port={self.port}", *([] if IS_ROOT and not user else ["--trusted"])],
-                env=os.environ | {"REIMPL_HUB": str(self.state)}, stdout=log, cwd=self.folder,
+                self.command(trusted=bool(user) or not IS_ROOT), cwd=self.folder,
+                env=os.environ | {"REIMPL_HUB": str(self.state)}, stdout=log,
                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
                 **({"user": user, "group": user, "extra_groups": []} if user else {}),
             )  # fmt: skip
         wait_for(self._answers, STARTS, "the hub's answer")
         return self
+
+    def command(self, trusted: bool) -> list:
+        """Say how this hub is started."""
+        command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
+        return [*command, f"--port={self.port}", *(["--trusted"] if trusted else [])]
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:
@@ -154,9 +158,9 @@ class Visitor(requests.Session):
         super().__init__()
         self.hub, self.name = hub, name
 
-    def log_in(self, code: str | None = None) -> requests.Response:
-        """Fill in the form, with the code from the card if no other is given."""
-        login = f"{self.hub.address}/hub/login"
+    def log_in(self, code: str | None = None, then: str = "") -> requests.Response:
+        """Fill in the form, with the code from the card if no other is given; go on to a page."""
+        login = f"{self.hub.address}/hub/login?next={then}"
         self.get(login, timeout=STARTS)
         given = {"username": self.name, "password": code or self.hub.codes[self.name]}
         given["_xsrf"] = self.cookies.get("_xsrf", path="/hub/")

@@ -30,6 +30,7 @@ class RosterAuthenticator(Authenticator):
         super().__init__(**kwargs)
         self.codes, self.patience = Codes(Path(self.folder) / CODES), Patience()
         self._roster, self._read = read_roster(Path(self.roster_path)), 0
+        self.roster  # noqa: B018  read now: there is a sheet of codes before anybody comes
 
     @property
     def roster(self) -> Roster:

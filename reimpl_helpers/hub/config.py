@@ -8,40 +8,26 @@ from urllib.parse import urlparse
 from traitlets.config import get_config
 
 from reimpl_helpers.hub import spawner
-from reimpl_helpers.hub.authenticator import RosterAuthenticator
-from reimpl_helpers.hub.roles import AT_START, BOARD, CULLER, PAIRS, account_of, accounts
-from reimpl_helpers.hub.roster import read_roster
-from reimpl_helpers.hub.server import ENTRANCE
+from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING
+from reimpl_helpers.hub.shared_config import configure
 from reimpl_helpers.hub.start import HOMES, LOGS, PROXY_IS
 from reimpl_helpers.hub.users import BOARD_USER
 from reimpl_helpers.workbook import COMPILATION_CACHE
 
-HERE, STATE = Path(__file__).parent, Path(os.environ["REIMPL_HUB"])
+STATE = Path(os.environ["REIMPL_HUB"])
 URL = os.environ["REIMPL_HUB_URL"]
 PORT = urlparse(URL).port  # the next three are the proxy's, the hub's own, the board's
 IDLE = 3600  # seconds without a browser or a running cell after which a server is stopped
 STARTS = 60  # seconds that a server may take until it answers: twenty start at once
 
-
-def landing(handler) -> str:
-    """Lead people to their pair's notebook, and a facilitator to the board."""
-    if handler.current_user is None:
-        return handler.settings["login_url"]
-    if pair := handler.authenticator.roster.pair_of(handler.current_user.name):
-        return f"{handler.hub.base_url}spawn/{account_of(pair)}"
-    return f"{handler.base_url}services/board/"
-
-
 c = get_config()
 roster = Path(os.environ["REIMPL_HUB_ROSTER"])
+configure(c, roster, STATE, URL)
 
 c.JupyterHub.bind_url = URL
 c.JupyterHub.db_url = f"sqlite:///{STATE / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")
-c.JupyterHub.template_paths = [str(HERE / "templates")]
-c.JupyterHub.default_url = landing
-c.JupyterHub.load_roles = AT_START
-c.JupyterHub.load_groups = {PAIRS: {"users": accounts(read_roster(roster))}}
+c.JupyterHub.load_roles.append(CULLING)
 c.JupyterHub.concurrent_spawn_limit = 0  # the whole room comes in at once
 
 
@@ -76,17 +62,10 @@ c.ConfigurableHTTPProxy.command = os.environ["REIMPL_HUB_PROXY"]
 c.ConfigurableHTTPProxy.log_level = "error"
 c.ConfigurableHTTPProxy.pid_file = str(STATE / PROXY_IS)
 
-c.JupyterHub.authenticator_class = RosterAuthenticator
-c.RosterAuthenticator.roster_path = str(roster)
-c.RosterAuthenticator.folder = str(STATE)
-c.RosterAuthenticator.address = URL
-c.RosterAuthenticator.allow_all = True  # whoever has a code
-
 chosen = spawner.PairSpawner if is_root else spawner.TrustedSpawner
 chosen.homes = STATE / HOMES
 c.JupyterHub.spawner_class = chosen
 c.Spawner.cmd = module("reimpl_helpers.hub.server")
-c.Spawner.default_url = ENTRANCE
 c.Spawner.env_keep = ["LANG", "LC_ALL", "PATH"]
 c.Spawner.environment = COMPILATION_CACHE
 c.Spawner.http_timeout = c.Spawner.start_timeout = STARTS

@@ -8,6 +8,7 @@ from reimpl_helpers.hub.roster import Roster
 
 PAIRS = "pairs"  # the group of the pairs' accounts
 BOARD, CULLER = "board", "culler"  # services
+ENTRANCE = "/enter"  # of a pair's server: it leads each person to a window layout of their own
 ACCOUNT = "pair-"  # what the name of a pair's account, and of its system user, begins with
 # What anybody has of themselves: no server of their own, no tokens of their own, nobody else.
 EVERYBODY = {
@@ -43,11 +44,8 @@ def roles_of(roster: Roster, name: str) -> list[dict]:
     return [EVERYBODY]
 
 
-AT_START = [  # the roles that are there before anybody logs in
-    EVERYBODY,
-    {
-        "name": CULLER,
-        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
-        "services": [CULLER],
-    },
-]
+CULLING = {  # the role of what stops servers that nobody uses
+    "name": CULLER,
+    "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+    "services": [CULLER],
+}

@@ -15,11 +15,11 @@ from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from tornado.web import HTTPError, authenticated
 
 from reimpl_helpers.copies import copy_work
+from reimpl_helpers.hub.roles import ENTRANCE
 from reimpl_helpers.lab import START, PairServer, arguments_of, serving
 from reimpl_helpers.pairing import NAMES, name_here, names_in
 from reimpl_helpers.people import Person
 
-ENTRANCE = "/enter"
 LOOK = 5  # seconds between two looks at who is in the pair, and who may come in
 
 
@@ -62,7 +62,7 @@ class HubServer(PairServer):
 
 def main(arguments: list[str]) -> None:
     """Copy the notebooks where there are none, and serve them until the hub ends this."""
-    work = Path(os.environ["REIMPL_WORK"])
+    work = Path(os.environ.setdefault("REIMPL_WORK", str(Path.home() / "work")))
     work.mkdir(parents=True, exist_ok=True)
     copy_work()
     with serving(work, []), tempfile.TemporaryDirectory(prefix="reimpl-") as sockets:
