@@ -641,6 +641,7 @@ def test_names_are_hidden_at_once_and_stay_hidden(serve, look, tmp_path):
     page.route("**/facts*", lambda route: None)  # no answer yet
     page.get_by_role("button", name="Hide names").click()
     assert not NAMES.search(page.content())
+    assert not page.locator("nav button").first.is_visible()  # which would show them once more
     page.unroute("**/facts*")
     page.reload()
     sees(page, "tbody th", "pair 1")
