@@ -24,7 +24,7 @@ from reimpl_helpers.log import Log
 from reimpl_helpers.people import is_name
 from reimpl_helpers.workbook import WorkbookError
 
-SOON = 15.0  # seconds: a poll and a reading, on two busy cores
+SOON = 30.0  # seconds for a reading, every 2, and a poll, every 3, on two busy cores
 SERVE = """
 import json, sys
 from pathlib import Path
