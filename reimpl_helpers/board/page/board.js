@@ -368,7 +368,8 @@ async function lookAgainAndAgain() {
 function toggleNames() {
   isHidden = !isHidden;
   history.replaceState(null, "", isHidden ? "?hidden=1" : location.pathname);
-  known = null;
+  facts = known = null; // else a click could show them once more
+  find("#room").hidden = find("nav").hidden = true;
   for (const list of document.querySelectorAll("tbody, ol")) list.replaceChildren();
   find("#news").textContent = "";
   look();
