@@ -135,6 +135,10 @@ def test_of_a_long_log_the_end_is_read_and_it_is_said(tmp_path):
     write(path, *(line(step=number) for number in range(MOST_EVENTS + 3)))
     kept = logs_in(tmp_path)["oak"]
     assert kept.trouble == reading.TOO_LONG and steps(kept) == list(range(3, MOST_EVENTS + 3))
+    with path.open("ab") as file:
+        file.write(line(step=-1))
+    kept = logs_in(tmp_path)["oak"]
+    assert len(kept.events) == MOST_EVENTS and steps(kept)[-2:] == [MOST_EVENTS + 2, -1]
     write(path, line())
     assert logs_in(tmp_path)["oak"].trouble == ""
 
@@ -363,6 +367,13 @@ def test_what_was_right_once_stays_right_and_is_not_confirmed_by_that(tmp_path):
     write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"), check(2, "encoder", "wrong"))
     piece = facts_in(tmp_path)["pairs"][0]["pieces"]["autoencoder/1/encoder"]
     assert (piece["claimed"], piece["confirmed"], piece["attempts"]) == ("right", "", 2)
+
+
+@pytest.mark.parametrize("state", ["", "Right", "right ", "confirmed", "say first what you expect"])
+def test_a_state_that_is_none_claims_nothing(state, tmp_path):
+    write(tmp_path / "oak.jsonl", line(0), check(1, "encoder", state))
+    (pair,) = facts_in(tmp_path)["pairs"]
+    assert pair["pieces"] == {} and pair["now"]["piece"] == "numpy_counterparts"
 
 
 @pytest.mark.parametrize("state", ["right", "wrong"])
@@ -820,6 +831,36 @@ def test_no_cheat_is_confirmed_and_the_others_are_judged(source, tmp_path, monke
     assert not all_right
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither limits nor groups of processes")
+def test_what_is_judged_is_limited_and_what_it_starts_ends_with_it(tmp_path):
+    claims, pid = right_pieces("autoencoder", [2]), tmp_path / "pid"
+    begins = f"""\
+def param_shapes(pixels=64, hidden=32, code=8):
+    import pathlib, resource, subprocess
+    from reimpl_helpers.answering import LIMITS
+    for name, most in LIMITS.items():
+        assert resource.getrlimit(getattr(resource, name))[1] <= most
+    child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
+    pathlib.Path({str(pid)!r}).write_text(str(child.pid))
+"""
+    _, _, body = claims[SHAPES].partition('"""\n')
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: begins + body})
+    states, _, _ = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": "right"}
+    until = time.monotonic() + 5
+    while is_running(int(pid.read_text())) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(int(pid.read_text()))
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+        return "(sleep) Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
 def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
     text = "def param_shapes(*sizes):\n    return ours(*sizes)\n"
     write_claims(tmp_path / "oak.jsonl", {SHAPES: text})
@@ -829,6 +870,9 @@ def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
         "oak  autoencoder/2/param_shapes: not judged: it uses ours, which its log does not hold",
         "0 of 1 claim confirmed.",
     ]
+    before = {"autoencoder/2/param_shapes": {"state": "right", "of": digest_of("another text")}}
+    confirming.keep(tmp_path, "oak", before)
+    assert not judged(tmp_path)[2]  # what was right of another text
 
 
 @pytest.mark.parametrize(
