@@ -138,9 +138,18 @@ class Hub:
         try:
             self.process.wait(STOPS)
         except subprocess.TimeoutExpired as error:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.kill()
             raise AssertionError(f"the hub did not stop within {STOPS} seconds") from error
+
+    def kill(self):
+        """End the hub at once; its proxy and the pairs' servers go on, until it is started again."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end_proxy(self):
+        """End the proxy that a killed hub left."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.state / "proxy.pid").read_text()), signal.SIGKILL)
 
     def remove_users(self):
         """Take away the pairs' system users, and what still runs as them."""
@@ -210,5 +219,6 @@ def hub_machine() -> Iterator[Hub]:
             try:
                 hub.stop()
             finally:
+                hub.end_proxy()
                 if IS_ROOT:
                     hub.remove_users()
