@@ -142,7 +142,7 @@ class Hub:
             raise AssertionError(f"the hub did not stop within {STOPS} seconds") from error
 
     def kill(self):
-        """End the hub at once; its proxy and the pairs' servers go on, until it is started again."""
+        """End the hub at once; its proxy and the pairs' servers go on."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 

@@ -160,12 +160,13 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     mary.picture("the board, with a hand up")
 
     # the facilitator goes there, and they find it
-    board.get_by_role("row", name=re.compile("elm")).get_by_role("link").click()
-    board.wait_for_url("**/user/pair-elm/lab/workspaces/mary-3/**", timeout=120_000)
-    mary.wait()
-    mary.picture("the facilitator at a pair's notebook")
-    board.go_back()
-    board.goto(f"{hub.address}/services/board/")
+    with board.expect_popup() as opened:
+        board.get_by_role("row", name=re.compile("elm")).get_by_role("link").click()
+    there = opened.value
+    there.wait_for_url("**/user/pair-elm/lab/workspaces/mary-3/**", timeout=120_000)
+    there.wait_for_selector(f"{SHOWN} .jp-Cell")
+    there.screenshot(path=SHOTS / "workshop-the facilitator comes to a pair.png")
+    there.close()
     ida.write(EXERCISES["nn_layer"], ANSWERS[CELLS[EXERCISES["nn_layer"]].id])
     ida.page.keyboard.press("Control+Enter")
     ida.run(check)
@@ -177,9 +178,10 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     for kernel in kernels_of("ash"):
         kernel.kill()
     restarting = rosa.page.locator(".jp-Dialog", has_text="Kernel Restarting")
-    restarting.wait_for()
+    restarting.first.wait_for()
     rosa.picture("a kernel was killed")
-    restarting.get_by_role("button", name="Ok").click()
+    ok = restarting.get_by_role("button", name="Ok").first  # one for each notebook that was open
+    rosa.page.add_locator_handler(ok, lambda button: button.click())
     (emmy,) = come_in("Emmy")
     emmy.open(NAME)
     for place in [place for place in CODE if place <= EXERCISES["numpy_counterparts"]]:
