@@ -34,7 +34,7 @@ TRAINING = "params_from_state_dict", "train"  # what every track calls them
 LIMITS = {  # of this process, and of each that it starts; the right answers come nowhere near
     "RLIMIT_CPU": 3600,  # seconds
     "RLIMIT_DATA": 2**33,
-    "RLIMIT_FSIZE": 2**29,
+    "RLIMIT_FSIZE": 2**26,
     "RLIMIT_NPROC": 8192,  # threads count, and those of the user's other programs too
     "RLIMIT_CORE": 0,
 }

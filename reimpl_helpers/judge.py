@@ -66,7 +66,8 @@ class Answers:
         command = [sys.executable, "-P", "-m", "reimpl_helpers.answering"]
         self.said.truncate(0)
         self.process = subprocess.Popen(
-            [*command, str(self.track.folder), self.track.name],
+            [*command, str(self.track.folder.resolve()), self.track.name],
+            cwd=self.track.folder,  # what it writes, it writes there
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,

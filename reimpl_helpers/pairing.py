@@ -230,7 +230,8 @@ class Pair:
 
     def came_true(self, prediction: dict) -> bool | None:
         """Tell whether a prediction came true; None as long as nobody can know."""
-        return came_true(prediction, self.events_here("check", prediction["piece"]))
+        said = bool(prediction["said"])
+        return came_true(prediction, self.events_here("check", prediction["piece"]) if said else [])
 
     def fared(self, name: str) -> str:
         """Say how the prediction about a piece fared."""

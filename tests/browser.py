@@ -14,6 +14,7 @@ import pytest
 
 from reimpl_helpers.notebooks import STABLE
 
+SHOTS = Path(__file__).parent.parent / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NEEDED = "CI" in os.environ and sys.platform == "linux"  # where nobody may skip them
 needs_chromium = pytest.mark.skipif(

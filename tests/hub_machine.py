@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import requests
 from browser import wait_for
 
@@ -137,9 +138,18 @@ class Hub:
         try:
             self.process.wait(STOPS)
         except subprocess.TimeoutExpired as error:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.kill()
             raise AssertionError(f"the hub did not stop within {STOPS} seconds") from error
+
+    def kill(self):
+        """End the hub at once; its proxy and the pairs' servers go on."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end_proxy(self):
+        """End the proxy that a killed hub left."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.state / "proxy.pid").read_text()), signal.SIGKILL)
 
     def remove_users(self):
         """Take away the pairs' system users, and what still runs as them."""
@@ -190,12 +200,12 @@ def kill_all(uid: int) -> list[int]:
 
 def processes_of(uid: int) -> list[int]:
     """List the processes that run as a system user."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            if entry.name.isdigit() and entry.stat().st_uid == uid:
-                found.append(int(entry.name))
-    return found
+    found = psutil.process_iter(["uids", "status"])
+    return [
+        each.pid
+        for each in found
+        if each.info["uids"].real == uid and each.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 @contextlib.contextmanager
@@ -209,5 +219,6 @@ def hub_machine() -> Iterator[Hub]:
             try:
                 hub.stop()
             finally:
+                hub.end_proxy()
                 if IS_ROOT:
                     hub.remove_users()

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import socket
 import textwrap
 import threading
@@ -134,6 +135,10 @@ def test_of_a_long_log_the_end_is_read_and_it_is_said(tmp_path):
     write(path, *(line(step=number) for number in range(MOST_EVENTS + 3)))
     kept = logs_in(tmp_path)["oak"]
     assert kept.trouble == reading.TOO_LONG and steps(kept) == list(range(3, MOST_EVENTS + 3))
+    with path.open("ab") as file:
+        file.write(line(step=-1))
+    kept = logs_in(tmp_path)["oak"]
+    assert len(kept.events) == MOST_EVENTS and steps(kept)[-2:] == [MOST_EVENTS + 2, -1]
     write(path, line())
     assert logs_in(tmp_path)["oak"].trouble == ""
 
@@ -364,6 +369,13 @@ def test_what_was_right_once_stays_right_and_is_not_confirmed_by_that(tmp_path):
     assert (piece["claimed"], piece["confirmed"], piece["attempts"]) == ("right", "", 2)
 
 
+@pytest.mark.parametrize("state", ["", "Right", "right ", "confirmed", "say first what you expect"])
+def test_a_state_that_is_none_claims_nothing(state, tmp_path):
+    write(tmp_path / "oak.jsonl", line(0), check(1, "encoder", state))
+    (pair,) = facts_in(tmp_path)["pairs"]
+    assert pair["pieces"] == {} and pair["now"]["piece"] == "numpy_counterparts"
+
+
 @pytest.mark.parametrize("state", ["right", "wrong"])
 def test_a_verdict_holds_for_the_text_that_was_judged_and_no_other(state, tmp_path):
     path = write(tmp_path / "oak.jsonl", check(1, "encoder", source="one"))
@@ -433,21 +445,23 @@ def test_the_text_shows_who_waits_then_who_is_where_then_mistakes(room):
     judged = {"oak": {"autoencoder/1/nn_layer": {
         "state": "right", "of": digest_of("def nn_layer(): ..."),
     }}}  # fmt: skip
-    assert text_of(facts_in(room, confirmed=judged)).split("\n\n") == [
+    text = text_of(facts_in(room, confirmed=judged))
+    text = re.sub(r"\(\d+\)", "(m)", re.sub(r"\d+ minutes$", "m minutes", text, flags=re.M))
+    assert text.split("\n\n") == [
         """\
 Waiting for help:
   ash                30 minutes  autoencoder 04 test_layer_shape_and_relu
   elm                20 minutes  autoencoder 01 encoder""",
         """\
-autoencoder 01 The forward pass, 45 minutes
-  1 numpy_counterparts (7), 2 nn_layer (8), 3 encoder (7), 4 decoder (5), 5 autoencoder (3)
+autoencoder 01 The forward pass, m minutes
+  1 numpy_counterparts (m), 2 nn_layer (m), 3 encoder (m), 4 decoder (m), 5 autoencoder (m)
   pair  1  2      3       4     5  others  quiet
   elm   -  -      >x2/15  -     -  0       20
   oak   -  ++2/9  >x1/3   o0/0  -  0       48""",
         """\
-autoencoder 04 Unit tests, 58 minutes
-  1 test_layer_shape_and_relu (5), 2 test_shapes (5), 3 test_code_range (6), 4 test_pixel_range (4),
-  5 test_rows_do_not_mix (6), 6 test_bias_shifts_the_output (4), 7 test_by_hand (10)
+autoencoder 04 Unit tests, m minutes
+  1 test_layer_shape_and_relu (m), 2 test_shapes (m), 3 test_code_range (m), 4 test_pixel_range (m),
+  5 test_rows_do_not_mix (m), 6 test_bias_shifts_the_output (m), 7 test_by_hand (m)
   pair  1   2  3  4  5  6  7  others  quiet
   ash   >-  -  -  -  -  -  -  0       10""",
         "\n".join(textwrap.wrap(LEGEND, WIDTH)),
@@ -772,9 +786,9 @@ NO_PIECE = {
     "null byte": "def param_shapes():\n    return \x00\n",
     "deep": f"def param_shapes():\n    return {'-' * 10_000}1\n",
     "long": "def param_shapes():\n    return {}\n" + "    # \n" * 10_000,
-    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
 }
 CHEATS = {
+    "given": f"{package.GIVEN}\ndef param_shapes():\n    return {{}}\n",
     "not written": "def param_shapes():\n    raise NotImplementedError\n",
     "ends the process": "def param_shapes(*sizes):\n    import os\n    os._exit(0)\n",
     "floods": (
@@ -817,6 +831,36 @@ def test_no_cheat_is_confirmed_and_the_others_are_judged(source, tmp_path, monke
     assert not all_right
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither limits nor groups of processes")
+def test_what_is_judged_is_limited_and_what_it_starts_ends_with_it(tmp_path):
+    claims, pid = right_pieces("autoencoder", [2]), tmp_path / "pid"
+    begins = f"""\
+def param_shapes(pixels=64, hidden=32, code=8):
+    import pathlib, resource, subprocess
+    from reimpl_helpers.answering import LIMITS
+    for name, most in LIMITS.items():
+        assert resource.getrlimit(getattr(resource, name))[1] <= most
+    child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
+    pathlib.Path({str(pid)!r}).write_text(str(child.pid))
+"""
+    _, _, body = claims[SHAPES].partition('"""\n')
+    write_claims(tmp_path / "oak.jsonl", {SHAPES: begins + body})
+    states, _, _ = judged(tmp_path)
+    assert states == {"autoencoder/2/param_shapes": "right"}
+    until = time.monotonic() + 5
+    while is_running(int(pid.read_text())) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(int(pid.read_text()))
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+        return "(sleep) Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
 def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
     text = "def param_shapes(*sizes):\n    return ours(*sizes)\n"
     write_claims(tmp_path / "oak.jsonl", {SHAPES: text})
@@ -826,6 +870,9 @@ def test_what_uses_more_than_its_log_holds_is_left_open(tmp_path):
         "oak  autoencoder/2/param_shapes: not judged: it uses ours, which its log does not hold",
         "0 of 1 claim confirmed.",
     ]
+    before = {"autoencoder/2/param_shapes": {"state": "right", "of": digest_of("another text")}}
+    confirming.keep(tmp_path, "oak", before)
+    assert not judged(tmp_path)[2]  # what was right of another text
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,16 @@
 
 import re
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
-from browser import SHOWN, Lab, Seat, needs_chromium, wait_for
+from browser import SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
 
 from reimpl_helpers.log import Log
 from reimpl_helpers.notebooks import exercise_of, solved
 from reimpl_helpers.workbook import NOTEBOOKS
 
 pytestmark = needs_chromium
-SHOTS = Path(__file__).parent.parent / "screenshots"  # of the tests that failed
 AT_ONCE = 0.5  # seconds within which the other person sees it
 AT_RISK = 0.2  # seconds of typing that kill -9 may cost
 SLOW = 4  # times as long on two cores that have other work

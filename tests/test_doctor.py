@@ -639,10 +639,11 @@ def wait_until(look):
 
 @on_linux
 def test_a_trial_that_hangs_is_ended_with_all_it_started(hanging):
-    mine = processes_with(hanging)
+    start = time.monotonic()
     seen = trial("jax", str, seconds=1)()
+    assert time.monotonic() - start < 30  # it hangs for a minute
     assert seen.mark == UNWELL and seen.said == "no answer within 1 seconds"
-    wait_until(lambda: processes_with(hanging) == mine)
+    wait_until(lambda: processes_with(hanging) == [])
     assert list(ROOT.glob(".reimpl-doctor-*")) == []
 
 

@@ -5,7 +5,6 @@ One hub on this machine serves the whole file; as root each pair is a system use
 
 import os
 import re
-import signal
 import stat
 import subprocess
 from importlib.util import find_spec
@@ -358,8 +357,7 @@ def test_stop_and_start_loses_nothing(how, hub, servers):
     if how == "stop":
         hub.stop()
     else:
-        os.killpg(hub.process.pid, signal.SIGKILL)
-        hub.process.wait()
+        hub.kill()
     hub.start(ROSTER, port)
     assert hub.codes == codes and "Everybody has a code" in hub.said
     again = Visitor(hub, "Ada")

@@ -11,13 +11,14 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
 import nbformat
 
 from reimpl_helpers import package
+from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, told_by
 from reimpl_helpers.board.logs import Kept, end_of, logs_in, plain_file
 from reimpl_helpers.checks import RIGHT, WRONG, Piece, plural
@@ -26,7 +27,6 @@ from reimpl_helpers.judge import judge_package
 from reimpl_helpers.notebooks import exercise_of, notebooks_of
 from reimpl_helpers.workbook import LAST_STEP, Track, WorkbookError
 
-FOLDER = ".confirmed"  # beside the logs: a file for each pair
 BEWARE = (
     "What the pairs wrote runs now, in processes of its own, but as you: it may read and change "
     "whatever you may."
@@ -46,11 +46,11 @@ class Incomplete(Exception):
 def confirmed_in(folder: Path) -> dict[str, dict[str, dict]]:
     """Read what was judged of each pair: {pair: {piece: {"state": ..., "of": digest}}}."""
     try:
-        names = sorted(os.listdir(folder / FOLDER))
+        names = sorted(os.listdir(folder / CONFIRMED))
     except OSError:
         return {}
     return {
-        name.removesuffix(".json"): judged_in(folder, Path(FOLDER, name))
+        name.removesuffix(".json"): judged_in(folder, Path(CONFIRMED, name))
         for name in names
         if name.endswith(".json") and not name.startswith(".")
     }
@@ -60,13 +60,20 @@ def judged_in(folder: Path, place: Path) -> dict[str, dict]:
     """Read what was judged of one pair; nothing where the file is not as it was written."""
     try:
         with plain_file(folder, place) as (descriptor, _):
-            said = json.loads(end_of(descriptor, 0))
+            return understood(end_of(descriptor, 0))
+    except OSError:
+        return {}
+
+
+def understood(said: bytes) -> dict[str, dict]:
+    """Take from what was said of one pair what are judgements; nothing where it is damaged."""
+    try:
         return {
             str(key): {"state": judged["state"], "of": str(judged["of"])}
-            for key, judged in said.items()
+            for key, judged in json.loads(said).items()
             if judged["state"] in (RIGHT, WRONG)
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -77,15 +84,10 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     """
     logs, judged = logs_in(folder), defaultdict(dict, confirmed_in(folder))
     claims = {label: claims_in(kept) for label, kept in logs.items()}
-    wanted = {
-        label: {key for key in theirs if state_of(judged[label], key, theirs[key]) is None}
-        for label, theirs in claims.items()
-    }
-    if any(wanted.values()):
+    if any(unjudged(claims[label], judged[label]) for label in logs):
         say(BEWARE)
     for label, shown in shown_labels(logs, hidden).items():
-        for track in sorted({key[0] for key in wanted[label]}):
-            found = judge_claims(track, claims[label], wanted[label], partial(tell, say, shown))
+        for found in judge_new(claims[label], judged[label], partial(tell, say, shown)):
             judged[label] = judged[label] | found
             keep(folder, label, judged[label])
     states = [
@@ -95,6 +97,18 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     ]
     say(f"{states.count(RIGHT)} of {plural(len(states), 'claim')} confirmed.")
     return states.count(RIGHT) == len(states)
+
+
+def unjudged(claims: dict[Key, str], judged: dict[str, dict]) -> set[Key]:
+    """Find the claims that nobody judged as they are now."""
+    return {key for key, source in claims.items() if state_of(judged, key, source) is None}
+
+
+def judge_new(claims: dict[Key, str], judged: dict[str, dict], tell) -> Iterator[dict[str, dict]]:
+    """Judge what a pair claims and nobody judged, track by track."""
+    wanted = unjudged(claims, judged)
+    for track in sorted({key[0] for key in wanted}):
+        yield judge_claims(track, claims, wanted, tell)
 
 
 def tell(say, shown: str, key: Key, words: str) -> None:
@@ -132,11 +146,11 @@ def keep(folder: Path, label: str, known: dict) -> None:
     Raises: WorkbookError when that cannot be done.
     """
     try:
-        (folder / FOLDER).mkdir(exist_ok=True)
-        replace_file(folder / FOLDER / f"{label}.json", json.dumps(known, indent=1).encode())
+        (folder / CONFIRMED).mkdir(exist_ok=True)
+        replace_file(folder / CONFIRMED / f"{label}.json", json.dumps(known, indent=1).encode())
     except OSError as error:
         raise WorkbookError(
-            f"{folder / FOLDER} cannot be written ({error.strerror}), and so nothing that is "
+            f"{folder / CONFIRMED} cannot be written ({error.strerror}), and so nothing that is "
             "judged is kept. Make room or allow writing there, then run this again."
         ) from error
 

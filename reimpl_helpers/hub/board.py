@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import logging
 import os
 import secrets
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
+from tornado.log import app_log
 from tornado.web import HTTPError
 
 from reimpl_helpers.board.page import FACTS, Board, Readings, application, listen
@@ -65,6 +67,7 @@ class Callback(Door, HubOAuthCallbackHandler):
 
 def main(folder: str) -> None:
     """Serve the board of the folder of the pairs' homes until the hub ends this."""
+    app_log.setLevel(logging.ERROR)  # without https it would be warned at every request
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from reimpl_helpers.board.logs import MOST_BYTES, end_of, open_beneath
+from reimpl_helpers.board.logs import MOST_BYTES, end_of, plain_file
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.roster import RosterError, read_roster
@@ -46,18 +46,12 @@ class Collector:
         """
         place = Path(account_of(pair), "work", NAME)
         owner = os.stat(self.homes / account_of(pair), follow_symlinks=False).st_uid
-        descriptor = open_beneath(self.homes, place)
-        try:
-            status = os.fstat(descriptor)
-            if status.st_uid != owner:
-                return
+        with plain_file(self.homes, place) as (descriptor, status):
             mark = status.st_ino, status.st_size, status.st_mtime_ns
-            if self.copied.get(pair) != mark:
+            if status.st_uid == owner and self.copied.get(pair) != mark:
                 content = end_of(descriptor, max(0, status.st_size - MOST_BYTES))
                 replace_file(self.logs / f"{pair}.jsonl", content)
                 self.copied[pair] = mark
-        finally:
-            os.close(descriptor)
 
 
 def main(homes: str, logs: str, roster: str) -> None:

@@ -43,6 +43,7 @@ c.JupyterHub.services = [
         "name": "collector",
         "command": module("reimpl_helpers.hub.collector", STATE / HOMES, STATE / LOGS, roster),
     },
+    {"name": "confirmer", "command": module("reimpl_helpers.hub.confirmer", STATE / LOGS)},
     {
         "name": BOARD,
         "command": module("reimpl_helpers.hub.board", STATE / LOGS),

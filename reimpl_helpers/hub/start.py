@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
 
+from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roster import RosterError, read_roster
 from reimpl_helpers.hub.users import BOARD_USER, make_board_users
@@ -140,12 +141,15 @@ def prepare_folders(state: Path, is_root: bool) -> None:
 
     Raises: PermissionError when this machine has a user already that is to be made.
     """
-    for folder, mode in (state, 0o711), (state / HOMES, 0o711), (state / LOGS, 0o750):
+    logs = state / LOGS
+    for folder in state, state / HOMES, logs, logs / CONFIRMED:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(mode if is_root else 0o700)
+        is_for_the_board = folder.is_relative_to(logs)
+        folder.chmod((0o750 if is_for_the_board else 0o711) if is_root else 0o700)
     if is_root:
         make_board_users()
-        shutil.chown(state / LOGS, group=BOARD_USER)
+        for folder in logs, logs / CONFIRMED:
+            shutil.chown(folder, group=BOARD_USER)
 
 
 def why_not_readable() -> str:

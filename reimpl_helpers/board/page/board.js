@@ -257,7 +257,7 @@ function writeCell(cell, piece, planned, isHere) {
   tries.className = kind === "wrong" ? "mark wrong" : "small";
   time.className = isLong ? "long" : "small";
   write(mark, sign);
-  write(tries, piece?.attempts ? `${piece.attempts}×` : "");
+  write(tries, kind === "wrong" || piece?.attempts > 1 ? `${piece.attempts}×` : "");
   write(time, minutes ? `${isLong ? "▲ " : ""}${minutes} min` : "");
   write(here, isHere ? "here" : "");
   const long = isLong ? ", over twice as planned" : "";
@@ -368,7 +368,8 @@ async function lookAgainAndAgain() {
 function toggleNames() {
   isHidden = !isHidden;
   history.replaceState(null, "", isHidden ? "?hidden=1" : location.pathname);
-  known = null;
+  facts = known = null; // else a click could show them once more
+  find("#room").hidden = find("nav").hidden = true;
   for (const list of document.querySelectorAll("tbody, ol")) list.replaceChildren();
   find("#news").textContent = "";
   look();

@@ -1,0 +1,98 @@
+"""Have what pairs claim confirmed, one pair at a time: what the hub runs beside their servers.
+
+What a pair wrote runs as a user who may do nothing else, and all that it starts ends with it.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from reimpl_helpers.board.confirm import confirmed_in, keep, understood
+from reimpl_helpers.hub.service import serve
+from reimpl_helpers.hub.users import JUDGE_USER
+
+EVERY = 3  # seconds
+PATIENCE = 1800  # seconds for all that is new of one pair
+LONGEST = 1_000_000  # bytes of what is judged of one pair
+
+
+class Confirmer:
+    """Judge the logs in a folder as they change; what is judged is kept beside them."""
+
+    def __init__(self, logs: Path):
+        self.logs, self.looked_at = logs, {}
+
+    def confirm(self) -> None:
+        """Look at every log that changed since the last look."""
+        for path in sorted(self.logs.glob("*.jsonl")):
+            with contextlib.suppress(FileNotFoundError):  # its pair left the roster
+                mark = path.stat().st_ino, path.stat().st_mtime_ns
+                if self.looked_at.get(path.stem) != mark:
+                    self.looked_at[path.stem] = mark
+                    known = confirmed_in(self.logs).get(path.stem, {})
+                    if found := judged_apart(path.read_bytes(), known):
+                        keep(self.logs, path.stem, known | found)
+
+
+def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
+    """Judge a log's new claims in a process of another user; return what it said of them."""
+    asked = {"log": log.decode("utf-8", errors="replace"), "judged": known}
+    other = {"user": JUDGE_USER, "group": JUDGE_USER, "extra_groups": []}
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "reimpl_helpers.hub.judge"],
+            stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, cwd="/",
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},  # no token of the hub's
+            start_new_session=True, preexec_fn=lambda: os.nice(10),
+            **(other if os.geteuid() == 0 else {}),
+        )  # fmt: skip
+        with process:
+            try:
+                process.communicate(json.dumps(asked).encode(), timeout=PATIENCE)
+            except (subprocess.TimeoutExpired, BrokenPipeError):
+                pass
+            finally:
+                end_all(process)
+        said.seek(0)
+        return understood(said.read(LONGEST))
+
+
+def end_all(process: subprocess.Popen) -> None:
+    """End a process and what it started, also what left its session where the user is its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if os.geteuid() == 0:
+        judge = pwd.getpwnam(JUDGE_USER).pw_uid
+        while left := [each for each in psutil.process_iter() if is_of(each, judge)]:
+            for each in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            process.poll()
+
+
+def is_of(process: psutil.Process, user: int) -> bool:
+    """Tell whether a process is a user's, and more than a name in a table."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def main(logs: str) -> None:
+    """Confirm again and again."""
+    confirmer = Confirmer(Path(logs))
+    while True:
+        confirmer.confirm()
+        time.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    serve(lambda: main(*sys.argv[1:]))

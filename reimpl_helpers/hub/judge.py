@@ -1,0 +1,34 @@
+"""Judge what one pair's log claims: what the confirmer runs, as a user who may do nothing else."""
+
+import ctypes
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from reimpl_helpers.board.confirm import claims_in, judge_new
+from reimpl_helpers.board.logs import logs_in
+
+PR_SET_DUMPABLE = 4
+
+
+def hide_this_process() -> None:
+    """Keep others of the same user, such as what a pair wrote, from looking into this process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def main() -> None:
+    """Read a log and what was judged of it before; say what is new."""
+    hide_this_process()
+    asked, judged = json.load(sys.stdin), {}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "pair.jsonl").write_text(asked["log"], "utf-8")
+        claims = claims_in(logs_in(Path(folder))["pair"])
+    for found in judge_new(claims, asked["judged"], lambda *_: None):
+        judged |= found
+    json.dump(judged, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What pairs claim on a hub is judged as a user who may do nothing else."""
+
+import json
+import os
+import subprocess
+import textwrap
+from datetime import UTC, datetime
+from importlib.util import find_spec
+
+import pytest
+
+if os.name == "nt" or find_spec("jupyterhub") is None:
+    pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
+import pwd
+
+from hub_machine import IS_ROOT, open_folder, processes_of, readable_venv
+
+from reimpl_helpers.board.confirm import confirmed_in
+from reimpl_helpers.hub.users import JUDGE_USER, make_board_users
+from reimpl_helpers.package import definition_of
+from reimpl_helpers.workbook import NOTEBOOKS
+
+pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
+MODEL = (NOTEBOOKS / "autoencoder/solution/model.py").read_text("utf-8")
+ROUND = """
+import sys
+from pathlib import Path
+from reimpl_helpers.hub.confirmer import Confirmer
+Confirmer(Path(sys.argv[1])).confirm()
+"""
+TOKEN = {"JUPYTERHUB_API_TOKEN": "the hub's"}
+
+
+@pytest.fixture(scope="module")
+def machine():
+    make_board_users()
+    with open_folder() as folder:
+        yield folder, readable_venv(folder)
+
+
+@pytest.fixture
+def confirm(machine, tmp_path):
+    """Confirm what pairs claim, as the hub does, with its secrets in the environment."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / ".confirmed").mkdir()
+
+    def confirm(**claims):
+        for pair, source in claims.items():
+            event = {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": "nn_layer"}
+            event |= {"track": "autoencoder", "step": 1, "state": "right", "source": source}
+            (logs / f"{pair}.jsonl").write_text(json.dumps(event) + "\n")
+        command = [machine[1], "-P", "-c", ROUND, logs]
+        subprocess.run(command, check=True, timeout=300, env=os.environ | TOKEN)
+        found = confirmed_in(logs)
+        return {pair: found[pair]["autoencoder/1/nn_layer"]["state"] for pair in found}
+
+    return confirm
+
+
+def test_right_is_confirmed_and_wrong_is_not(confirm):
+    right = definition_of(MODEL, "nn_layer")
+    wrong = right.replace(" + bias", " - bias")
+    assert wrong != right
+    assert confirm(oak=right, elm=wrong) == {"oak": "right", "elm": "wrong"}
+    mended = confirm(elm=right)
+    assert mended == {"oak": "right", "elm": "right"}
+
+
+ATTEMPTS = {
+    "the hub's secrets": "os.environ['JUPYTERHUB_API_TOKEN']",
+    "the judge's memory": "open(f'/proc/{os.getppid()}/mem', 'rb')",
+    "the judge's environment": "open(f'/proc/{os.getppid()}/environ', 'rb').read()",
+    "the judge's files": "os.listdir(f'/proc/{os.getppid()}/fd')",
+    "the logs": "os.listdir(LOGS)",
+    "a log": "open(LOGS + '/oak.jsonl').read()",
+    "a verdict": "open(LOGS + '/.confirmed/oak.json', 'w')",
+    "another user": "os.setuid(0)",
+    "the workbook": "open(sys.modules['reimpl_helpers'].__file__, 'a')",
+}
+
+
+def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp_path):
+    told = machine[0] / "told"
+    told.touch(mode=0o666)
+    told.chmod(0o666)
+    logs = str(tmp_path / "logs")
+    tried = "\n".join(
+        f"try: reached[{name!r}] = bool({code.replace('LOGS', repr(logs))}) or True\n"
+        f"except Exception as error: reached[{name!r}] = type(error).__name__"
+        for name, code in {"itself": "os.listdir('.')", **ATTEMPTS}.items()
+    )
+    hostile = f"""
+    import json, os, sys, time
+    reached = {{"user": os.getuid()}}
+    exec({tried!r}, globals() | locals())
+    with open({str(told)!r}, "w") as file:
+        json.dump(reached, file)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+    """
+    right = definition_of(MODEL, "nn_layer")
+    head, _, body = right.rpartition('"""\n')
+    source = f'{head}"""\n{textwrap.indent(textwrap.dedent(hostile), "    ")}\n{body}'
+    confirm(oak=source)
+    reached = json.loads(told.read_text())
+    judge = pwd.getpwnam(JUDGE_USER).pw_uid
+    assert reached.pop("user") == judge and reached.pop("itself") is True
+    assert reached.keys() == ATTEMPTS.keys()
+    assert set(reached.values()) <= {"KeyError", "PermissionError"}, reached
+    assert processes_of(judge) == []
