@@ -134,7 +134,7 @@ network that you trust, hand each link to one person, and stop the lab when you 
 """
 
 
-def arguments_of(work: Path, solo: bool) -> list[str]:
+def arguments_of(work: Path, solo: bool, save_delay: float = SAVE_DELAY) -> list[str]:
     """List what JupyterLab is told of a pair's folder, whoever lets people in."""
     state = work / ".lab"
     return [
@@ -147,7 +147,7 @@ def arguments_of(work: Path, solo: bool) -> list[str]:
         "--LanguageServerManager.autodetect=False",  # else it asks npm, at every start
         f"--YDocExtension.disable_rtc={solo}",
         f"--YDocExtension.server_side_execution={not solo}",
-        f"--YDocExtension.document_save_delay={SAVE_DELAY}",
+        f"--YDocExtension.document_save_delay={save_delay}",
         f"--YDocExtension.session_store_path={state / 'sessions.json'}",
         f"--SQLiteYStore.db_path={state / 'history.db'}",
         f"--BaseFileIdManager.db_path={state / 'file_ids.db'}",

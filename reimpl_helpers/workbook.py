@@ -36,12 +36,6 @@ from reimpl_helpers.testing import TestRun, judge_test, run_tests
 NOTEBOOKS = ROOT / "notebooks"
 MARKER = ".track"  # a file in a pair's folder that says which track it is
 LAST_STEP = 5
-COMPILATION_CACHE = {  # what JAX compiled once, every later kernel finds here
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",  # or the folder becomes part of the key
-}
 SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
 SWAP = "Swap: the navigator drives now."
 NAME_THE_TWO = (
@@ -63,6 +57,20 @@ class Note(str):
 
     def __repr__(self):
         return str(self)
+
+
+def compilation_cache(folder: Path) -> dict[str, str]:
+    """Say where JAX finds what it compiled before; who may not write there adds nothing."""
+    is_ours = os.access(folder if folder.exists() else folder.parent, os.W_OK)
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if is_ours else "1e9",  # else it warns
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",  # or the folder becomes part of the key
+    }
+
+
+COMPILATION_CACHE = compilation_cache(ROOT / ".jax_cache")
 
 
 def tracks() -> list[str]:

@@ -773,6 +773,14 @@ def test_a_notebook_in_numpy_does_not_import_jax(tmp_path, name, step):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("may_write", "least"), [(True, 0), (False, 1e9)])
+def test_who_may_not_write_what_was_compiled_only_reads_it(tmp_path, monkeypatch, may_write, least):
+    monkeypatch.setattr(os, "access", lambda path, mode: may_write and path == tmp_path)
+    said = workbook.compilation_cache(tmp_path / "compiled")
+    assert said["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
+    assert float(said["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]) == least
+
+
 @pytest.mark.parametrize("name", tracks())
 def test_what_is_written_around_a_piece_names_it(tmp_path, name):
     """The text alone tells which of the workbook's pieces come with one of the pair's."""

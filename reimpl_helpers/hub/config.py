@@ -12,7 +12,6 @@ from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING
 from reimpl_helpers.hub.shared_config import configure
 from reimpl_helpers.hub.start import HOMES, LOGS, PROXY_IS
 from reimpl_helpers.hub.users import BOARD_USER
-from reimpl_helpers.workbook import COMPILATION_CACHE
 
 STATE = Path(os.environ["REIMPL_HUB"])
 URL = os.environ["REIMPL_HUB_URL"]
@@ -67,7 +66,6 @@ chosen.homes = STATE / HOMES
 c.JupyterHub.spawner_class = chosen
 c.Spawner.cmd = module("reimpl_helpers.hub.server")
 c.Spawner.env_keep = ["LANG", "LC_ALL", "PATH"]
-c.Spawner.environment = COMPILATION_CACHE
 c.Spawner.http_timeout = c.Spawner.start_timeout = STARTS
 c.LocalProcessSpawner.interrupt_timeout = 8
 c.LocalProcessSpawner.term_timeout = 4

@@ -20,6 +20,7 @@ from reimpl_helpers.lab import START, PairServer, arguments_of, serving
 from reimpl_helpers.pairing import NAMES, name_here, names_in
 from reimpl_helpers.people import Person
 
+SAVE_DELAY = 0.5  # seconds: saving is most of what a server does, and twenty share the cores
 LOOK = 5  # seconds between two looks at who is in the pair, and who may come in
 
 
@@ -68,7 +69,10 @@ def main(arguments: list[str]) -> None:
     with serving(work, []), tempfile.TemporaryDirectory(prefix="reimpl-") as sockets:
         # whoever finds a kernel's port is told what it prints; so it has none, but closed files
         os.environ["JUPYTER_RUNTIME_DIR"] = sockets
-        given = [*arguments_of(work, solo=False), "--ConnectionFileMixin.transport=ipc"]
+        given = [
+            *arguments_of(work, solo=False, save_delay=SAVE_DELAY),
+            "--ConnectionFileMixin.transport=ipc",
+        ]
         given.append(f"--HubAuth.cache_max_age={LOOK}")  # who was moved to another pair goes out
         JupyterHubSingleUser.serverapp_class = HubServer
         JupyterHubSingleUser.launch_instance([*given, *arguments])
