@@ -9,7 +9,7 @@ BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help lab hub test bench bench-workshop solved record real lint lock install torch
+.PHONY: help lab hub warm test bench bench-workshop solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -20,6 +20,9 @@ lab: install  ## open the workbook in JupyterLab (PAIR="Ada,Grace", SOLO=1, SHAR
 
 hub: .venv/hub  ## serve many pairs on this machine (ROSTER=roster.csv, SHARE=1, TRUSTED=1)
 	@$(BIN)/reimpl hub "$(ROSTER)" $${SHARE:+--share} $${TRUSTED:+--trusted}
+
+warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes, once)
+	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 test: install  ## run everything that guards the workbook

@@ -68,8 +68,10 @@ def environment(**variables):
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def execute(notebook, folder: Path, work: Path) -> None:
+def execute(notebook, folder: Path, work: Path, variables=STABLE) -> None:
     """Run every cell of a notebook in a fresh kernel; every reply must be ok.
+
+    `variables` are those of its environment.
 
     Raises: nbclient.exceptions.CellExecutionError at the first cell whose reply is not ok, and
     DeadKernelError or CellTimeoutError where there is no reply.
@@ -84,7 +86,7 @@ def execute(notebook, folder: Path, work: Path) -> None:
         record_timing=False,
         force_raise_errors=True,
     )
-    with environment(**STABLE, REIMPL_WORK=str(work)):
+    with environment(**variables, REIMPL_WORK=str(work)):
         client.execute()
 
 

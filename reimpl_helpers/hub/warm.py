@@ -1,0 +1,34 @@
+"""Compile ahead what pairs ask for in step 5, where all of them find it: `make warm` runs this."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from reimpl_helpers.notebooks import execute, prepare_work
+from reimpl_helpers.workbook import COMPILATION_CACHE, LAST_STEP, NOTEBOOKS, tracks
+
+
+def warm(name: str) -> None:
+    """Run the last solved notebook of a track as a pair's kernel does, and keep what JAX compiled.
+
+    Raises: nbclient.exceptions.CellExecutionError when a cell of it fails.
+    """
+    (solved,) = (NOTEBOOKS / name / "solved").glob(f"0{LAST_STEP}_*.ipynb")
+    with tempfile.TemporaryDirectory() as work:
+        prepare_work(solved, Path(work))
+        notebook = nbformat.read(solved, as_version=4)
+        execute(notebook, Path(work), Path(work), COMPILATION_CACHE)
+
+
+def main() -> None:
+    for name in tracks():
+        start = time.monotonic()
+        print(f"{name}: compiling ...", end=" ", flush=True)
+        warm(name)
+        print(f"{time.monotonic() - start:.0f} seconds", flush=True)
+
+
+if __name__ == "__main__":
+    main()
