@@ -26,7 +26,7 @@ NOTEBOOK = "autoencoder/01_forward_pass.ipynb"
 SOLVED = NOTEBOOKS / "autoencoder/solved/01_forward_pass.ipynb"
 ARRIVAL = 10.0  # seconds in which the whole room comes in
 THINK = 4.0  # seconds of looking before a cell is run, on average: a tenth of what people take
-STROKE = 0.35  # seconds for one word, on average
+STROKE = 0.5  # seconds for one word, on average: twice as fast as people type
 SEED = 20260
 REMARK = "{name}: why is this so, and what would it be for a single row?"
 

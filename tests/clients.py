@@ -15,7 +15,7 @@ from tornado.websocket import websocket_connect
 
 SYNC = 0  # the first byte of a message about the document
 POLL = 0.1, 1.0  # seconds between two questions whether a cell has run: at first, at most
-PATIENCE = 60.0  # seconds that anything may take
+PATIENCE = 240.0  # seconds that anything may take
 BEFORE_A_NOTEBOOK = [  # what JupyterLab asks a server for before it shows one
     "lab/api/settings",
     "lab/api/translations/default",
