@@ -29,7 +29,7 @@ class RosterAuthenticator(Authenticator):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.codes, self.patience = Codes(Path(self.folder) / CODES), Patience()
-        self._roster, self._read = read_roster(Path(self.roster_path)), 0
+        self._roster, self._read, self._opened = read_roster(Path(self.roster_path)), 0, None
         self.roster  # noqa: B018  read now: there is a sheet of codes before anybody comes
 
     @property
@@ -75,8 +75,10 @@ class RosterAuthenticator(Authenticator):
     def model_of(self, name: str, handler) -> dict:
         """Say what the hub is to know of a person, as the roster says now."""
         roster = self.roster
-        for pair in roster.pairs:
-            self.open_account(account_of(pair), handler)
+        if roster is not self._opened:
+            for pair in roster.pairs:
+                self.open_account(account_of(pair), handler)
+            self._opened = roster  # once for each roster: people are asked for every few seconds
         identity = roster.person(name).identity
         return {"name": name, "roles": roles_of(roster, name), "user_info": identity}
 
