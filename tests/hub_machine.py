@@ -182,6 +182,7 @@ class Visitor(requests.Session):
         def inside():
             nonlocal page
             if "/user/" not in page.url:
+                time.sleep(0.5)  # a browser is told; who asks without a pause keeps the hub busy
                 page = self.get(page.url, timeout=STARTS)
             return "/lab/" in page.url
 
