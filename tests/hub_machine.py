@@ -182,7 +182,8 @@ class Visitor(requests.Session):
         def inside():
             nonlocal page
             if "/user/" not in page.url:
-                page = self.get(page.url, timeout=STARTS)
+                time.sleep(0.2)
+                page = self.get(self.hub.address, timeout=STARTS)
             return "/lab/" in page.url
 
         wait_for(inside, 2 * STARTS, f"the lab of {self.name}, but {page.url}")

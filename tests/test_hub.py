@@ -346,6 +346,28 @@ def test_somebody_is_moved_to_another_pair_and_a_late_one_comes_in(hub, servers,
     wait_for(lambda: names.read_text().split() == ["Joan", "Ida"], 30, "the way back")
 
 
+@as_root
+def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, servers):
+    """Run the hub's own culler, with the token that the hub gave it, and less patience."""
+    (culler,) = [
+        each for each in psutil.process_iter(["cmdline"])
+        if "jupyterhub_idle_culler" in (each.info["cmdline"] or [])
+        and hub.process.pid in [p.pid for p in each.parents()]
+    ]  # fmt: skip
+    *command, patience = culler.cmdline()
+    assert patience == "--timeout=3600"
+    ash = pwd.getpwnam(account_of("ash")).pw_uid
+    assert processes_of(ash)
+    with subprocess.Popen(
+        [*command, "--timeout=1", "--cull-every=1"], env=culler.environ()
+    ) as hasty:
+        try:
+            wait_for(lambda: not processes_of(ash), 60, "the end of an idle server")
+        finally:
+            hasty.kill()
+    assert Visitor(hub, "Rosa").enter() == servers["ash"] and processes_of(ash)
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_stop_and_start_loses_nothing(how, hub, servers):
     ada = Visitor(hub, "Ada")
