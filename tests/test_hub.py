@@ -296,13 +296,11 @@ def test_a_pairs_processes_are_bounded(servers):
 def test_a_bound_is_felt_by_who_reaches_it_and_nobody_else(code, hub, servers):
     user = pwd.getpwnam(account_of("ash"))
 
-    def within_bounds():
-        for what, most in BOUNDS.items():
-            resource.setrlimit(what, (most, most))
-
+    bounded = f"import resource\nfor bound in {list(BOUNDS.items())}: resource.setrlimit(bound[0], "
     tried = subprocess.run(
-        [hub.python, "-c", code], user=user.pw_uid, group=user.pw_gid, extra_groups=[],
-        cwd=user.pw_dir, capture_output=True, text=True, timeout=60, preexec_fn=within_bounds,
+        [hub.python, "-c", f"{bounded}(bound[1], bound[1]))\n{code}"],
+        user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=user.pw_dir,
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert tried.returncode and tried.stderr.strip().splitlines()[-1].startswith(
         ("MemoryError", "RuntimeError", "OSError")
