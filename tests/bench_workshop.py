@@ -27,6 +27,7 @@ SOLVED = NOTEBOOKS / "autoencoder/solved/01_forward_pass.ipynb"
 ARRIVAL = 10.0  # seconds in which the whole room comes in
 THINK = 4.0  # seconds of looking before a cell is run, on average: a tenth of what people take
 STROKE = 0.5  # seconds for one word, on average: twice as fast as people type
+STOPS = 120.0  # seconds that all servers together may take to end
 SEED = 20260
 REMARK = "{name}: why is this so, and what would it be for a single row?"
 
@@ -183,7 +184,7 @@ async def workshop(hub: Hub, count: int) -> None:
     cost.seconds["clients"] -= before
     for client in (client for pair in pairs for client in pair.clients):
         client.close()
-    await asyncio.to_thread(hub.stop)
+    await asyncio.to_thread(hub.stop, STOPS)
     lost = sum(pair.lost(hub.work(pair.name)) for pair in pairs)
     print(line_of(pairs, cost, lost), flush=True)
     shares = ", ".join(f"{kind} {spent:.0f}" for kind, spent in sorted(cost.seconds.items()))

@@ -130,16 +130,16 @@ class Hub:
         """Return the folder of a pair's notebooks."""
         return self.state / "homes" / f"pair-{pair}" / "work"
 
-    def stop(self):
+    def stop(self, seconds: float = STOPS):
         """Stop as a facilitator does; kill whatever is left, and say so."""
         if self.process is None:
             return
         self.process.terminate()
         try:
-            self.process.wait(STOPS)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise AssertionError(f"the hub did not stop within {STOPS} seconds") from error
+            raise AssertionError(f"the hub did not stop within {seconds:g} seconds") from error
 
     def kill(self):
         """End the hub at once; its proxy and the pairs' servers go on."""

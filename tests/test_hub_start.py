@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from importlib.util import find_spec
@@ -62,6 +63,16 @@ def test_among_people_who_trust_each_other_it_serves_as_who_started_it(machine):
         assert (hub.work("oak") / "00_start_here.ipynb").stat().st_uid == NOBODY
         assert hub.state.stat().st_mode & 0o077 == 0
     finally:
+        hub.stop()
+
+
+def test_one_that_was_started_in_the_background_stops_as_well(machine):
+    hub = Hub(*machine)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # so a shell starts what ends on &
+    try:
+        hub.start(ROSTER)
+    finally:
+        signal.signal(signal.SIGINT, before)
         hub.stop()
 
 

@@ -106,6 +106,8 @@ def run_hub(state: Path, address: str, environment: dict[str, str], told: set[Pa
     Raises: WorkbookError when it does not start.
     """
     command = [sys.executable, "-P", "-m", "jupyterhub", f"--config={CONFIG}"]
+    # A shell's background jobs ignore it, and so would all that the hub starts, and stops with it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(state / SAID, "ab", opener=lambda *a: os.open(*a, mode=0o600)) as log:
         hub = subprocess.Popen(
             command, env=environment, cwd=state, umask=0o077, stdin=subprocess.DEVNULL,
