@@ -153,9 +153,9 @@ def lab(options) -> int:
 
 def doctor(options) -> int:
     """Check this machine for what the workbook needs, and print a line each."""
-    from reimpl_helpers import doctor
+    from reimpl_helpers.doctor.report import main
 
-    return doctor.main()
+    return main()
 
 
 def hub(options) -> int:

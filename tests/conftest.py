@@ -27,10 +27,15 @@ def chromium():
         browser.close()
 
 
+BROWSERS = ("test_board_page.py", "test_browser.py", "test_workshop.py")  # one at a time
+
+
 class ByTrack(LoadScopeScheduling):
     """Give one worker a file, as always, or what a file asks of one track: [gnn, readout, ...]."""
 
     def _split_scope(self, nodeid):
+        if any(file in nodeid for file in BROWSERS):
+            return "browsers"
         file, _, asked = nodeid.partition("[")
         track = re.match("|".join(tracks()), asked)
         return f"{super()._split_scope(file)} {track[0] if track else ''}"

@@ -183,7 +183,7 @@ class Visitor(requests.Session):
             nonlocal page
             if "/user/" not in page.url:
                 time.sleep(0.5)  # a browser is told; who asks without a pause keeps the hub busy
-                page = self.get(page.url, timeout=STARTS)
+                page = self.get(self.hub.address, timeout=STARTS)
             return "/lab/" in page.url
 
         wait_for(inside, 2 * STARTS, f"the lab of {self.name}, but {page.url}")

@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "facilitating.md"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PARTS = "> ", "**What will surprise.**", "**On the board.**", "**Listen for**", "**To close"
 WORDS = 170, 400  # of half a page
-CHOSEN = {"roster.csv", "logs/oak.jsonl"}  # files that facilitators name as they like
+CHOSEN = {"roster.csv", "logs/oak.jsonl", "hub/logs"}  # named by facilitators, or made by a hub
 
 
 def track_of(name, step=LAST_STEP):

@@ -296,13 +296,11 @@ def test_a_pairs_processes_are_bounded(servers):
 def test_a_bound_is_felt_by_who_reaches_it_and_nobody_else(code, hub, servers):
     user = pwd.getpwnam(account_of("ash"))
 
-    def within_bounds():
-        for what, most in BOUNDS.items():
-            resource.setrlimit(what, (most, most))
-
+    bounded = f"import resource\nfor bound in {list(BOUNDS.items())}: resource.setrlimit(bound[0], "
     tried = subprocess.run(
-        [hub.python, "-c", code], user=user.pw_uid, group=user.pw_gid, extra_groups=[],
-        cwd=user.pw_dir, capture_output=True, text=True, timeout=60, preexec_fn=within_bounds,
+        [hub.python, "-c", f"{bounded}(bound[1], bound[1]))\n{code}"],
+        user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=user.pw_dir,
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert tried.returncode and tried.stderr.strip().splitlines()[-1].startswith(
         ("MemoryError", "RuntimeError", "OSError")
@@ -344,6 +342,28 @@ def test_somebody_is_moved_to_another_pair_and_a_late_one_comes_in(hub, servers,
     )
     hub.roster.write_text(ROSTER)
     wait_for(lambda: names.read_text().split() == ["Joan", "Ida"], 30, "the way back")
+
+
+@as_root
+def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, servers):
+    """Run the hub's own culler, with the token that the hub gave it, and less patience."""
+    (culler,) = [
+        each for each in psutil.process_iter(["cmdline"])
+        if "jupyterhub_idle_culler" in (each.info["cmdline"] or [])
+        and hub.process.pid in [p.pid for p in each.parents()]
+    ]  # fmt: skip
+    *command, patience = culler.cmdline()
+    assert patience == "--timeout=3600"
+    ash = pwd.getpwnam(account_of("ash")).pw_uid
+    assert processes_of(ash)
+    with subprocess.Popen(
+        [*command, "--timeout=1", "--cull-every=1"], env=culler.environ()
+    ) as hasty:
+        try:
+            wait_for(lambda: not processes_of(ash), 60, "the end of an idle server")
+        finally:
+            hasty.kill()
+    assert Visitor(hub, "Rosa").enter() == servers["ash"] and processes_of(ash)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

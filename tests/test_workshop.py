@@ -164,7 +164,7 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
         board.get_by_role("row", name=re.compile("elm")).get_by_role("link").click()
     there = opened.value
     there.wait_for_url("**/user/pair-elm/lab/workspaces/mary-3/**", timeout=120_000)
-    there.wait_for_selector(f"{SHOWN} .jp-Cell")
+    there.wait_for_selector(f"{SHOWN} h1")
     there.screenshot(path=SHOTS / "workshop-the facilitator comes to a pair.png")
     there.close()
     ida.write(EXERCISES["nn_layer"], ANSWERS[CELLS[EXERCISES["nn_layer"]].id])
@@ -181,7 +181,7 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     restarting.first.wait_for()
     rosa.picture("a kernel was killed")
     ok = restarting.get_by_role("button", name="Ok").first  # one for each notebook that was open
-    rosa.page.add_locator_handler(ok, lambda button: button.click())
+    rosa.page.add_locator_handler(ok, lambda button: button.click(), no_wait_after=True)
     (emmy,) = come_in("Emmy")
     emmy.open(NAME)
     for place in [place for place in CODE if place <= EXERCISES["numpy_counterparts"]]:
@@ -190,8 +190,9 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     wait_for(lambda: "Emmy drives" in emmy.driver(), what="the bar, at the late one's")
     emmy.sees(try_piece("nn_layer", emmy, rosa), "✓ nn_layer")
     emmy.picture("the late one drives")
-    board.get_by_role("row", name=re.compile("ash")).get_by_text("2 of 5").wait_for()
-    board.get_by_text("✓✓").nth(2).wait_for(timeout=120_000)
+    row = board.get_by_role("row", name=re.compile("ash"))
+    row.get_by_text("2 of 5").wait_for()
+    row.get_by_text("✓✓").wait_for(timeout=120_000)
     mary.picture("the board at the end")
     board.emulate_media(color_scheme="dark")
     board.get_by_role("button", name="Hide names").click()

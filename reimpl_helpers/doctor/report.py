@@ -1,7 +1,4 @@
-"""Check a machine for what the workbook needs, and print a line each, with the cure.
-
-Runs where nothing is installed, with any Python: `python3 -m reimpl_helpers.doctor`.
-"""
+"""Make every check, and say what was seen; what fails or hangs stops no other."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reimpl_helpers import machine
-from reimpl_helpers.machine import CATCH, NOTE, UNWELL, WELL, Seen, beside_work, reinstall
+from reimpl_helpers.doctor import machine
+from reimpl_helpers.doctor.machine import CATCH, NOTE, UNWELL, WELL, Seen, beside_work, reinstall
 from reimpl_helpers.places import ROOT
 
 WAITS = "–"  # not looked at, since something before is not well
@@ -112,7 +109,9 @@ def trial(name: str, cure: Callable[[], str], seconds: float = PATIENCE) -> Call
             dir=beside_work(), prefix=".reimpl-doctor-", ignore_cleanup_errors=True
         ) as folder:
             status, out, err = run_alone(
-                [sys.executable, "-m", "reimpl_helpers.trials", name, folder], folder, seconds
+                [sys.executable, "-m", "reimpl_helpers.doctor.trials", name, folder],
+                folder,
+                seconds,
             )
         last = ([line for line in (out or err).splitlines() if line.strip()] or ["no words"])[-1]
         if status == 0:
@@ -226,9 +225,3 @@ def main() -> int:
         print(text, flush=True)
 
     return examine(CHECKS, say)
-
-
-if __name__ == "__main__":
-    from reimpl_helpers import cli
-
-    sys.exit(cli.main(["doctor"]))

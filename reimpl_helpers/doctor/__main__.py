@@ -1,0 +1,7 @@
+"""Run the doctor."""
+
+import sys
+
+from reimpl_helpers import cli
+
+sys.exit(cli.main(["doctor"]))
