@@ -97,7 +97,10 @@ def rows_of(path: Path):
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
-        raise RosterError(f"{path} cannot be read: {error.strerror}.") from error
+        raise RosterError(
+            f"{path} cannot be read as a roster: {error.strerror}. Name a table with the columns "
+            "name and pair: make hub ROSTER=roster.csv"
+        ) from error
     except UnicodeDecodeError as error:
         raise RosterError(
             f"{path.name} is no text in UTF-8. Save it as “CSV UTF-8” in your spreadsheet."
