@@ -157,6 +157,9 @@ class Hub:
         for user in pwd.getpwall():
             if user.pw_gecos == MARK and user.pw_dir.startswith(homes):
                 wait_for(lambda uid=user.pw_uid: not kill_all(uid), STOPS, "the end of all")
+                for left in Path(tempfile.gettempdir()).glob("reimpl-*"):  # of who was killed
+                    if left.stat().st_uid == user.pw_uid:
+                        shutil.rmtree(left)
                 subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
 
 
