@@ -52,7 +52,7 @@ def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
             [sys.executable, "-P", "-m", "reimpl_helpers.hub.judge"],
             stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, cwd="/",
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},  # no token of the hub's
-            start_new_session=True, preexec_fn=lambda: os.nice(10),
+            start_new_session=True, preexec_fn=lambda: os.nice(19),
             **(other if os.geteuid() == 0 else {}),
         )  # fmt: skip
         with process:
