@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import websocket
-from browser import Lab
+from browser import Lab, wait_for
 from jupyter_client import BlockingKernelClient
 from jupyter_server.auth import IdentityProvider, User
 
@@ -122,8 +122,14 @@ def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
     client = BlockingKernelClient(connection_file=str(lab.home / f"runtime/kernel-{kernel}.json"))
     client.load_connection_file()
     client.start_channels()
+
+    def is_ready():
+        with contextlib.suppress(RuntimeError):  # busy, its heart is not heard for a second
+            client.wait_for_ready(timeout=60)
+            return True
+
     try:
-        client.wait_for_ready(timeout=60)
+        wait_for(is_ready, what="the kernel")
         for cell in nbformat.read(lab.work / path, as_version=4).cells:
             if cell.cell_type == "code":
                 reply = client.execute_interactive(
