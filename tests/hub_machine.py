@@ -143,8 +143,12 @@ class Hub:
 
     def kill(self):
         """End the hub at once; its proxy and the pairs' servers go on."""
+        started = psutil.Process(self.process.pid).children(recursive=True)
+        cullers = [each for each in started if "jupyterhub_idle_culler" in each.cmdline()]
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        for culler in cullers:  # the one service that does not notice
+            culler.kill()
 
     def end_proxy(self):
         """End the proxy that a killed hub left."""
