@@ -230,8 +230,7 @@ class Pair:
 
     def came_true(self, prediction: dict) -> bool | None:
         """Tell whether a prediction came true; None as long as nobody can know."""
-        said = bool(prediction["said"])
-        return came_true(prediction, self.events_here("check", prediction["piece"]) if said else [])
+        return came_true(prediction, self.events_here("check", prediction.get("piece")))
 
     def fared(self, name: str) -> str:
         """Say how the prediction about a piece fared."""

@@ -61,9 +61,8 @@ SENTENCES = {
 class Readings:
     """Read the logs beside the event loop, one reading at a time."""
 
-    def __init__(self, folder: Path, ways: tuple[bool, ...], start: str = ""):
+    def __init__(self, folder: Path, ways: tuple[bool, ...]):
         self.folder, self.ways = folder, ways  # to show them: with names hidden, or not
-        self.start = start  # of the names of the pairs' folders, which is not said
         self.trouble, self.begun, self.reading = "", 0.0, None
 
     async def facts(self, hidden: bool) -> dict | None:
@@ -77,7 +76,7 @@ class Readings:
 
     def read(self) -> dict[bool, dict] | None:
         try:
-            logs, confirmed = map(self.by_pair, (self.logs(), confirmed_in(self.folder)))
+            logs, confirmed = self.logs(), confirmed_in(self.folder)
             now = datetime.now(UTC)
             found = {way: facts_of(logs, confirmed, now, hidden=way) for way in self.ways}
         except Exception as error:  # whatever it is, the next reading may be well
@@ -93,9 +92,6 @@ class Readings:
             return logs_in(self.folder)
         except WorkbookError:  # there are none: the day has not begun
             return {}
-
-    def by_pair(self, known: dict[str, object]) -> dict[str, object]:
-        return {label.removeprefix(self.start): what for label, what in known.items()}
 
 
 class Board(RequestHandler):

@@ -66,14 +66,14 @@ class Callback(Door, HubOAuthCallbackHandler):
 
 
 def main(folder: str) -> None:
-    """Serve the board of the folder of the pairs' homes until the hub ends this."""
+    """Serve the board of a folder of the pairs' logs until the hub ends this."""
     app_log.setLevel(logging.ERROR)  # without https it would be warned at every request
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
     served = application(
         [(f"{prefix}oauth_callback", Callback), (".*", Door)],
-        Readings(Path(folder), (False, True), ACCOUNT),
+        Readings(Path(folder), (False, True)),
         prefix,
         cookie_secret=secrets.token_bytes(32),
     )
