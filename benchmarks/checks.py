@@ -27,12 +27,11 @@ def score_beside_a_process(track, rounds, share):
 
     Of the mistakes one in so many is made: the `share`.
     """
-    texts = track.texts()
-    mistakes = mistakes_of(track, texts)[::share]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(track.folder)]
-    found = []
+    texts, found = track.texts(), []
 
     def score():
+        mistakes = mistakes_of(track, texts)[::share]
         scorer = Scorer(track, track.completed(texts), mistakes)
         found[:] = in_one_session(texts["test_model"], track.folder, scorer.score).findings
 
