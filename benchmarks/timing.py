@@ -1,9 +1,9 @@
 """Share what the benchmarks have in common: how they time, and how they are asked to be short."""
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
+from statistics import median
+from timeit import timeit
 
 
 def parser_for(description: str) -> argparse.ArgumentParser:
@@ -27,16 +27,14 @@ def compared(
     spent = {name: [] for name in sides}
     for _ in range(rounds):
         for name, call in sides.items():
-            start = time.perf_counter()
-            for _ in range(times[name]):
-                call()
-            spent[name].append((time.perf_counter() - start) / times[name])
-    return {name: statistics.median(seconds) for name, seconds in spent.items()}
+            spent[name].append(timeit(call, number=times[name]) / times[name])
+    return {name: median(seconds) for name, seconds in spent.items()}
 
 
 def times_to_last(call, least: float) -> int:
     """Find how often a call must be repeated to be timed well; the first one is not counted."""
     call()
-    start = time.perf_counter()
-    call()
-    return max(1, round(least / (time.perf_counter() - start)))
+    times = 1
+    while timeit(call, number=times) < least:
+        times *= 2
+    return times
