@@ -356,7 +356,9 @@ $2"
 @pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 16, 0)])
 def test_make_names_a_python_that_is_too_old_or_too_new(project, version):
     python = shlex.quote(sys.executable)
-    done, steps = project.make(project.program(OTHER_VERSION.format(python=python, version=version)))
+    done, steps = project.make(
+        project.program(OTHER_VERSION.format(python=python, version=version))
+    )
     assert done.returncode != 0 and steps == [] and "Installing" not in done.stdout
     seen = ".".join(map(str, version))
     assert f"is {seen}; this workbook needs Python 3.11 to 3.15." in done.stdout
