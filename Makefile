@@ -30,11 +30,11 @@ test: install  ## run everything that guards the workbook
 	@$(BIN)/python -m pytest -W error -n 2 --nbval tests notebooks
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
-	@$(BIN)/python tests/bench_models.py
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python benchmarks/models.py
+	@$(BIN)/python benchmarks/checks.py
 
 bench-workshop: .venv/hub  ## time a workshop: one pair on a hub, then twenty (as root)
-	@$(BIN)/python tests/bench_workshop.py
+	@$(BIN)/python benchmarks/workshop.py
 
 real: .venv/real  ## install the published weights that two tracks end on (and PyTorch)
 

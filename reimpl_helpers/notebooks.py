@@ -46,13 +46,17 @@ def prepare_work(path: Path, work: Path) -> None:
     """
     if not is_solved(path):
         return
-    track = Track(path.parent.parent.name, work / path.parent.parent.name, step_of(path) - 1)
+    name = path.parent.parent.name
+    write_finished(Track(name, work / name, step_of(path) - 1))
+
+
+def write_finished(track: Track) -> None:
+    """Write the package of a pair that has finished a step, with the workbook's pieces."""
     texts = {}
     for piece in track.listed:
         if piece.module and piece.step <= track.step:
             mark = package.GIVEN if piece.from_track else ""
             texts = track.with_piece(texts, track.given(piece), mark)
-    track.folder.mkdir(parents=True)
     package.write_texts(track.folder, texts, {})
 
 

@@ -28,8 +28,8 @@ def chromium():
 
 
 ONE_AT_A_TIME = (  # browsers keep both cores busy; hubs make system users of the same names
-    "test_board_page", "test_browser", "test_confirmer", "test_deploy", "test_hub",
-    "test_hub_start", "test_workshop",
+    "test_benchmarks", "test_board_page", "test_browser", "test_confirmer", "test_deploy",
+    "test_hub", "test_hub_start", "test_workshop",
 )  # fmt: skip
 
 

@@ -3,13 +3,15 @@
 How to read it: docs/benchmarks.md.
 """
 
-import argparse
+# ruff: noqa: E402  the machine that a hub is started on is shared with the tests
+
 import asyncio
 import json
 import math
 import os
 import random
 import re
+import sys
 import time
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -17,16 +19,20 @@ from pathlib import Path
 
 import psutil
 from clients import VIEW, Client
-from hub_machine import Hub, Visitor, hub_machine
+from timing import parser_for
 
 from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.workbook import NOTEBOOKS, Track
+from reimpl_helpers.workbook import NOTEBOOKS, ROOT, Track
+
+sys.path.append(str(ROOT / "tests"))
+from hub_machine import Hub, Visitor, hub_machine
 
 NOTEBOOK = "autoencoder/01_forward_pass.ipynb"
 SOLVED = NOTEBOOKS / "autoencoder/solved/01_forward_pass.ipynb"
 ARRIVAL = 10.0  # seconds in which the whole room comes in
 THINK = 4.0  # seconds of looking before a cell is run, on average: a tenth of what people take
 STROKE = 0.5  # seconds for one word, on average: twice as fast as people type
+HASTE = 20  # in the short form all this goes so many times as fast
 STOPS = 120.0  # seconds that all servers together may take to end
 SEED = 20260
 REMARK = "{name}: why is this so, and what would it be for a single row?"
@@ -36,20 +42,23 @@ REMARK = "{name}: why is this so, and what would it be for a single row?"
 class Pair:
     """Two people at one notebook, what they typed, and how long they waited."""
 
-    name: str
-    names: tuple[str, str]
-    luck: random.Random
+    number: int
+    haste: float = 1
     start: float = 0.0
     verdicts: list[float] = field(default_factory=list)
     typed: dict[str, str] = field(default_factory=dict)  # by cell
     right: list[str] = field(default_factory=list)
 
+    def __post_init__(self):
+        self.name, self.names = f"p{self.number}", (f"Ada {self.number}", f"Grace {self.number}")
+        self.luck = random.Random(SEED + self.number)
+
     async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(self.luck.expovariate(1 / seconds))
+        await asyncio.sleep(self.luck.expovariate(self.haste / seconds))
 
     async def work(self, hub: Hub) -> None:
         """Come in, solve the notebook, and leave it open."""
-        await asyncio.sleep(self.luck.uniform(0, ARRIVAL))
+        await asyncio.sleep(self.luck.uniform(0, ARRIVAL / self.haste))
         began = time.monotonic()
         self.clients = await asyncio.gather(*(self.sit_down(hub, name) for name in self.names))
         first, second = self.clients
@@ -170,12 +179,9 @@ def roster_of(pairs: list[Pair]) -> str:
     return "\n".join(["name,pair", *lines, "Facilitator,facilitator"])
 
 
-async def workshop(hub: Hub, count: int) -> None:
+async def workshop(hub: Hub, count: int, haste: float) -> None:
     """Let pairs work on a hub, and print what they waited for."""
-    pairs = [
-        Pair(f"p{number}", (f"Ada {number}", f"Grace {number}"), random.Random(SEED + number))
-        for number in range(1, count + 1)
-    ]
+    pairs = [Pair(number, haste) for number in range(1, count + 1)]
     hub.start(roster_of(pairs))
     before = sum(psutil.Process().cpu_times()[:2])
     began = time.monotonic()
@@ -208,11 +214,12 @@ def quantile(values: list[float], percent: int) -> float:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("counts", type=int, nargs="*", default=[1, 20], help="of pairs, in turn")
-    for count in parser.parse_args().counts:
+    parser = parser_for(__doc__)
+    parser.add_argument("counts", type=int, nargs="*", help="of pairs, in turn")
+    asked = parser.parse_args()
+    for count in asked.counts or ([1] if asked.short else [1, 20]):
         with hub_machine() as hub:
-            asyncio.run(workshop(hub, count))
+            asyncio.run(workshop(hub, count, HASTE if asked.short else 1))
 
 
 if __name__ == "__main__":
