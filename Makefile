@@ -10,7 +10,7 @@ endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(.*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help lab hub warm test bench bench-workshop solved record real lint lock install torch
+.PHONY: help lab hub warm test test-all bench bench-workshop solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -26,8 +26,14 @@ warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes,
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
-test: install  ## run everything that guards the workbook
-	@$(BIN)/python -m pytest -W error -n 2 --nbval tests notebooks
+PYTEST = $(BIN)/python -m pytest -W error -n 2 --no-loadscope-reorder --nbval \
+	$(if $(TIMES),--times) tests notebooks
+
+test: install  ## run what guards the workbook: every notebook, every piece (TIMES=1: what took long)
+	@$(PYTEST) -m "not slow"
+
+test-all: real .venv/hub  ## run all tests: also browsers, hubs, installs, every mutation, every kill
+	@$(PYTEST)
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python benchmarks/models.py

@@ -12,9 +12,7 @@ from reimpl_helpers.checks import Case
 
 def compiled(case: Case, static: int | tuple[int, ...] = ()) -> Case:
     """Put the same question to a piece compiled by JAX; `static` are places of other than arrays."""
-    return replace(
-        case, probe=f"compiled, {case.probe}", call=partial(call_compiled, static)
-    )
+    return replace(case, probe=f"compiled, {case.probe}", call=partial(call_compiled, static))
 
 
 def call_compiled(static, piece, *args):
