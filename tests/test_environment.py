@@ -303,6 +303,7 @@ def test_make_installs_once(project):
     assert (done.returncode, steps) == (0, [])
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_installs_a_new_lock_into_the_same_venv(project):
     project.make()
@@ -310,6 +311,7 @@ def test_make_installs_a_new_lock_into_the_same_venv(project):
     assert project.make()[1] == INSTALLS
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_rebuilds_a_venv_that_was_left_halfway(project):
     project.make()
@@ -321,6 +323,7 @@ def test_make_rebuilds_a_venv_that_was_left_halfway(project):
     assert project.make()[1] == ["venv", *INSTALLS]
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_tries_again_after_an_install_that_stopped(project):
     obstacle = project.folder / "pip fails"
@@ -332,6 +335,7 @@ def test_make_tries_again_after_an_install_that_stopped(project):
     assert done.returncode == 0 and steps == ["venv", *INSTALLS]
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_rebuilds_a_venv_that_was_moved(project, tmp_path):
     project.make()
@@ -340,6 +344,7 @@ def test_make_rebuilds_a_venv_that_was_moved(project, tmp_path):
     assert project.make()[1] == ["venv", *INSTALLS]
 
 
+@pytest.mark.slow
 @needs_make
 def test_make_rebuilds_a_venv_whose_python_is_gone(project):
     project.make()
