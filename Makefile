@@ -8,8 +8,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(.*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help lab hub warm test bench bench-workshop solved record real lint lock install torch
+.PHONY: help lab hub warm test test-all bench bench-workshop solved record real lint lock install torch
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -25,8 +26,14 @@ warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes,
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
-test: install  ## run everything that guards the workbook
-	@$(BIN)/python -m pytest -W error -n 2 --nbval tests notebooks
+PYTEST = $(BIN)/python -m pytest -W error -n 2 --no-loadscope-reorder --nbval \
+	$(if $(TIMES),--times) tests notebooks
+
+test: install  ## run what guards the workbook: every notebook, every piece (TIMES=1: what took long)
+	@$(PYTEST) -m "not slow"
+
+test-all: real .venv/hub  ## run all tests: also browsers, hubs, installs, every mutation, every kill
+	@$(PYTEST)
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python benchmarks/models.py
@@ -49,9 +56,16 @@ lint: install  ## look at style, change nothing
 
 lock: install  ## choose exact versions for requirements.lock (UPGRADE=1: the newest)
 	@$(PIP) uv
-	@echo setuptools | $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 \
-		--fork-strategy fewest --generate-hashes --extra test $(if $(UPGRADE),--upgrade) \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml -
+	@echo setuptools | $(BIN)/python -m uv pip compile --quiet --universal \
+		--python-version $(firstword $(PYTHONS)) --generate-hashes --extra test \
+		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" \
+		--output-file requirements.lock pyproject.toml -
+	@for python in $(PYTHONS); do for system in linux macos windows; do \
+		$(BIN)/python -m uv pip install --quiet --dry-run --require-hashes --no-build --target .venv/none \
+			--python-version $$python --python-platform $$system -r requirements.lock || { \
+			echo "Python $$python on $$system cannot install requirements.lock; uv says why, above."; \
+			exit 1; }; \
+	done; done
 
 install: .venv/installed
 torch: .venv/torch
@@ -63,11 +77,13 @@ ifneq ($(shell $(BIN)/python -c "$(WHERE)" 2>/dev/null),$(shell cat .venv/instal
 $(shell rm -f .venv/installed)
 endif
 
-SEEN := import platform, sys; print(platform.python_version()); sys.exit(sys.version_info < (3, 11))
+SEEN := import platform, sys; print(platform.python_version()); \
+	sys.exit('%d.%d' % sys.version_info[:2] not in '$(PYTHONS)'.split())
 
 .venv/installed: requirements.lock pyproject.toml
 	@seen=$$($(PYTHON) -c "$(SEEN)" 2>/dev/null) || { \
-		echo "$(PYTHON) is $${seen:-no Python that runs}; this workbook needs Python 3.11 or newer."; \
+		echo "$(PYTHON) is $${seen:-no Python that runs}; this workbook needs Python" \
+			"$(firstword $(PYTHONS)) to $(lastword $(PYTHONS))."; \
 		echo "Install one, or name one that you have: make $(MAKECMDGOALS) PYTHON=python3.12"; \
 		exit 1; }
 	@echo "Installing into .venv. This takes a minute or two, and is done once."

@@ -1,12 +1,23 @@
-"""Make `pytest --nbval notebooks/` strict and repeatable."""
+"""Make `pytest --nbval notebooks/` strict and repeatable, and look at what a notebook leaves."""
 
 import os
+import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.notebooks import CELL_TIMEOUT, STABLE, prepare_work
+from reimpl_helpers import cli
+from reimpl_helpers.notebooks import (
+    CELL_TIMEOUT,
+    STABLE,
+    is_solved,
+    prepare_work,
+    step_of,
+)
+from reimpl_helpers.workbook import LAST_STEP, Track
 
 HERE = Path(__file__).parent
 WORK = pytest.StashKey[tempfile.TemporaryDirectory]()
@@ -27,9 +38,40 @@ def pytest_unconfigure(config):
 def pytest_runtest_setup(item):
     """Give each notebook a pair's folder of its own, before nbval starts its kernel."""
     if item.path.suffix == ".ipynb":
-        name = item.path.relative_to(HERE).with_suffix("")
-        work = Path(item.config.stash[WORK].name) / name / "work"
+        work = work_of(item)
         if not work.exists():
             work.mkdir(parents=True)
             prepare_work(item.path, work)
             os.environ.update(STABLE, REIMPL_WORK=str(work))
+
+
+def work_of(item):
+    """Name the pair's folder of a notebook."""
+    name = item.path.relative_to(HERE).with_suffix("")
+    return Path(item.config.stash[WORK].name) / name / "work"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """After the last cell of a notebook, look at what it saved."""
+    if item.path.suffix != ".ipynb" or (nextitem and nextitem.path == item.path):
+        return
+    work = work_of(item)
+    if not is_solved(item.path):
+        assert not list(work.rglob("*.py")), "nothing was written, and something is saved"
+    elif step_of(item.path) == LAST_STEP:
+        finished = work / item.path.parent.parent.name
+        assert cli.main(["check", str(finished)]) == 0, "`reimpl check` refuses what was saved"
+        assert_runs_without_helpers(finished, work.parent)
+
+
+def assert_runs_without_helpers(finished, folder):
+    """Require that pytest passes every test of a package where the helpers cannot be imported."""
+    (folder / "reimpl_helpers.py").write_text("raise ImportError('the helpers are not here')")
+    alone = {**os.environ, "PYTHONPATH": str(folder)}
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(finished)],
+        env=alone, cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    count = sum(piece.is_test for piece in Track(finished.name, finished).pieces)
+    assert count > 8 and re.search(rf"^{count} passed", run.stdout, re.M), run.stdout + run.stderr

@@ -643,11 +643,29 @@ def little_printed():
     return contextlib.redirect_stdout(LittlePrinted(sys.stdout, PRINTED))
 
 
+@contextlib.contextmanager
 def float64_in_jax():
-    """Let JAX compute in float64 inside, as the original was recorded."""
-    if "jax" in sys.modules:
-        return sys.modules["jax"].enable_x64(True)
-    return contextlib.nullcontext()
+    """Let JAX compute in float64 inside, as the original was recorded, and compile quickly."""
+    if "jax" not in sys.modules:
+        yield
+        return
+    with compiled_quickly(), sys.modules["jax"].enable_x64(True):
+        yield
+
+
+@contextlib.contextmanager
+def compiled_quickly():
+    """Let JAX optimize little inside: what is judged runs once, and compiling is the wait."""
+    if "jax" not in sys.modules:
+        yield
+        return
+    config, option = sys.modules["jax"].config, "jax_disable_most_optimizations"
+    before = config.read(option)
+    config.update(option, True)
+    try:
+        yield
+    finally:
+        config.update(option, before)
 
 
 def plural(count, noun):

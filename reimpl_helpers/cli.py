@@ -253,14 +253,14 @@ def track_in(folder):
     Raises: WorkbookError when it is no folder, or of no track.
     """
     from reimpl_helpers.workbook import (
-        COMPILATION_CACHE,
+        COMPILATION,
         LAST_STEP,
         Track,
         WorkbookError,
         track_of,
     )
 
-    os.environ.update({**COMPILATION_CACHE, **os.environ})
+    os.environ.update({**COMPILATION, **os.environ})
     if not folder.is_dir():
         raise WorkbookError(
             f"{folder} is no folder. Name the one that holds your model.py, such as "

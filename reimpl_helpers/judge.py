@@ -34,7 +34,7 @@ from reimpl_helpers.checks import (
     judge_answers,
 )
 from reimpl_helpers.equivalence import outcome, unseen_cases
-from reimpl_helpers.workbook import COMPILATION_CACHE
+from reimpl_helpers.workbook import COMPILATION
 
 SILENCE = 120  # seconds without a reply after which the process is ended
 NONSENSE = (
@@ -71,7 +71,7 @@ class Answers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
-            env={**COMPILATION_CACHE, **os.environ},
+            env={**COMPILATION, **os.environ},
             start_new_session=True,  # what it starts is ended with it
         )
 

@@ -28,7 +28,7 @@ from reimpl_helpers.files import replace_file
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.pairing import NAMES, name_here
 from reimpl_helpers.people import LONGEST_NAME, Person, is_name
-from reimpl_helpers.workbook import COMPILATION_CACHE, WorkbookError
+from reimpl_helpers.workbook import COMPILATION, WorkbookError
 
 START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
@@ -175,7 +175,7 @@ def serving(work: Path, names: list[str]):
     Raises: WorkbookError when a lab is open there already.
     """
     tools = str(Path(sys.executable).parent)  # so that a terminal of the lab finds reimpl
-    os.environ.update(COMPILATION_CACHE | os.environ, REIMPL_WORK=str(work))
+    os.environ.update(COMPILATION | os.environ, REIMPL_WORK=str(work))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
     os.environ[NAMES] = str(work / ".lab/names")

@@ -10,7 +10,7 @@ import nbformat
 
 from reimpl_helpers import package
 from reimpl_helpers.files import replace_file
-from reimpl_helpers.workbook import COMPILATION_CACHE, NOTEBOOKS, Track, tracks
+from reimpl_helpers.workbook import COMPILATION, NOTEBOOKS, Track, tracks
 
 CELL_TIMEOUT = 60  # seconds
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -18,10 +18,10 @@ HALF_WRITTEN = "Error reading persistent compilation cache entry"  # JAX compile
 # What a kernel needs so that two runs print the same: one backend, one instruction set, one order.
 STABLE = {
     "JAX_PLATFORMS": "cpu",
-    **({"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"} if X86 else {}),
     "PYTHONHASHSEED": "0",
     "PYTHONWARNINGS": f"ignore:{HALF_WRITTEN}",  # of the other worker, at the same moment
-    **COMPILATION_CACHE,
+    **COMPILATION,
+    "XLA_FLAGS": f"{'--xla_cpu_max_isa=AVX2' if X86 else ''} {COMPILATION['XLA_FLAGS']}",
 }
 
 

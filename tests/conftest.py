@@ -1,10 +1,11 @@
-"""Let JAX compute the same on every machine; sum up at the end what the checks were tried on."""
+"""Let JAX compute the same on every machine; sum up at the end what was tried, and what it took."""
 
 import itertools
 import os
 import re
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, FLAGS
@@ -49,9 +50,25 @@ def pytest_xdist_make_scheduler(config, log):
     return ByTrack(config, log)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--times", action="store_true", help="say at the end what took long")
+
+
+def processor_seconds() -> float:
+    """Say what this process and those it started and waited for have used."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    item.started_at = processor_seconds()
+    return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Let fixtures know whether their test failed, so that they take a screenshot."""
+    """Note the time; let fixtures know whether their test failed, for a screenshot."""
+    item.user_properties.append(("SECONDS", processor_seconds() - item.started_at))
     report = yield
     if report.when == "call":
         item.call_failed = report.failed
@@ -59,7 +76,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_collection_modifyitems(items):
-    """Let no test fail where JAX finds an entry of its cache half written by another process."""
+    """Begin with what is done one at a time; let no test fail where JAX's cache is half written."""
+    items.sort(key=lambda item: item.path.stem not in ONE_AT_A_TIME)
     for item in items:
         item.add_marker(pytest.mark.filterwarnings(f"ignore:{HALF_WRITTEN}"))
 
@@ -85,8 +103,27 @@ def noted_by(terminalreporter, kind) -> list:
     ]
 
 
+def write_times(terminalreporter):
+    """Print a table of the processor time of each file of tests, and of the notebooks."""
+    spent, tests = Counter(), Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "teardown":
+                file = report.nodeid.partition("::")[0]
+                where = f"notebooks/*/{Path(file).name}" if file.endswith(".ipynb") else file
+                where = where.replace("*/", "*/solved/") if "/solved/" in file else where
+                tests[where] += 1
+                spent[where] += max(s for kind, s in report.user_properties if kind == "SECONDS")
+    terminalreporter.write_line(f"| {sum(spent.values()):.0f} s | tests | where |")
+    terminalreporter.write_line("| ---: | ---: | --- |")
+    for where, seconds in spent.most_common():
+        terminalreporter.write_line(f"| {seconds:.0f} | {tests[where]} | {where} |")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print a line on the checks, of how many they said what they should, and one on faults."""
+    if terminalreporter.config.option.times:
+        write_times(terminalreporter)
     if faults := noted_by(terminalreporter, "FAULT"):
         survived = sum(found == [0, 0] for found in faults)
         files, events = (sum(found[place] for found in faults) for place in (0, 1))

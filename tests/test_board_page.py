@@ -420,6 +420,7 @@ class Visitor:
         return self.ask("facts", **{"X_XSRFToken": proof, "Sec_Fetch_Mode": "cors", **headers})
 
 
+@pytest.mark.slow
 def test_a_hub_lets_in_the_facilitator(service):
     visitor = Visitor(service)
     status, headers, _ = visitor.log_in("facilitator")
@@ -436,6 +437,7 @@ def test_a_hub_lets_in_the_facilitator(service):
     assert visitor.ask("../board.js")[0] == visitor.ask("facts/")[0] == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["pair", "other", "nobody"])
 def test_a_hub_lets_in_nobody_else(code, service):
     visitor = Visitor(service)
@@ -449,6 +451,7 @@ def test_a_hub_lets_in_nobody_else(code, service):
     assert bearer[0] == 403
 
 
+@pytest.mark.slow
 def test_a_login_that_the_board_did_not_ask_for_is_refused(service):
     honest, other = Visitor(service), Visitor(service)
     assert honest.ask("oauth_callback?code=facilitator")[0] == 400
@@ -459,6 +462,7 @@ def test_a_login_that_the_board_did_not_ask_for_is_refused(service):
     assert not [name for name in other.cookies if name == "service-board"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -523,6 +527,7 @@ def cell(page, pair, piece):
     return row.locator("td").nth(heads.index(piece) + 1)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_board_tells_claimed_from_confirmed_and_both_from_refuted(serve, look, tmp_path):
     log = begin(tmp_path / "oak", "Ada", "Grace")
@@ -557,6 +562,7 @@ def test_a_board_tells_claimed_from_confirmed_and_both_from_refuted(serve, look,
     assert page.locator("tbody .right").inner_text() == "2 of 5"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_what_happens_is_seen_soon_and_what_is_there_stays(serve, look, tmp_path):
     log = begin(tmp_path / "oak", "Ada", "Grace")
@@ -586,6 +592,7 @@ def test_what_happens_is_seen_soon_and_what_is_there_stays(serve, look, tmp_path
     assert page.evaluate("rows.every(row => row.isConnected)")
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_notebook_is_where_most_pairs_are_until_one_is_chosen(serve, look, tmp_path):
     logs = [begin(tmp_path / name) for name in ("oak", "elm", "ash")]
@@ -613,6 +620,7 @@ def line(minutes_ago, kind="start", **fields):
     return json.dumps({"at": at.isoformat(), "event": kind, **HERE, **fields}) + "\n"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_who_waits_who_is_quiet_and_what_takes_long_is_said(serve, look, tmp_path):
     encoder = {"piece": "encoder", "state": "wrong", "source": ""}
@@ -632,6 +640,7 @@ def test_who_waits_who_is_quiet_and_what_takes_long_is_said(serve, look, tmp_pat
     assert "quiet" not in heads[2] and "⚠" not in heads[2]
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_names_are_hidden_at_once_and_stay_hidden(serve, look, tmp_path):
     begin(tmp_path / "oak", "Ada", "Grace", piece="encoder", mistake="tanh left out")
@@ -651,6 +660,7 @@ def test_names_are_hidden_at_once_and_stay_hidden(serve, look, tmp_path):
     sees(page, "tbody th", "oak Ada, Grace")
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_names_that_the_server_hides_cannot_be_shown(serve, look, tmp_path):
     begin(tmp_path / "oak", "Ada", "Grace")
@@ -659,6 +669,7 @@ def test_names_that_the_server_hides_cannot_be_shown(serve, look, tmp_path):
     assert not page.locator("#hide").is_visible() and not NAMES.search(page.content())
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_board_says_since_when_it_is_stale(serve, look, tmp_path):
     log = begin(tmp_path / "oak", "Ada", "Grace")
@@ -689,6 +700,7 @@ def test_before_the_first_pair_the_board_says_what_it_waits_for(serve, look, tmp
     sees(page, "tbody th", "oak")
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_board_is_a_table_that_can_be_read_aloud_and_used_without_a_mouse(serve, look, tmp_path):
     begin(tmp_path / "oak", "Ada", "Grace", piece="encoder")
@@ -815,6 +827,7 @@ class Watch:
         return any(note.startswith(("FIRED", "ASKED")) for note in self.noted)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_in_a_careless_page_every_one_of_the_strings_fires(chromium):
     silent, home, body = [], "http://careless.test/", ""
@@ -862,6 +875,7 @@ TOUCH = """() => document.querySelectorAll("*").forEach((each) =>
 TEXTS = "(found) => found.map((each) => each.textContent)"
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("enter", ["", "/hub/spawn/pair-"])
 def test_sixty_strings_in_logs_stand_on_the_board_as_text(enter, serve, chromium, tmp_path):

@@ -72,6 +72,7 @@ def text_on_disk(lab, notebook, place):
 # --- the whole of it ---
 
 
+@pytest.mark.slow
 def test_two_people_complete_the_first_notebook(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
     seats = ada, grace = sit(lab, "00_start_here.ipynb")
@@ -117,6 +118,7 @@ def test_two_people_complete_the_first_notebook(lab, sit):
 # --- one notebook, two people ---
 
 
+@pytest.mark.slow
 def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
     ada, grace = sit(shared, "gnn/01_forward_pass.ipynb")
     place = places(shared, "gnn/01_forward_pass.ipynb")["start"]
@@ -132,6 +134,7 @@ def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
     wait_for(lambda: "Grace" in "".join(flags.all_text_contents()), what="Grace's cursor")
 
 
+@pytest.mark.slow
 def test_a_slider_moved_by_one_moves_for_both(shared, sit):
     name = "autoencoder/02_shapes.ipynb"
     seats = ada, grace = sit(shared, name)
@@ -167,6 +170,7 @@ def test_both_press_run_and_one_clean_output_remains(shared, sit):
         assert re.findall(r"\d+", seat.output(place)) == [str(i) for i in range(20)]
 
 
+@pytest.mark.slow
 def test_who_runs_a_cell_may_leave(shared, sit):
     name = "gnn/03_params.ipynb"
     ada, grace = sit(shared, name)
@@ -179,6 +183,7 @@ def test_who_runs_a_cell_may_leave(shared, sit):
     grace.has_run(place)
 
 
+@pytest.mark.slow
 def test_a_question_in_the_code_is_answered_by_either(shared, sit):
     name = "gnn/05_training_test.ipynb"
     ada, grace = sit(shared, name)
@@ -190,6 +195,7 @@ def test_a_question_in_the_code_is_answered_by_either(shared, sit):
     grace.sees(place, "hello Grace")
 
 
+@pytest.mark.slow
 def test_a_curve_that_grows_grows_for_both(shared, sit):
     name = "gnn/04_unit_tests.ipynb"
     ada, grace = sit(shared, name)
@@ -217,6 +223,7 @@ def test_a_curve_that_grows_grows_for_both(shared, sit):
 # --- the bar ---
 
 
+@pytest.mark.slow
 def test_a_swap_is_seen_by_both_at_once(shared, sit):
     name = "mlstm/01_forward_pass.ipynb"
     ada, grace = sit(shared, name)
@@ -232,6 +239,7 @@ def test_a_swap_is_seen_by_both_at_once(shared, sit):
     assert min(took) < AT_ONCE, took
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_roles_swap_once(shared, sit):
     name = "mlstm/02_shapes.ipynb"
     seats = ada, grace = sit(shared, name)
@@ -249,6 +257,7 @@ def test_when_the_time_is_up_roles_swap_once(shared, sit):
     assert len(events) == len({e["number"] for e in events})
 
 
+@pytest.mark.slow
 def test_the_bar_is_read_in_the_dark_and_without_a_mouse(shared, sit):
     name = "mlstm/03_params.ipynb"
     ada, _ = sit(shared, name)
@@ -278,6 +287,7 @@ def contrast(colors):
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.slow
 def test_after_a_reload_everything_is_there(shared, sit):
     name = "mlstm/04_unit_tests.ipynb"
     ada, grace = sit(shared, name)
@@ -294,6 +304,7 @@ def test_after_a_reload_everything_is_there(shared, sit):
 # --- what may happen ---
 
 
+@pytest.mark.slow
 def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
     seats = ada, grace = sit(lab, name)
@@ -318,6 +329,7 @@ def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
     wait_for(grace.driver, what="the bar on the new server")
 
 
+@pytest.mark.slow
 def test_while_typing_goes_on_it_is_saved(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
     ada, _ = sit(lab, name)
@@ -335,12 +347,14 @@ def test_while_typing_goes_on_it_is_saved(lab, sit):
     assert max(lost, default=0) < AT_RISK * SLOW, f"{len(lost)} of {len(typed)}: {lost}"
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_lab_with_browsers_connected(lab, sit):
     sit(lab, "autoencoder/01_forward_pass.ipynb")
     lab.process.terminate()
     assert lab.process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
     lab = Lab(tmp_path, "--solo").start()
     try:

@@ -20,7 +20,10 @@ from reimpl_helpers.hub.users import JUDGE_USER, make_board_users
 from reimpl_helpers.package import definition_of
 from reimpl_helpers.workbook import NOTEBOOKS
 
-pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while"),
+]
 MODEL = (NOTEBOOKS / "autoencoder/solution/model.py").read_text("utf-8")
 ROUND = """
 import sys

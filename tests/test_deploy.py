@@ -19,6 +19,7 @@ from hub_machine import Hub, Visitor, hub_machine, open_folder, readable_venv
 from reimpl_helpers.hub.start import PROXY
 from reimpl_helpers.workbook import ROOT
 
+pytestmark = pytest.mark.slow
 KUBERNETES, TLJH = ROOT / "deploy/kubernetes", ROOT / "deploy/tljh/reimpl.py"
 VALUES = yaml.safe_load((KUBERNETES / "values.yaml").read_text("utf-8"))
 SCHEMA = yaml.safe_load((ROOT / "tests/chart_schema.yaml").read_text("utf-8"))

@@ -186,9 +186,9 @@ def test_marks_are_plain_where_a_terminal_has_no_others(project):
 def test_a_python_that_is_too_old_comes_first(project, tmp_path):
     newer = shutil.copytree(project, tmp_path / "project", ignore=lambda *_: [".venv"])
     text = (newer / "pyproject.toml").read_text("utf-8")
-    (newer / "pyproject.toml").write_text(text.replace('">=3.11"', '">=3.99"'), "utf-8")
+    (newer / "pyproject.toml").write_text(re.sub(r":: 3\.\d+", ":: 3.99", text), "utf-8")
     status, lines, text = report_of(cwd=newer, PYTHONPATH="")
-    assert status == 1 and lines["Python"][0] == UNWELL and "Python 3.99 or newer is needed" in text
+    assert status == 1 and lines["Python"][0] == UNWELL and "Python 3.99 to 3.99 is needed" in text
     assert lines["packages"] == lines["kernel"] == (WAITS, "waits for: Python")
 
 
@@ -208,9 +208,16 @@ def test_an_old_python_can_read_the_doctor(name):
 
 
 @pytest.mark.parametrize(
-    "bits, version, mark", [(64, (3, 11), WELL), (32, (3, 12), UNWELL), (64, (3, 9), UNWELL)]
+    "bits, version, mark",
+    [
+        (64, (3, 11), WELL),
+        (64, (3, 15), WELL),
+        (32, (3, 12), UNWELL),
+        (64, (3, 9), UNWELL),
+        (64, (3, 16), UNWELL),
+    ],
 )
-@pytest.mark.parametrize("system", [*machine.NEWER_PYTHON])
+@pytest.mark.parametrize("system", [*machine.ANOTHER_PYTHON])
 def test_python(monkeypatch, bits, version, mark, system):
     monkeypatch.setattr(machine.struct, "calcsize", lambda kind: bits // 8)
     monkeypatch.setattr(machine.sys, "version_info", version)
@@ -276,6 +283,21 @@ def test_a_lock_is_read_with_who_asks_for_what():
     wanted = machine.needed(["jupyterlab"], lock)
     assert {"tornado", "argon2-cffi-bindings", "pyzmq"} <= wanted
     assert not {"jax", "numpy", "ruff"} & wanted
+
+
+TWO_PYTHONS = """
+jax==1 ; python_full_version < '3.12' \\
+    # via old
+jax==2 ; python_full_version >= '3.12' and sys_platform == 'win32' \\
+    # via new
+"""
+
+
+def test_a_lock_is_read_for_this_python(monkeypatch):
+    monkeypatch.setattr(machine.sys, "version_info", (3, 11, 9))
+    assert machine.locked(TWO_PYTHONS) == {"jax": machine.Locked("1", False, {"old"})}
+    monkeypatch.setattr(machine.sys, "version_info", (3, 12, 0))
+    assert machine.locked(TWO_PYTHONS) == {"jax": machine.Locked("2", True, {"new"})}
 
 
 def test_published_weights_are_no_one_s_fault(monkeypatch):

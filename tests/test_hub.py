@@ -26,6 +26,7 @@ from reimpl_helpers.hub.keeper import MOST, largest_of_greedy
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.spawner import BOUNDS
 
+pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can make system users")
 ROSTER = """name,pair
 Ada,oak

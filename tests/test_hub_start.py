@@ -13,6 +13,7 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
 
+pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
 NOBODY = 65534
 ROSTER = "name,pair\nAda,oak\nGrace,oak\nMary,facilitator\n"

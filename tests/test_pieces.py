@@ -1,7 +1,8 @@
 """Every piece of every track: never right unsolved, never refused when right, never right wrong.
 
 A new track is held to this by having a folder. Each test notes what it found for the line that
-begins with CHECKS at the end of the run (see conftest.py).
+begins with CHECKS at the end of the run (see conftest.py). What compiles in JAX takes long: of
+that, `make test` tries one example for each piece, and `make test-all` every one.
 """
 
 import ast
@@ -14,7 +15,15 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import package
-from reimpl_helpers.checks import NOT_WRITTEN, WRONG, float64_in_jax
+from reimpl_helpers.checks import (
+    NOT_WRITTEN,
+    WRONG,
+    Refusal,
+    answer_of,
+    compare_answer,
+    float64_in_jax,
+    little_printed,
+)
 from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.notebooks import notebooks_of, step_of
@@ -41,16 +50,24 @@ def variants_of(name):
     return {key: value for key, value in vars(module).items() if "__" in key.strip("_")}
 
 
-def every(of_piece, tests):
-    """Parametrize over what there is for every piece: of code to write, or of tests to write."""
-    found = {
-        f"{name}, {piece.label}, {key}": (name, piece, value)
-        for name in tracks()
-        for piece in track_at(name, 0).pieces
-        if piece.is_test == tests
-        for key, value in of_piece(name, piece).items()
-    }
-    return pytest.mark.parametrize("name, piece, case", found.values(), ids=found)
+def every(of_piece, tests, slow=lambda piece: False):
+    """Parametrize over what there is for every piece: of code to write, or of tests to write.
+
+    Of a piece that is `slow`, all but the first are left to `make test-all`.
+    """
+    found = []
+    for name in tracks():
+        for piece in track_at(name, 0).pieces:
+            if piece.is_test == tests:
+                for number, (key, value) in enumerate(of_piece(name, piece).items()):
+                    marks = [pytest.mark.slow] if number and slow(piece) else []
+                    label = f"{name}, {piece.label}, {key}"
+                    found.append(pytest.param(name, piece, value, id=label, marks=marks))
+    return pytest.mark.parametrize("name, piece, case", found)
+
+
+def is_in_jax(piece):
+    return piece.step == 5
 
 
 def the_piece(name, piece):
@@ -86,6 +103,22 @@ def stub(name, piece):
 
 def verdict_on(name, piece, function):
     return track_at(name, piece.step).judge(piece, function)
+
+
+@functools.cache
+def cases_of(name, piece):
+    return list(piece.cases(track_at(name, piece.step).recording))
+
+
+def first_refusal(name, piece, function):
+    """Put the cases to a piece until one refuses its answer; nothing more is said of it."""
+    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+        for case in cases_of(name, piece):
+            try:
+                compare_answer(answer_of(function, case), case)
+            except Refusal as refusal:
+                return refusal
+    return None
 
 
 def verdict_on_test(name, piece, source):
@@ -168,13 +201,13 @@ def test_solution_test(name, piece, case, count):
     count("solved", verdict.right, repr(verdict))
 
 
-@every(its_variants, tests=False)
+@every(its_variants, tests=False, slow=is_in_jax)
 def test_variant(name, piece, case, count):
     verdict = verdict_on(name, piece, case)
     count("variants", verdict.right, repr(verdict))
 
 
-@every(its_variants, tests=True)
+@every(its_variants, tests=True, slow=is_in_jax)
 def test_variant_test(name, piece, case, count):
     source = inspect.getsource(case).replace(f"def {case.__name__}(", f"def {piece.name}(")
     verdict = verdict_on_test(name, piece, source)
@@ -193,7 +226,7 @@ def test_every_piece_has_variants_and_every_variant_a_piece(name):
 # --- a planted bug is refused, and named ---
 
 
-@every(its_bugs, tests=False)
+@every(its_bugs, tests=False, slow=is_in_jax)
 def test_planted_bug(name, piece, case, count):
     track = track_at(name, piece.step)
     planted = track.planted(case, piece.port or track.in_jax)
@@ -223,17 +256,28 @@ def test_every_piece_has_bugs_and_every_edit_applies(name):
         assert bool(piece.catches) == piece.is_test
 
 
+def without_asserts(name, piece):
+    test = source_in_solution(name, piece)
+    test.body = [ast.parse("pass").body[0] if asserts(n) else n for n in test.body]
+    return ast.unparse(ast.fix_missing_locations(test))
+
+
+def comparing_with_itself(name, piece):
+    model = [other.name for other in track_at(name, 0).pieces if other.step == 1][-1]
+    return f"def {piece.name}():\n    model = {model}\n    assert model == model"
+
+
+def always_false(name, piece):
+    return f"def {piece.name}():\n    assert not True"
+
+
 def weak_tests(name, piece):
-    """Write tests that guard nothing, and how each is named: plausible ones, of the solution's."""
-    without = source_in_solution(name, piece)
-    without.body = [ast.parse("pass").body[0] if asserts(n) else n for n in without.body]
-    start = f"def {piece.name}():\n    "
-    whole = [other.name for other in track_at(name, 0).pieces if other.step == 1][-1]
+    """List ways to write a test that guards nothing, and how each is named."""
     passes, fails = "passes on your model, and also on", "fails on your own model"
     return {
-        "asserts left out": (ast.unparse(ast.fix_missing_locations(without)), passes),
-        "compares with itself": (f"{start}model = {whole}\n    assert model == model", passes),
-        "always false": (f"{start}assert not True", fails),
+        "always false": (always_false, fails),
+        "asserts left out": (without_asserts, passes),
+        "compares with itself": (comparing_with_itself, passes),
     }
 
 
@@ -244,10 +288,10 @@ def asserts(statement):
     )
 
 
-@every(weak_tests, tests=True)
+@every(weak_tests, tests=True, slow=is_in_jax)
 def test_weak_test(name, piece, case, count):
-    source, words = case
-    verdict = verdict_on_test(name, piece, source)
+    write, words = case
+    verdict = verdict_on_test(name, piece, write(name, piece))
     count("planted bugs refused", verdict.state == WRONG, repr(verdict))
     assert_readable(verdict)
     count("named", words in verdict.headline, verdict.headline)
@@ -263,29 +307,36 @@ def its_mutations(name, piece):
         text = (track.solution / "before_port.py").read_text("utf-8")
     else:
         text = texts_at(name, 5 if piece.port else piece.step)[piece.module]
-    return {
-        f"{number} {mutation.name}, {mutation.after}": mutation
-        for number, mutation in enumerate(mutations_of(text, [piece.name]))
-    }
+    return list(mutations_of(text, [piece.name]))
 
 
-@every(its_mutations, tests=False)
-def test_mutation(name, piece, case, count):
-    mutant = function_from(name, piece, {piece.module or "before_port": case.text})
-    verdict = verdict_on(name, piece, mutant)
-    if verdict.right and is_same(name, piece, mutant):
-        return
-    count("mutations refused", verdict.state == WRONG, f"{case.before} → {case.after}: {verdict}")
-    assert_readable(verdict)
+def first_and_others(name, piece):
+    return {"the first": slice(1), "the others": slice(1, None)}
+
+
+@every(first_and_others, tests=False, slow=lambda piece: True)
+def test_mutations(name, piece, case, count):
+    for mutation in its_mutations(name, piece)[case]:
+        mutant = function_from(name, piece, {piece.module or "before_port": mutation.text})
+        refusal = first_refusal(name, piece, mutant)
+        if refusal is None and is_same(name, piece, mutant):
+            continue
+        change = f"line {mutation.line}: {mutation.before} → {mutation.after}"
+        count("mutations refused", refusal is not None, change)
+        assert_readable(refusal)
 
 
 def is_same(name, piece, mutant):
     """Prove that a mutation computes what the workbook's piece does, on inputs never seen."""
-    track, given = track_at(name, piece.step), function_from(name, piece, {})
     with float64_in_jax(), np.errstate(all="ignore"):
-        cases = list(piece.cases(track.recording))
-        drawn = [case for case in cases if case.complaint]
-        unseen = [case for seed in range(3) for _, case in unseen_cases(cases, seed)]
-        return all(
-            same_values(outcome(given, case), outcome(mutant, case)) for case in unseen + drawn
-        )
+        answers = given_answers(name, piece)
+        return all(same_values(answer, outcome(mutant, case)) for case, answer in answers)
+
+
+@functools.cache
+def given_answers(name, piece):
+    """List inputs never seen, and draws, with what the workbook's piece answers to each."""
+    cases, given = cases_of(name, piece), function_from(name, piece, {})
+    drawn = [case for case in cases if case.complaint]
+    unseen = [case for seed in range(3) for _, case in unseen_cases(cases, seed)]
+    return [(case, outcome(given, case)) for case in unseen + drawn]

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 
@@ -12,21 +12,16 @@ from reimpl_helpers.log import Log
 from reimpl_helpers.plan import BREAK, CLOSING, WELCOME, minute_of, outlines_of, plan_day
 from reimpl_helpers.workbook import WorkbookError, tracks
 
-LENGTHS = (120, 150, 180, 240, 300, 420, 600)
-STARTS = ("08:00", "09:30", "13:00")
+DAYS = (  # when a day begins, and how many minutes it has: with a lunch and without
+    ("08:00", 120), ("09:30", 150), ("13:00", 180), ("09:30", 240),
+    ("13:00", 600), ("08:00", 420), ("09:30", 300), ("08:00", 600),
+)  # fmt: skip
 
 
-def days():
-    for name in tracks():
-        for start in map(minute_of, STARTS):
-            for length in LENGTHS:
-                yield name, start, start + length
-
-
-@pytest.fixture(params=days(), ids=lambda day: f"{day[0]}-{day[1]}-{day[2]}", scope="module")
+@pytest.fixture(params=zip(cycle(tracks()), DAYS, strict=False), ids=str, scope="module")
 def day(request):
-    name, start, until = request.param
-    return plan_day(name, start, until)
+    name, (start, length) = request.param
+    return plan_day(name, minute_of(start), minute_of(start) + length)
 
 
 def test_nothing_overlaps_and_everything_is_within_the_time(day):

@@ -27,7 +27,11 @@ from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.notebooks import exercise_of, solved
 from reimpl_helpers.workbook import NOTEBOOKS
 
-pytestmark = [needs_chromium, pytest.mark.skipif(not IS_ROOT, reason="only root makes users")]
+pytestmark = [
+    pytest.mark.slow,
+    needs_chromium,
+    pytest.mark.skipif(not IS_ROOT, reason="only root makes users"),
+]
 NAME = "autoencoder/01_forward_pass.ipynb"
 PAIRS = {"oak": ("Ada", "Grace"), "elm": ("Joan", "Ida"), "ash": ("Rosa", "Emmy")}
 ROSTER = "\n".join(

@@ -19,6 +19,7 @@ from reimpl_helpers.params import (
     state_dict_cases,
     traced_key_case,
 )
+from reimpl_helpers.porting import compiled
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 AXES = "node_features", "edge_features", "hidden", "targets"
@@ -76,17 +77,9 @@ def sum_cases(recording):
 
 
 def sum_cases_in_jax(recording):
-    import jax
-
-    yield from (case for case in sum_cases(recording) if case.probe in COMPILED)
-    for case in sum_cases(recording):
-        if case.probe == "other sizes":
-            call = partial(call_jitted, jax)
-            yield Case("compiled", case.args, case.expected, call=call)
-
-
-def call_jitted(jax, piece, values, index, count):
-    return jax.jit(piece, static_argnums=2)(values, index, count)
+    cases = list(sum_cases(recording))
+    yield from (case for case in cases if case.probe == "ordinary")
+    yield from (compiled(case, static=2) for case in cases if case.probe == "other sizes")
 
 
 def passing_cases(recording):
@@ -111,17 +104,8 @@ def readout_cases(recording):
 
 
 def readout_cases_in_jax(recording):
-    import jax
-
-    for case in readout_cases(recording):
-        if case.probe in COMPILED:
-            yield case
-            yield Case(
-                f"compiled, {case.probe}",
-                case.args,
-                case.expected,
-                call=lambda piece, *args: jax.jit(piece)(*args),
-            )
+    cases = {case.probe: case for case in readout_cases(recording)}
+    yield from (cases["ordinary"], compiled(cases["other sizes"]))
 
 
 def model_cases(recording):

@@ -7,6 +7,7 @@ import numpy as np
 from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.params import draw_cases, nested, shapes_of, state_dict_cases, traced_key_case
+from reimpl_helpers.porting import call_compiled_gradient, compiled
 from reimpl_helpers.training import growth_complaint, operations_in
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
@@ -114,12 +115,9 @@ def normalise_cases(recording):
 
 
 def normalise_cases_in_jax(recording):
-    import jax
-
-    few = "one letter", "columns next to nothing"
-    yield from (case for case in normalise_cases(recording) if case.probe in few)
-    last = list(normalise_cases(recording))[-1]
-    yield Case("compiled", last.args, last.expected, call=lambda f, *args: jax.jit(f)(*args))
+    *cases, last = normalise_cases(recording)
+    yield last
+    yield from (compiled(case) for case in cases if case.probe == "one letter")
 
 
 def gain_of(name):
@@ -165,17 +163,8 @@ def step_cases(recording):
 
 
 def step_cases_in_jax(recording):
-    import jax
-
-    cases = list(step_cases(recording))
-    yield from (case for case in cases if case.probe in ("other sizes", "very large values"))
-    yield Case(
-        "compiled",
-        cases[0].args,
-        cases[0].expected,
-        call=lambda piece, *args: jax.jit(piece)(*args),
-        part=several("h", "c"),
-    )
+    cases = {case.probe: case for case in step_cases(recording)}
+    yield from (cases["large memories"], cases["very large values"], compiled(cases["ordinary"]))
 
 
 def layer_cases(recording):
@@ -205,20 +194,9 @@ def layered(params, x, is_real):
 
 
 def layer_cases_in_jax(recording):
-    import jax
-
-    cases = list(layer_cases(recording))
-    yield from (
-        case for case in cases if case.probe in ("one letter", "letters missing in between")
-    )
-    last = cases[-1]
-    yield Case(
-        "compiled",
-        last.args,
-        last.expected,
-        call=lambda piece, *args: jax.jit(piece)(*args),
-        part=last.part,
-    )
+    cases = {case.probe: case for case in layer_cases(recording)}
+    gaps = cases["letters missing in between"]
+    yield from (gaps, compiled(gaps), compiled(cases["one letter"]))
     params, x, _, _ = next(layers_of(recording.probes["other sizes"]))
     yield Case(
         "longer proteins",
@@ -488,23 +466,22 @@ def other_answer(params, x):
 
 
 def loss_cases(recording):
-    import jax
-
     for probe in recording.probes.values():
         scores = probe.results["forward"]
-        yield Case(
+        case = Case(
             probe.name,
             ({"scores": scores}, told_scores, probe.inputs["letters"], probe.target),
             np.float64(probe.loss),
             unseen=partial(other_scores, probe),
         )
+        yield case if probe.name == "ordinary" else compiled(case, static=1)
     probe = recording.probes["other sizes"]
     scores, y = probe.results["forward"], probe.target
     yield Case(
         "gradients",
         ({"scores": scores}, told_scores, probe.inputs["letters"], y),
         {"scores": gradient_of_surprise(scores, y)},
-        call=lambda piece, *args: jax.jit(jax.grad(piece), static_argnums=1)(*args),
+        call=partial(call_compiled_gradient, 1),
         unseen=lambda rng: None,
     )
     probe = recording.probes["ordinary"]

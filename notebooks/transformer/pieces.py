@@ -15,6 +15,7 @@ from reimpl_helpers.params import (
     shapes_of,
     traced_key_case,
 )
+from reimpl_helpers.porting import call_compiled_gradient, compiled
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 AXES = "words", "positions", "width", "inner"
@@ -104,13 +105,8 @@ def gelu_cases(recording):
 
 
 def gelu_cases_in_jax(recording):
-    import jax
-
-    some = *COMPILED, "very large values"
-    yield from (case for case in gelu_cases(recording) if case.probe in some)
-    probe = recording.probes["other sizes"]
-    x, expected = value_of(probe, "layers.0.expand", "linear"), value_of(probe, "layers.0", "gelu")
-    yield Case("compiled", (x,), expected, call=lambda piece, x: jax.jit(piece)(x))
+    cases = {case.probe: case for case in gelu_cases(recording)}
+    yield from (cases["ordinary"], cases["very large values"], compiled(cases["other sizes"]))
 
 
 def norm_cases(recording):
@@ -132,13 +128,9 @@ def norm_cases(recording):
 
 
 def norm_cases_in_jax(recording):
-    import jax
-
-    some = *COMPILED, "values of a millionth", "eps given"
-    yield from {case.probe: case for case in norm_cases(recording) if case.probe in some}.values()
-    *_, case = (case for case in norm_cases(recording) if case.probe == "other sizes")
-    call = lambda piece, *args: jax.jit(piece)(*args)  # noqa: E731
-    yield Case("compiled", case.args, case.expected, call=call)
+    cases = {case.probe: case for case in norm_cases(recording)}
+    yield from map(cases.get, ("other sizes", "values of a millionth", "eps given"))
+    yield compiled(cases["ordinary"])
 
 
 def attention_cases(recording):
@@ -149,16 +141,11 @@ def attention_cases(recording):
 
 
 def attention_cases_in_jax(recording):
-    some = *COMPILED, "large values"
-    yield from (case for case in attention_cases(recording) if case.probe in some)
-    *_, case = (case for case in attention_cases(recording) if case.probe == "other sizes")
-    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, 3))
-
-
-def call_compiled(heads_at, piece, *args):
-    import jax
-
-    return jax.jit(piece, static_argnums=heads_at)(*args)
+    cases = list(attention_cases(recording))
+    yield from (case for case in cases if case.probe == "ordinary")
+    yield from (
+        compiled(case, static=3) for case in cases if case.probe in ("other sizes", "large values")
+    )
 
 
 def block_cases(recording):
@@ -186,9 +173,8 @@ def pool_cases(recording):
 
 
 def pool_cases_in_jax(recording):
-    yield from (case for case in pool_cases(recording) if case.probe in COMPILED)
-    *_, case = (case for case in pool_cases(recording) if case.probe == "other sizes")
-    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, ()))
+    cases = {case.probe: case for case in pool_cases(recording)}
+    yield from (cases["ordinary"], compiled(cases["other sizes"]))
 
 
 def model_cases(recording):
@@ -198,7 +184,7 @@ def model_cases(recording):
     probe = recording.probes["ordinary"]
     args = nested(probe.params), dict(probe.inputs)
     yield Case("no heads given", args, probe.results["forward"])
-    yield eleven_blocks(recording.probes["one row"])
+    yield eleven_blocks(probe)
 
 
 def eleven_blocks(probe):
@@ -206,21 +192,20 @@ def eleven_blocks(probe):
     params, heads = nested(probe.params), probe.sizes["heads"]
     blocks = list(params["layers"].values())
     numbers = sorted(map(str, range(11)), reverse=True)
-    layers = {number: blocks[int(number) ** 2 % 3 if number != "10" else 2] for number in numbers}
-    rows = probe.results["embed"]
+    layers = {number: blocks[int(number) ** 2 % 3] for number in numbers}  # 0 or 1, no palindrome
+    rows, is_real = probe.results["embed"], probe.inputs["is_real"][:, :, None]
     for number in range(11):
         rows = after_block(layers[str(number)], rows, probe.inputs["is_real"], heads)
-    pooled = rows.mean(axis=1)
+    pooled = (rows * is_real).sum(axis=1) / is_real.sum(axis=1)
     expected = pooled / np.sqrt((pooled**2).sum(axis=1, keepdims=True))
     args = {**params, "layers": layers}, dict(probe.inputs), heads
     return Case("eleven blocks", args, expected)
 
 
 def model_cases_in_jax(recording):
-    some = *COMPILED, "no heads given", "eleven blocks"
-    yield from (case for case in model_cases(recording) if case.probe in some)
-    *_, case = (case for case in model_cases(recording) if case.probe == "other sizes")
-    yield Case("compiled", case.args, case.expected, call=partial(call_compiled, 2))
+    cases = {case.probe: case for case in model_cases(recording)}
+    yield from map(cases.get, ("ordinary", "no heads given", "eleven blocks"))
+    yield compiled(cases["other sizes"], static=2)
 
 
 # --- 2 shapes -----------------------------------------------------------------------------
@@ -578,25 +563,22 @@ def made_up_bert(rng, count, width, inner):
 
 
 def loss_cases(recording):
-    import jax
-
-    def gradient(piece, params, model, x, y):
-        return jax.jit(jax.grad(piece), static_argnums=1)(params, model, x, y)
-
     for probe in recording.probes.values():
         if probe.name in (*COMPILED, "large values"):
             params, x = {"vectors": probe.results["forward"]}, dict(probe.inputs)
-            yield Case(
+            case = Case(
                 probe.name,
                 (params, told_vectors, x, probe.target),
                 np.float64(probe.loss),
                 unseen=partial(other_vectors, probe),
             )
+            yield case if probe.name == "ordinary" else compiled(case, static=1)
     probe = recording.probes["other sizes"]
     x, y = dict(probe.inputs), probe.target
     told = {"vectors": probe.results["forward"]}
     expected = {"vectors": surprise_gradient(told["vectors"], y)}
-    yield Case("gradients", (told, told_vectors, x, y), expected, call=gradient)
+    call = partial(call_compiled_gradient, 1)
+    yield Case("gradients", (told, told_vectors, x, y), expected, call=call)
     probe = recording.probes["ordinary"]
     x, far = dict(probe.inputs), {"vectors": 30 * probe.results["forward"]}
     expected = surprise(far["vectors"], probe.target)

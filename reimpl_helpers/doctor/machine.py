@@ -92,7 +92,7 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
-NEWER_PYTHON = {
+ANOTHER_PYTHON = {
     "macOS": "    brew install python@3.12\n    make lab PYTHON=python3.12",
     "Windows": "    winget install Python.Python.3.12\n    make lab PYTHON='py -3.12'",
     "Debian": "    sudo apt install python3.11 python3.11-venv\n    make lab PYTHON=python3.11",
@@ -103,15 +103,15 @@ NEWER_PYTHON = {
 
 
 def look_at_python() -> Seen:
-    floor = re.search(r'requires-python = ">=([\d.]+)"', project_text())[1]
+    supported = re.findall(r'"Programming Language :: Python :: (.*)"', project_text())
     bits = struct.calcsize("P") * 8
     said = f"{platform.python_version()}, {bits} bit, {sys.executable}"
-    if sys.version_info < number(floor):
-        cure = f"Python {floor} or newer is needed. Install one, and give it to make:"
-        return Seen(UNWELL, said, f"{cure}\n{NEWER_PYTHON[system()]}")
+    if "{}.{}".format(*sys.version_info) not in supported:
+        cure = f"Python {supported[0]} to {supported[-1]} is needed. Install one, give it to make:"
+        return Seen(UNWELL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
     if bits != 64:
         cure = "JAX needs a Python of 64 bit. Install one, and give it to make:"
-        return Seen(UNWELL, said, f"{cure}\n{NEWER_PYTHON[system()]}")
+        return Seen(UNWELL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
     return Seen(WELL, said)
 
 
@@ -129,7 +129,7 @@ def look_at_system() -> Seen:
     said = f"{system()}, {processor}, {os.cpu_count()} processors"
     if kind == "Darwin" and run("sysctl", "-n", "sysctl.proc_translated") == "1":
         cure = "This Python is made for Intel. Take one for Apple silicon:\n"
-        return Seen(UNWELL, said, cure + NEWER_PYTHON["macOS"])
+        return Seen(UNWELL, said, cure + ANOTHER_PYTHON["macOS"])
     musl = kind == "Linux" and not platform.libc_ver()[0]
     if musl or (kind, processor) not in JAX_RUNS_ON:
         what = "Linux without glibc" if musl else f"{kind} on {processor}"
@@ -146,19 +146,29 @@ class Locked:
     """One package of requirements.lock."""
 
     version: str
-    is_for_some: bool  # there is a marker, so not every system has it
+    is_for_some: bool  # not every system has it
     asked_by: set[str]
 
 
 def locked(text: str) -> dict[str, Locked]:
-    """Read a lock: each package with its version, and the packages that it is there for."""
+    """Read a lock: what it has for this Python, each package with those that it is there for."""
     found = {}
     for line in text.splitlines():
-        if head := re.match(r"([a-z0-9-]+)==(\S+)( ;)?", line):
-            found[head[1]] = Locked(head[2], bool(head[3]), set())
+        if head := re.match(r"([a-z0-9-]+)==(\S+)(?: ; (.*))?", line):
+            name, version, marker = head.groups("")
+            is_for_some = bool(re.search("platform|os_name|implementation", marker))
+            package = Locked(version, is_for_some, set())
+            if is_for_this_python(marker):
+                found[name] = package
         elif asked := re.match(r"    #(?: via)? +([a-z0-9-]+)", line):
-            found[[*found][-1]].asked_by.add(asked[1])
+            package.asked_by.add(asked[1])
     return found
+
+
+def is_for_this_python(marker: str) -> bool:
+    """Tell whether a marker lets this version of Python pass, whatever the system."""
+    bounds = re.findall(r"python_full_version (<|>=) '([\d.]+)'", marker)
+    return all((sys.version_info[:3] < number(v)) == (sign == "<") for sign, v in bounds)
 
 
 def needed(direct, lock: dict[str, Locked]) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 from reimpl_helpers.notebooks import execute, prepare_work
-from reimpl_helpers.workbook import COMPILATION_CACHE, LAST_STEP, NOTEBOOKS, tracks
+from reimpl_helpers.workbook import COMPILATION, LAST_STEP, NOTEBOOKS, tracks
 
 
 def warm(name: str) -> None:
@@ -19,7 +19,7 @@ def warm(name: str) -> None:
     with tempfile.TemporaryDirectory() as work:
         prepare_work(solved, Path(work))
         notebook = nbformat.read(solved, as_version=4)
-        execute(notebook, Path(work), Path(work), COMPILATION_CACHE)
+        execute(notebook, Path(work), Path(work), COMPILATION)
 
 
 def main() -> None:
