@@ -38,6 +38,7 @@ test-all: real .venv/hub  ## run all tests: also browsers, hubs, installs, every
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python benchmarks/models.py
 	@$(BIN)/python benchmarks/checks.py
+	@$(BIN)/python benchmarks/verdicts.py
 
 bench-workshop: .venv/hub  ## time a workshop: one pair on a hub, then twenty (as root)
 	@$(BIN)/python benchmarks/workshop.py

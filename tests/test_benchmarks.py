@@ -16,7 +16,7 @@ import pytest
 from reimpl_helpers.log import Log
 from reimpl_helpers.workbook import ROOT, tracks
 
-pytestmark = pytest.mark.all
+pytestmark = pytest.mark.slow
 BENCHMARKS = ROOT / "benchmarks"
 LONGEST = 300  # seconds that a short form may take on a busy machine
 NUMBER = r"[\d.]+(?:e[+-]\d+)?"
@@ -26,9 +26,9 @@ needs_hub = pytest.mark.skipif(
 )
 
 
-def short_form_of(name: str) -> str:
+def short_form_of(name: str, *more: str) -> str:
     """Run the short form of a benchmark; return what it prints."""
-    command = [sys.executable, BENCHMARKS / f"{name}.py", "--short"]
+    command = [sys.executable, BENCHMARKS / f"{name}.py", *more, "--short"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
         try:
@@ -55,6 +55,16 @@ def test_checks():
     for piece in ("nn_layer", "encoder", "decoder", "autoencoder"):
         assert_one_line(said, f"{piece}: verdict # ms, # times its computing")
     assert len(re.findall(r"first difference found in \d+ ms", said)) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each verdict is timed in a fork")
+def test_verdicts():
+    said = short_form_of("verdicts", "autoencoder")
+    for what in ("step 5", "step 5, right", "step 5, wrong"):
+        for measure in ("cpu", "wall"):
+            times = " ".join(f"{measure}_{part}=#s" for part in ("p50", "p95", "max"))
+            assert_one_line(said, f"VERDICTS {what}: n=# {times}")
+    assert "MISJUDGED" not in said
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed: make torch")
