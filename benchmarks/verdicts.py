@@ -15,6 +15,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import traceback
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -81,11 +82,12 @@ def variants_of(track):
 
 def as_typed(function, name):
     """Define a function anew as a cell of a notebook would, so that its check saves it."""
-    source = textwrap.dedent(inspect.getsource(function))
-    source = source.replace(f"def {function.__name__}(", f"def {name}(", 1)
+    plain = inspect.unwrap(function)
+    source = textwrap.dedent(inspect.getsource(plain))
+    source = source.replace(f"def {plain.__name__}(", f"def {name}(", 1)
     filename = "<ipython-input-1>"
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
-    namespace = function.__globals__
+    namespace = plain.__globals__
     exec(compile(source, filename, "exec"), namespace)
     return namespace[name]
 
@@ -118,9 +120,13 @@ def in_a_process(answer: Answer) -> dict:
                 object.__setattr__(answer.track, "folder", Path(scratch) / "work" / "track")
                 sys.stdout = open(os.devnull, "w")
                 result.write_text(json.dumps(measured(answer)))
-            finally:
                 os._exit(0)
-        os.waitpid(pid, 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        if os.waitpid(pid, 0)[1]:
+            raise SystemExit(f"no verdict: {answer}")
         return json.loads(result.read_text())
 
 
@@ -143,7 +149,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tracks", nargs="*", default=tracks())
     parser.add_argument("--short", action="store_true", help="the solution and one mistake each")
-    parser.add_argument("--step", type=int, action="append")
+    parser.add_argument("--step", type=int, action="append", help="this step alone")
+    parser.add_argument("--every", type=int, default=1, help="only each n-th answer")
     parser.add_argument("--json", type=Path, help="write every verdict's measures here")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", "os.fork")
@@ -152,7 +159,7 @@ def main():
         for step in asked.step or range(1, LAST_STEP + 1):
             track = Track(name, Path(os.devnull), step)
             track.recording  # noqa: B018  read when a notebook opens
-            for answer in answers_of(track, step, asked.short):
+            for answer in list(answers_of(track, step, asked.short))[:: asked.every]:
                 found[step].append((str(answer), answer.kind, in_a_process(answer)))
     for step, results in found.items():
         kinds = dict.fromkeys(kind for _, kind, _ in results)
