@@ -1,6 +1,6 @@
 """Time verdicts on right and on wrong answers, each in a process with nothing compiled yet.
 
-    python benchmarks/verdicts.py [track ...] [--short] [--step 5]
+    python benchmarks/verdicts.py [track ...] [--step 5] [--every 7] [--short]
 
 Every answer is judged by `track.check` in a process that has done what a notebook has by then, and
 with an empty compilation cache. Read the processor's seconds where other work runs beside.
@@ -15,15 +15,18 @@ import sys
 import tempfile
 import textwrap
 import time
+import traceback
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from reimpl_helpers import package
+from reimpl_helpers.checks import RIGHT
 from reimpl_helpers.workbook import COMPILATION, LAST_STEP, Track, load_file, tracks
 
 os.environ.update(COMPILATION)  # as a kernel of `reimpl lab` has it
@@ -53,25 +56,26 @@ class Answer:
         return f"{self.track.name}, {self.piece.label}, {self.kind}: {self.name}"
 
 
-def answers_of(track: Track, step: int, short: bool) -> Iterator[Answer]:
+def answers_of(track: Track) -> Iterator[Answer]:
     """List answers to every piece of a step: the solution, other right ways, each known mistake."""
     variants = variants_of(track)
     for piece in track.pieces:
-        if piece.step != step or piece.is_test:
+        if piece.step != track.step or piece.is_test:
             continue
-        yield Answer(track, piece, "right", "the solution", lambda p=piece: track.given(p))
-        ways = {
-            key.partition("__")[2]: value
-            for key, value in variants.items()
-            if key.startswith(f"{piece.name}__") and (not track.has_port(piece.name)
-            or piece.port == key.partition("__")[2].startswith("jax"))
-        }  # fmt: skip
-        bugs = [bug for bug in track.bugs if bug.piece == piece.name]
-        for name, way in list(ways.items())[: 0 if short else None]:
-            yield Answer(track, piece, "another way", name, lambda way=way: way)
-        for bug in bugs[-1:] if short else bugs:
-            made = lambda bug=bug, piece=piece: track.as_made_by(bug, piece)  # noqa: E731
-            yield Answer(track, piece, "wrong", bug.name, made)
+        yield Answer(track, piece, "right", "the solution", partial(track.given, piece))
+        for name, variant in variants.items():
+            wanted, _, way = name.partition("__")
+            in_jax = way.startswith("jax")
+            if wanted == piece.name and (in_jax == piece.port or not track.has_port(piece.name)):
+                yield Answer(track, piece, "another way", way, partial(identity, variant))
+        for bug in track.bugs:
+            if bug.piece == piece.name:
+                made = partial(track.as_made_by, bug, piece)
+                yield Answer(track, piece, "wrong", bug.name, made)
+
+
+def identity(value):
+    return value
 
 
 def variants_of(track):
@@ -81,11 +85,12 @@ def variants_of(track):
 
 def as_typed(function, name):
     """Define a function anew as a cell of a notebook would, so that its check saves it."""
-    source = textwrap.dedent(inspect.getsource(function))
-    source = source.replace(f"def {function.__name__}(", f"def {name}(", 1)
+    plain = inspect.unwrap(function)
+    source = textwrap.dedent(inspect.getsource(plain))
+    source = source.replace(f"def {plain.__name__}(", f"def {name}(", 1)
     filename = "<ipython-input-1>"
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
-    namespace = function.__globals__
+    namespace = plain.__globals__
     exec(compile(source, filename, "exec"), namespace)
     return namespace[name]
 
@@ -118,9 +123,13 @@ def in_a_process(answer: Answer) -> dict:
                 object.__setattr__(answer.track, "folder", Path(scratch) / "work" / "track")
                 sys.stdout = open(os.devnull, "w")
                 result.write_text(json.dumps(measured(answer)))
-            finally:
                 os._exit(0)
-        os.waitpid(pid, 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        if os.waitpid(pid, 0)[1]:
+            raise SystemExit(f"no verdict: {answer}")
         return json.loads(result.read_text())
 
 
@@ -132,43 +141,44 @@ def report(what: str, results: list[dict]) -> None:
             f"VERDICTS {what}: n={len(results)} {measure}_p50={half:.2f}s "
             f"{measure}_p95={most:.2f}s {measure}_max={max(seconds):.2f}s"
         )
-    parts = {part: sum(result.get(part, 0) for result in results) for part in EVENTS.values()}
-    programs = sum(result.get("programs", 0) for result in results) / len(results)
-    total = sum(result["wall"] for result in results)
-    shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
-    print(f"  {programs:.0f} programs compiled for a verdict; of the time {shares}")
+    total, programs = (sum(result.get(of, 0) for result in results) for of in ("wall", "programs"))
+    shares = ", ".join(
+        f"{part} {sum(result.get(part, 0) for result in results) / total:.0%}"
+        for part in EVENTS.values()
+    )
+    print(f"  {programs / len(results):.0f} programs compiled for a verdict; of the time {shares}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tracks", nargs="*", default=tracks())
-    parser.add_argument("--short", action="store_true", help="the solution and one mistake each")
-    parser.add_argument("--step", type=int, action="append")
-    parser.add_argument("--json", type=Path, help="write every verdict's measures here")
+    parser.add_argument("--step", type=int, action="append", help="this step alone")
+    parser.add_argument("--every", type=int, default=1, help="only each n-th answer")
+    parser.add_argument("--short", action="store_true", help="a few answers: every fortieth")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", "os.fork")
     found = defaultdict(list)
-    for name in asked.tracks:
-        for step in asked.step or range(1, LAST_STEP + 1):
+    for step in asked.step or range(1, LAST_STEP + 1):
+        answers = []
+        for name in asked.tracks:
             track = Track(name, Path(os.devnull), step)
             track.recording  # noqa: B018  read when a notebook opens
-            for answer in answers_of(track, step, asked.short):
-                found[step].append((str(answer), answer.kind, in_a_process(answer)))
+            if any(piece.step == step and not piece.is_test for piece in track.pieces):
+                answers += answers_of(track)
+        for answer in answers[:: 40 if asked.short else asked.every]:
+            found[step].append((answer, in_a_process(answer)))
     for step, results in found.items():
-        kinds = dict.fromkeys(kind for _, kind, _ in results)
-        report(f"step {step}", [result for _, _, result in results])
-        for kind in kinds if step == LAST_STEP else ():
-            report(f"step {step}, {kind}", [r for _, its, r in results if its == kind])
-    every = [(name, kind, result) for results in found.values() for name, kind, result in results]
-    every.sort(key=lambda one: -one[2]["cpu"])
-    for name, kind, result in every[:WORST]:
-        print(f"  {result['cpu']:.2f}s cpu, {result['wall']:.2f}s wall, "
-              f"{result.get('programs', 0)} programs: {name}")  # fmt: skip
-    for name, kind, result in every:
-        if (kind == "wrong") == (result["state"] == "right"):
-            print(f"MISJUDGED {name}: {result['state']}: {result['headline']}")
-    if asked.json:
-        asked.json.write_text(json.dumps(every, indent=1))
+        report(f"step {step}", [result for _, result in results])
+        for kind in ("right", "another way", "wrong") if step == LAST_STEP else ():
+            if of_kind := [result for answer, result in results if answer.kind == kind]:
+                report(f"step {step}, {kind}", of_kind)
+    every = [found_one for results in found.values() for found_one in results]
+    for answer, result in sorted(every, key=lambda one: -one[1]["cpu"])[:WORST]:
+        seconds = f"{result['cpu']:.2f}s cpu, {result['wall']:.2f}s wall"
+        print(f"  {seconds}, {result.get('programs', 0)} programs: {answer}")
+    for answer, result in every:
+        if (answer.kind == "wrong") == (result["state"] == RIGHT):
+            print(f"MISJUDGED {answer}: {result['headline']}")
 
 
 if __name__ == "__main__":

@@ -95,10 +95,13 @@ def code_of(text, path):
 
 
 @contextlib.contextmanager
-def imported_from(folder: Path, replaced: dict[str, str] | None = None):
+def imported_from(
+    folder: Path, replaced: dict[str, str] | None = None, kept: dict[str, ModuleType] | None = None
+):
     """Import modules from a folder inside, fresh, and leave no trace of them afterwards.
 
-    Two packages whose modules have the same names can so be used side by side.
+    Two packages whose modules have the same names can so be used side by side. `kept` are modules
+    of an earlier time, which are not imported again.
     """
     replaced = replaced or {}
     names = {*MODULES, *replaced, *(path.stem for path in folder.glob("*.py"))}
@@ -106,6 +109,7 @@ def imported_from(folder: Path, replaced: dict[str, str] | None = None):
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     finder = PackageFinder(folder, replaced)
     sys.meta_path.insert(0, finder)
+    sys.modules.update(kept or {})
     try:
         yield
     finally:
@@ -113,6 +117,60 @@ def imported_from(folder: Path, replaced: dict[str, str] | None = None):
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(before)
+
+
+def plain_sources(module: str, texts: dict[str, str]) -> dict[str, str] | None:
+    """Give the text of a module and of those that it imports from its package, by name.
+
+    None where one of them has a place in which one call could leave something for the next.
+    """
+    found, left = {}, [module]
+    while left:
+        name = left.pop()
+        if name in texts and name not in found:
+            found[name] = texts[name]
+            imports = plain_imports(texts[name])
+            if imports is None:
+                return None
+            left += imports
+    return found
+
+
+@functools.lru_cache(1000)
+def plain_imports(text: str) -> list[str] | None:
+    """Name what a text imports, if it has imports, plain functions and constants only."""
+    try:
+        tree = parse(text)
+    except PackageError:
+        return None
+    nodes = list(ast.walk(tree))
+    if not all(map(is_plain, tree.body)) or any(map(leaves_something, nodes)):
+        return None
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return names + [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+
+
+def is_plain(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.FunctionDef):
+        defaults = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
+        return not statement.decorator_list and all(map(is_constant, defaults))
+    if isinstance(statement, ast.Assign | ast.Expr):
+        return is_constant(statement.value)
+    return isinstance(statement, ast.Import | ast.ImportFrom)
+
+
+def is_constant(value: ast.expr) -> bool:
+    """Tell whether a value is written out, and cannot change."""
+    if isinstance(value, ast.Tuple):
+        return all(map(is_constant, value.elts))
+    operand = value.operand if isinstance(value, ast.UnaryOp) else value
+    return isinstance(operand, ast.Constant)
+
+
+def leaves_something(node: ast.AST) -> bool:
+    """Tell whether a statement, or part of one, may change what outlives a call."""
+    is_set = isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
+    return is_set or isinstance(node, ast.Global)
 
 
 def load_pieces(folder: Path, module: str, replaced: dict[str, str] | None = None) -> ModuleType:

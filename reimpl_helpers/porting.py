@@ -1,7 +1,7 @@
 """Ask a piece that is written in JAX (step 5).
 
-Called as it is, a function compiles every operation anew for every shape; compiled as a whole, it is
-one program. So one set of sizes is asked of the function as it is, the others of it compiled.
+Called as it is, a function has every operation compiled anew for every shape; as a whole, it is
+one program. So a piece is asked as it is at one set of sizes, and compiled at the others.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from reimpl_helpers.checks import Case
 
 
 def compiled(case: Case, static: int | tuple[int, ...] = ()) -> Case:
-    """Put the same question to a piece compiled by JAX; `static` are places of other than arrays."""
+    """Put the same question to a piece compiled by JAX; `static` are places of no arrays."""
     return replace(case, probe=f"compiled, {case.probe}", call=partial(call_compiled, static))
 
 

@@ -41,6 +41,7 @@ PYTEST = (
 WITH_REPORT = "-q -rN --no-header --tb=short --color=no".split()
 WITHOUT_REPORT = "-p no:terminal --assert=plain".split()
 CODE = [module for module in package.MODULES if module not in ("test_model", "mistakes")]
+NOT_PLAIN = "[]"  # the text of a module that may keep anything from one call to the next
 FEW = 10  # mistakes that are named one by one
 PASSED, NO_MODULE = "passed", "import"  # the name of what fails before there is a test
 
@@ -211,6 +212,7 @@ class Suite(Collector):
         super().__init__()
         self.path, self.folder, self.work, self.runs = path, folder, work, 0
         self.result, self.error = None, None
+        self.sources, self.first = {}, {}  # by module; of the first run, the modules too
         self.before_each = lambda test: None  # called with the name of a test before it runs
 
     def pytest_collection(self, session):
@@ -246,7 +248,8 @@ class Suite(Collector):
         """
         self.outcomes, self.failures, self.limit = {}, {}, limit or TIME_LIMIT
         called, seconds = {}, {}
-        with self.model(texts):
+        # what JAX has compiled of a module that is kept, it does not call again
+        with self.model(texts, fresh=note_calls):
             items = [  # a name may stand for all that a test is parametrized with
                 item for item in self.collected() if {name_of(item), item.originalname} & {*only}
             ]
@@ -263,13 +266,37 @@ class Suite(Collector):
         return TestRun(self.outcomes, self.failures, "", called, seconds)
 
     @contextlib.contextmanager
-    def model(self, texts):
+    def model(self, texts, fresh=False):
+        """Import a model inside: anew, but for modules that are as they were in the first run.
+
+        JAX compiles a function once: what a mistake has no part in is so compiled once for all.
+        """
+        self.sources = {name: self.sources_of(name, texts) for name in CODE if name in texts}
+        kept = {}
+        for name, (sources, module, names) in self.first.items():
+            if self.sources.get(name) == sources and not fresh:
+                kept[name] = module
+                vars(module).update(names)  # in case a test has put something in their place
         with (
-            package.imported_from(self.folder, texts),
+            package.imported_from(self.folder, texts, kept),
             all_as_before(self.folder),
             warnings.catch_warnings(action="ignore"),
         ):
             yield
+
+    def keep_first(self):
+        """Keep the modules of the first run for others, as they are before a test begins."""
+        if not self.first:
+            self.first = {
+                name: (sources, sys.modules[name], dict(vars(sys.modules[name])))
+                for name, sources in self.sources.items()
+                if sources and name in sys.modules
+            }
+
+    def sources_of(self, module, texts):
+        """Give all that a module is made of, where it may be kept for another run."""
+        others = dict.fromkeys((path.stem for path in self.folder.glob("*.py")), NOT_PLAIN)
+        return package.plain_sources(module, others | texts)
 
     def collected(self):
         """Import the test module anew, under a new name for pytest, and list its tests."""
@@ -278,7 +305,9 @@ class Suite(Collector):
         module = pytest.Module.from_parent(self.session, path=self.path, nodeid=name)
         try:
             with self.importing():
-                return list(self.session.genitems(module))
+                items = list(self.session.genitems(module))
+            self.keep_first()
+            return items
         except pytest.exit.Exception as error:
             self.failures.setdefault(NO_MODULE, first_line(str(error)))
             return []

@@ -13,7 +13,7 @@ import pytest
 from reimpl_helpers import testing
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG, Piece
 from reimpl_helpers.mistakes import Bug
-from reimpl_helpers.testing import judge_test, run_tests
+from reimpl_helpers.testing import in_one_session, judge_test, run_tests
 
 # An interruption may land in a weakref's callback: Python reports it, drops it, and it comes again.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -432,6 +432,57 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     assert {name for name in after[4] - before[4] if "_pytest" not in name} == set()
     assert sys.modules["model"] == "ours"
     assert jax.config.jax_enable_x64 is False
+
+
+KEEPING = {
+    "list": "SEEN = []\n\n\ndef count():\n    SEEN.append(1)\n    return len(SEEN)\n",
+    "default": "def count(seen=[]):\n    seen.append(1)\n    return len(seen)\n",
+    "global": "N = 0\n\n\ndef count():\n    global N\n    N += 1\n    return N\n",
+    "attribute": "def count():\n    count.n = getattr(count, 'n', 0) + 1\n    return count.n\n",
+    "another module's": "from shapes import SEEN\n\n\n"
+    "def count():\n    SEEN.append(1)\n    return len(SEEN)\n",
+    "a helper's": "import helper\n\n\n"
+    "def count():\n    helper.SEEN.append(1)\n    return len(helper.SEEN)\n",
+}
+
+
+def runs(texts, folder, times=3):
+    """Run the tests of a package several times in one session; return how each run ended."""
+
+    def work(suite):
+        return [suite.run(texts, ["test_it"]).outcomes for _ in range(times)]
+
+    return in_one_session(texts["test_model"], folder, work)
+
+
+@pytest.mark.parametrize("model", KEEPING.values(), ids=KEEPING)
+def test_no_run_of_a_suite_finds_what_an_earlier_one_left(model, tmp_path):
+    (tmp_path / "helper.py").write_text("SEEN = []\n")
+    test_model = "from model import count\n\n\ndef test_it():\n    assert count() == 1\n"
+    texts = {"model": model, "shapes": "SEEN = []\n", "test_model": test_model}
+    assert runs(texts, tmp_path) == 3 * [{"test_it": "passed"}]
+
+
+def test_what_a_test_puts_into_a_module_is_gone_in_the_next_run(tmp_path):
+    test_model = "import model\n\n\ndef test_it():\n    assert model.N == 1\n    model.N = 2\n"
+    assert runs({"model": "N = 1\n", "test_model": test_model}, tmp_path) == (
+        3 * [{"test_it": "passed"}]
+    )
+
+
+def test_jax_compiles_once_what_no_mistake_is_in(tmp_path):
+    traced = tmp_path / "traced"
+    model = f"""def double(x):
+    with open({str(traced)!r}, "a") as file:
+        file.write("x")
+    return 2 * x
+"""
+    test_model = "import jax\nfrom model import double\n\n\ndef test_it():\n"
+    test_model += "    assert jax.jit(double)(2.0) == 4\n"
+    assert runs({"model": model, "test_model": test_model}, tmp_path) == (
+        3 * [{"test_it": "passed"}]
+    )
+    assert traced.read_text() == "x"
 
 
 def test_a_run_prints_nothing_of_its_own(capsys):

@@ -781,6 +781,12 @@ def test_who_may_not_write_what_was_compiled_only_reads_it(tmp_path, monkeypatch
     assert float(said["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]) == least
 
 
+def test_the_locked_xla_is_the_one_that_the_quick_flags_were_tried_with():
+    """After an upgrade: run benchmarks/verdicts.py with the flags, then write its version down."""
+    (locked,) = re.findall(r"^jaxlib==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
+    assert locked == workbook.QUICK_FLAGS_OF
+
+
 @pytest.mark.parametrize("name", tracks())
 def test_what_is_written_around_a_piece_names_it(tmp_path, name):
     """The text alone tells which of the workbook's pieces come with one of the pair's."""
