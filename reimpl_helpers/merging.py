@@ -358,7 +358,8 @@ def is_broken(cell) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"):
             ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        # SystemError: a null byte, in 3.13.0
         return cell.cell_type == "code"
     return False
 

@@ -8,7 +8,7 @@ import numpy as np
 from reimpl_helpers.checks import TOLERANCE, shorten
 from reimpl_helpers.params import flat
 
-NOISE = 1e-12  # differences below this are rounding, and other on every machine
+NOISE = 1e-12  # numbers below this are rounding, and other on every machine
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def gradient_table(grads: dict, recorded: dict[str, np.ndarray]) -> GradientTabl
 
 def gradient_row(name, ours, original):
     if ours is None:
-        return name, f"{np.abs(original).max():.2e}", "", "missing: is it part of your params?"
+        return name, shown(np.abs(original).max()), "", "missing: is it part of your params?"
     if ours.shape != original.shape:
         return name, "", "", f"shape {ours.shape}, the original's is {original.shape}"
     largest, difference = np.abs(ours).max(), np.abs(ours - original).max()
@@ -62,8 +62,12 @@ def gradient_row(name, ours, original):
         verdict = "equal"
     else:
         verdict = "no gradient at all" if largest == 0 else "differs"
-    shown = f"below {NOISE:.0e}" if difference < NOISE else f"{difference:.2e}"
-    return name, f"{largest:.2e}", shown, verdict
+    return name, shown(largest), shown(difference), verdict
+
+
+def shown(value: float) -> str:
+    """Write a number down so that it reads the same on every machine."""
+    return f"below {NOISE:.0e}" if value < NOISE else f"{value:.2e}"
 
 
 def operations_in(program) -> int:

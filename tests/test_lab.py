@@ -167,18 +167,24 @@ def test_a_notebook_is_saved_whole_or_not_at_all(tmp_path, text):
     assert path.read_bytes() == "née".encode()
 
 
-def test_every_notebook_of_the_folder_is_trusted():
+@pytest.fixture
+def contents(tmp_path):
+    contents = PairContents(root_dir=str(tmp_path))
+    yield contents
+    contents.notary.store.close()
+
+
+def test_every_notebook_of_the_folder_is_trusted(contents):
     cell = nbformat.v4.new_code_cell("x")
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    PairContents().mark_trusted_cells(notebook, "a.ipynb")
+    contents.mark_trusted_cells(notebook, "a.ipynb")
     assert cell.metadata.trusted
 
 
-def test_saving_costs_no_signature(tmp_path, monkeypatch):
+def test_saving_costs_no_signature(contents, tmp_path, monkeypatch):
     monkeypatch.setattr("nbformat.sign.NotebookNotary.sign", lambda *_: pytest.fail("signed"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x")])
     model = {"type": "notebook", "content": notebook}
-    contents = PairContents(root_dir=str(tmp_path))
     asyncio.run(contents.save(model, "a.ipynb"))
     assert nbformat.read(tmp_path / "a.ipynb", 4).cells[0].source == "x"
 
