@@ -75,11 +75,20 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with what is done one at a time; let no test fail where JAX's cache is half written."""
+    """Begin with what is done one at a time; let no test fail where JAX's cache is half written.
+
+    Of a test with the mark `slow(but=1)`, the first example is not slow.
+    """
     items.sort(key=lambda item: item.path.stem not in ONE_AT_A_TIME)
+    examples = Counter()
     for item in items:
         item.add_marker(pytest.mark.filterwarnings(f"ignore:{HALF_WRITTEN}"))
+        for mark in item.iter_markers("slow"):
+            examples[item.obj] += 1
+            if examples[item.obj] <= mark.kwargs.get("but", 0):
+                item.own_markers.remove(mark)
 
 
 finished = itertools.count(1)

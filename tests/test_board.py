@@ -742,6 +742,7 @@ def judged(folder, label="oak"):
     return states, said, all_right
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_what_a_finished_log_holds_makes_a_package_before_the_port_and_after(name):
     claims = right_pieces(name)
@@ -819,6 +820,7 @@ def test_a_text_that_is_no_such_piece_is_wrong_and_never_runs(source, tmp_path, 
     assert said[1] == "oak  autoencoder/2/param_shapes: wrong, it is no such function"
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("source", CHEATS.values(), ids=CHEATS)
 def test_no_cheat_is_confirmed_and_the_others_are_judged(source, tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "SILENCE", 30)

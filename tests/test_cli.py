@@ -74,6 +74,7 @@ MISSING = [
 ]
 
 
+@pytest.mark.slow
 def test_finished_package_is_right(tmp_path, capsys):
     folder = tmp_path / "autoencoder"
     shutil.copytree(TRACK.solution, folder, ignore=shutil.ignore_patterns("before_*", "__*"))
@@ -159,6 +160,7 @@ def test_module_that_ends_the_process(early, capsys):
     assert lines[4:8] == WRITTEN[4:] and lines[-1] == "4 of 24 pieces right."
 
 
+@pytest.mark.slow
 def test_endless_import_is_stopped_and_named(early, capsys):
     add(early, "model.py", "while True: pass\n")
     status, lines = check(early, capsys)
@@ -166,6 +168,7 @@ def test_endless_import_is_stopped_and_named(early, capsys):
     assert lines[4:8] == WRITTEN[4:]
 
 
+@pytest.mark.slow
 def test_endless_piece_is_stopped_and_named(early, capsys):
     add(early, "model.py", "\n\ndef decoder(params, z):\n    while True: pass\n")
     status, lines = check(early, capsys)

@@ -505,6 +505,7 @@ for moment in range(100):
 """
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks to be killed")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("command, prepare", COMMANDS.values(), ids=COMMANDS)

@@ -572,6 +572,7 @@ DAMAGED = {  # a file, an edit of it, and what the trial then says
 }  # fmt: skip
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("file, edit, said", DAMAGED.values(), ids=DAMAGED)
 def test_a_workbook_that_is_damaged(tmp_path, monkeypatch, file, edit, said):
     for folder in ("reimpl_helpers", "notebooks"):

@@ -112,6 +112,7 @@ def test_imports_name_the_package_and_nothing_else_changes(before, after):
     assert export.with_package(before, ["params", "model"], "ours") == after.encode()
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_no_plain_import_is_left(name, pair, quick):
     track = pair.copy(name)
@@ -161,6 +162,7 @@ def elsewhere(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_project_installs_and_passes_its_tests_without_the_workbook(pair, quick, elsewhere):
     pair.copy()
     text = pair.path("model").read_bytes().replace(b"\n", b"\r\n")
@@ -235,6 +237,7 @@ def test_recording_goes_where_their_tests_look_for_it(pair, quick):
 # --- the README, and the picture ----------------------------------------------------------
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_losses_are_the_originals(name, pair):
     track = pair.copy(name)
@@ -318,6 +321,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("body", ENDINGS.values(), ids=ENDINGS)
 def test_training_that_does_not_end_well_leaves_the_curve_out(body, pair, monkeypatch):
     monkeypatch.setattr(judge, "SILENCE", 12)
@@ -364,6 +368,7 @@ def test_three_who_took_turns_are_three_authors(pair):
     assert export.authors() == ["Ada", "Grace", "Joan"]
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("typed, shown", NAMES.items(), ids=map(repr, NAMES))
 def test_names_are_shown_as_they_were_typed(typed, shown, pair, quick, capsys):
     pair.copy(modules=["model"])
@@ -513,6 +518,7 @@ def test_folder_that_cannot_be_written(pair, monkeypatch, capsys):
     pair.out.chmod(0o755)
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("stop", [OSError(ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("step", ["add_file", "commit"])
 def test_nothing_is_left_of_half_an_export(step, stop, pair, quick, monkeypatch, capsys):

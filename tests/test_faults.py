@@ -84,6 +84,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 @needs_limits
 def test_killed_between_any_two_lines_that_save(pair, fault):
     command = [sys.executable, "-c", SAVE_UNTIL_KILLED, str(pair.work), str(HERE)]
@@ -121,6 +122,7 @@ def test_a_log_cut_anywhere_keeps_what_is_before(pair, fault):
         fault(*lost(pair, before, kept))
 
 
+@pytest.mark.slow(but=4)
 @pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[:30]))
 def test_a_hostile_line_in_the_log_costs_nothing(pair, fault, line):
     log, before = Log(pair.work), pair.files()
@@ -183,6 +185,7 @@ while not pair.check(cell).right:
 """
 
 
+@pytest.mark.slow
 def test_two_kernels_that_save_at_once_keep_both_pieces(pair, fault):
     writers = [
         subprocess.Popen(
@@ -221,6 +224,7 @@ print(len(pair.track.log.waiting), pair.track.log.append("start", track="autoenc
 """
 
 
+@pytest.mark.slow(but=1)
 @needs_limits
 @pytest.mark.parametrize("room", [0, 1, 100, 1000, 4000, 9000])
 def test_a_full_disk_costs_nothing(pair, fault, room):
@@ -312,6 +316,7 @@ def tree(folder):
     }
 
 
+@pytest.mark.slow(but=4)
 @pytest.mark.parametrize("path", HOSTILE_PATHS, ids=lambda path: repr(path[:30]))
 def test_saving_never_leaves_the_pairs_folder(pair, tmp_path, path):
     (tmp_path / "model.py").write_text("outside")

@@ -18,6 +18,7 @@ def given(*names):
     return [TRACK.given(TRACK.piece(name)) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [False, True])
 def test_training_as_its_users_write_it(x64):
     dummy_graph_data, make_gnn_params, gnn_model, mse_loss = given(
@@ -62,6 +63,7 @@ def members_right(key, model):
         return int(np.sum(np.sign(model(params, x)) == y))
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("key", range(3))
 def test_two_leaders_tell_who_goes_with_whom(key):
     (gnn_model,) = given("gnn_model")

@@ -158,19 +158,24 @@ def test_an_answer_that_cannot_be_written_says_what_it_was(answer):
 # --- processes that end, or do not --------------------------------------------------------
 
 
-def judged(track, added):
-    """Judge a package with some lines added to the end of modules, by module."""
+def judged(track, added, names):
+    """Judge some pieces of a package with lines added to the end of modules, by module."""
     for module, text in added.items():
         with (track.folder / f"{module}.py").open("a") as file:
             file.write(text)
     verdicts = {}
-    judge_package(track, lambda verdict: verdicts.setdefault(verdict.label, verdict))
+    judge_package(
+        track,
+        lambda verdict: verdicts.setdefault(verdict.label, verdict),
+        lambda p: p.name in names,
+    )
     return verdicts
 
 
 def test_a_piece_that_ends_the_process_does_not_take_the_others_along(tmp_path):
     ends = "\n\ndef encoder(params, x):\n    import os\n    os._exit(0)\n"
-    verdicts = judged(finished("autoencoder", tmp_path), {"model": ends})
+    names = "encoder", "decoder", "autoencoder", "adam_steps"
+    verdicts = judged(finished("autoencoder", tmp_path), {"model": ends}, names)
     assert verdicts["encoder"].headline.startswith("the check ended before it was done.")
     assert verdicts["decoder"].right and verdicts["adam_steps"].right
     assert not verdicts["autoencoder"].right
@@ -179,12 +184,13 @@ def test_a_piece_that_ends_the_process_does_not_take_the_others_along(tmp_path):
 def test_a_piece_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "SILENCE", 6)
     sleeps = "\n\ndef digit_data(recording):\n    import time\n    time.sleep(60)\n"
-    verdicts = judged(finished("autoencoder", tmp_path), {"data": sleeps})
+    names = "digit_data", "dummy_image_data", "mse_loss"
+    verdicts = judged(finished("autoencoder", tmp_path), {"data": sleeps}, names)
     assert verdicts["digit_data"].headline.startswith("the check said nothing for 6 seconds.")
     assert verdicts["dummy_image_data"].right and verdicts["mse_loss"].right
 
 
 def test_nothing_of_the_package_is_imported_here(tmp_path, monkeypatch):
     here = "import os\nos.environ['REIMPL_SEEN'] = 'yes'\n"
-    judged(finished("autoencoder", tmp_path), {"model": here})
+    assert judged(finished("autoencoder", tmp_path), {"model": here}, ["encoder"])["encoder"].right
     assert "REIMPL_SEEN" not in os.environ

@@ -80,6 +80,7 @@ def test_steps_that_the_checks_expect_are_the_originals():
                 np.testing.assert_allclose(ours[name], theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_published
 @pytest.mark.parametrize("in_jax", [False, True], ids=["NumPy", "JAX"])
 def test_the_published_representations_are_reproduced(published, in_jax):
@@ -91,6 +92,7 @@ def test_the_published_representations_are_reproduced(published, in_jax):
         assert largest_difference(ours, theirs) < 1e-5
 
 
+@pytest.mark.slow
 @needs_published
 @pytest.mark.parametrize(
     "mistake", ["gates in another order", "clamped after the root", "mean over the padding too"]

@@ -757,6 +757,7 @@ def functions_of(text):
     return [name for name in names if not name.startswith("test_")]
 
 
+@pytest.mark.slow(but=2)
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_mutation_is_one_mistake_in_its_function(path):
     text = path.read_text(encoding="utf-8")
@@ -777,6 +778,7 @@ def test_every_mutation_is_one_mistake_in_its_function(path):
         seen.add(ast.dump(node))
 
 
+@pytest.mark.slow(but=2)
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_mutation_is_told_in_few_words(path):
     text = path.read_text(encoding="utf-8")

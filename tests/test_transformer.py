@@ -127,6 +127,7 @@ def encode(params, in_jax, texts=None, sentences=SENTENCES):
     return np.asarray(given("transformer_model", in_jax, texts)(params, x, HEADS))
 
 
+@pytest.mark.slow
 @needs_published
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize("in_jax", [False, True], ids=["NumPy", "JAX"])
@@ -140,12 +141,14 @@ def test_published_vectors_are_reproduced(published, in_jax, x64):
     assert np.abs(ours - theirs[:-1]).max() < 1e-6  # seen: 2e-7
 
 
+@pytest.mark.slow
 @needs_published
 def test_a_long_text_is_cut_off(published):
     params, theirs, _ = published
     assert np.abs(encode(params, True, sentences=[LONG]) - theirs[-1:]).max() < 1e-6
 
 
+@pytest.mark.slow
 @needs_published
 def test_the_original_is_the_published_model(published):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: make torch")
@@ -174,6 +177,7 @@ MISTAKES = {  # how far off the vectors are at least
 }
 
 
+@pytest.mark.slow
 @needs_published
 @pytest.mark.parametrize("mistake, least", MISTAKES.items(), ids=MISTAKES)
 def test_a_mistake_gives_other_vectors(published, mistake, least):
@@ -183,6 +187,7 @@ def test_a_mistake_gives_other_vectors(published, mistake, least):
     assert np.abs(ours - theirs[:-1]).max() > least
 
 
+@pytest.mark.slow
 @needs_published
 def test_sentences_are_cut_as_published(published):
     *_, numbers = published
@@ -193,6 +198,7 @@ def test_sentences_are_cut_as_published(published):
     assert differ == [], [unicodedata.normalize("NFC", text) for text in differ]
 
 
+@pytest.mark.slow
 @needs_published
 def test_what_is_alike_is_near(published):
     params, *_ = published
