@@ -280,10 +280,9 @@ def run_nbval(tmp_path):
 
 
 def test_nbval_refuses_another_output_and_an_exception(run_nbval, tmp_path):
-    notebook = small_notebook("print(3)", "value = 2", "value")
+    notebook = small_notebook("print(3)", "print(3)", "print(3)", "value = 2", "value")
     notebooks.execute(notebook, tmp_path, tmp_path)
     assert run_nbval(notebook).returncode == 0
-    for source in ("print(4)", "1 / 0", "pass"):
-        changed = copy.deepcopy(notebook)
-        changed.cells[0].source = source
-        assert run_nbval(changed).returncode == 1, source
+    for cell, source in zip(notebook.cells, ("print(4)", "1 / 0", "pass"), strict=False):
+        cell.source = source
+    assert "3 failed, 2 passed" in run_nbval(notebook).stdout

@@ -154,6 +154,7 @@ write_recording(recorder.record(), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_recording_again_gives_the_same_file(tmp_path):
     """Record twice, each time in a fresh process, with a training cut short."""
     pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `torch`")

@@ -76,6 +76,7 @@ def assert_accepted(trees):
         assert key_complaint([first, first, other], TRACK.recording.initial) is None
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", GENERATORS)
 def test_200_right_draws_are_never_refused(name):
     for first in range(0, 32 * 1000, 1000):  # 32 sets of fifty keys for each of six generators

@@ -71,6 +71,7 @@ def names(findings):
 # --- what is counted ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_solutions_own_tests_catch_every_planted_bug(tmp_path):
     """The whole package in JAX, as a pair has it at the end; by the command, in its process."""
     track = Track("autoencoder", tmp_path / "autoencoder", step=5)
@@ -234,6 +235,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("body, why", LEFT_OUT.values(), ids=LEFT_OUT)
 def test_a_test_without_a_verdict_is_left_out_and_the_rest_is_scored(body, why, pair, short_limit):
     alone = pair.tests(SHAPES)
@@ -270,6 +272,7 @@ EMPTY = {
 }
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY)
 def test_a_test_that_passes_whatever_happens_is_named(body, pair):
     result = pair.tests(f"def test_empty():\n    {body}\n{SHAPES}")

@@ -33,6 +33,7 @@ def loss_of(track):
 # --- in every track -----------------------------------------------------------------------
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_losses_are_the_originals(name, train):
     track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
@@ -54,6 +55,7 @@ def test_losses_are_the_originals(name, train):
     assert len(losses) == 20 and losses[-1] < losses[0]
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_gradients_are_the_originals(name):
     track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
