@@ -89,6 +89,15 @@ for piece in track.pieces:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", tracks())
+def test_a_package_that_is_right_is_confirmed(name, tmp_path):
+    track, verdicts = finished(name, tmp_path), []
+    judge_package(track, verdicts.append)
+    assert [str(verdict) for verdict in verdicts if not verdict.right] == []
+    assert len(verdicts) == sum(bool(piece.module) for piece in track.pieces)
+
+
 @pytest.mark.parametrize("name", tracks())
 def test_cheat(name, tmp_path, record_property, monkeypatch):
     track, verdicts = finished(name, tmp_path), {}
