@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def fingerprint(args):
             queue += value
         elif isinstance(value, np.ndarray):
             digest.update(value.tobytes())
-        elif isinstance(value, int | str) or hasattr(value, "parent"):
+        elif isinstance(value, int | str | Path):
             digest.update(str(value).encode())
     return digest.hexdigest()
 

@@ -54,21 +54,35 @@ def pytest_addoption(parser):
     parser.addoption("--times", action="store_true", help="say at the end what took long")
 
 
+class ProcessorTimes:
+    """Note for every test, and for every cell of a notebook, the processor time that it took."""
+
+    def __init__(self):
+        self.before = 0.0
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        self.before = processor_seconds()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        item.user_properties.append(("SECONDS", processor_seconds() - self.before))
+        return (yield)
+
+
 def processor_seconds() -> float:
-    """Say what this process and those it started and waited for have used."""
+    """Say what this process, and those it started and waited for, have used."""
     return sum(os.times()[:4])
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    item.started_at = processor_seconds()
-    return (yield)
+def pytest_configure(config):
+    config.pluginmanager.register(ProcessorTimes())  # a hook of this file sees no notebook
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Note the time; let fixtures know whether their test failed, for a screenshot."""
-    item.user_properties.append(("SECONDS", processor_seconds() - item.started_at))
+    """Let fixtures know whether their test failed, so that they take a screenshot."""
     report = yield
     if report.when == "call":
         item.call_failed = report.failed

@@ -783,8 +783,8 @@ def test_who_may_not_write_what_was_compiled_only_reads_it(tmp_path, monkeypatch
 
 def test_the_locked_xla_is_the_one_that_the_quick_flags_were_tried_with():
     """After an upgrade: run benchmarks/verdicts.py with the flags, then write its version down."""
-    (locked,) = re.findall(r"^jaxlib==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
-    assert locked == workbook.QUICK_FLAGS_OF
+    locked = re.findall(r"^jaxlib==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
+    assert workbook.QUICK_FLAGS_OF in locked
 
 
 @pytest.mark.parametrize("name", tracks())
