@@ -247,8 +247,11 @@ def test_when_the_time_is_up_roles_swap_once(shared, sit):
     before = wait_for(ada.driver)
     wait_for(grace.driver)
     turns = len([e for e in Log(shared.work).read() if e["event"] == "turn"])
-    for seat in seats:  # both clocks show the end of the turn
-        seat.page.evaluate("() => { const now = Date.now; Date.now = () => now() + 601e3; }")
+    at = 1000 * (time.time() + 3)  # both clocks show the end of the turn at the same moment
+    for seat in seats:
+        seat.page.evaluate(
+            "at => { const now = Date.now; Date.now = () => now() + (now() < at ? 0 : 601e3); }", at
+        )
     for seat in seats:
         wait_for(lambda s=seat: s.driver() != before, what="the swap by the clock")
     time.sleep(1)
