@@ -230,7 +230,7 @@ def test_a_swap_is_seen_by_both_at_once(shared, sit):
     ada.run(places(shared, name)["start"])
     took = []
     for seat, other in ((ada, grace), (grace, ada), (ada, grace)):
-        before = other.bar().locator(".reimpl-driver").inner_text()
+        before = wait_for(lambda: ada.driver() == grace.driver() and ada.driver())
         seat.bar().locator(".reimpl-swap").focus()
         start = time.monotonic()
         seat.page.keyboard.press("Enter")
