@@ -66,9 +66,12 @@ def assert_runs_without_helpers(finished, folder):
     """Require that pytest passes every test of a package where the helpers cannot be imported."""
     (folder / "reimpl_helpers.py").write_text("raise ImportError('the helpers are not here')")
     alone = {**os.environ, "PYTHONPATH": str(folder)}
+    probe = subprocess.run([sys.executable, "-c", "import reimpl_helpers"], env=alone, cwd=folder)
+    assert probe.returncode != 0, "the helpers are still there"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(finished)],
         env=alone, cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
     count = sum(piece.is_test for piece in Track(finished.name, finished).pieces)
     assert count > 8 and re.search(rf"^{count} passed", run.stdout, re.M), run.stdout + run.stderr
