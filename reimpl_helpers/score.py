@@ -372,8 +372,12 @@ class Scorer:
                 )
 
     def caught_by(self, suite, mistake, tests, called) -> str | None:
-        """Name the first test that does not pass on a wrong model, of those that call it."""
+        """Name a test that does not pass on a wrong model: the one that calls the fewest pieces.
+
+        Such a test says most exactly what is wrong, and as a rule it is the quickest.
+        """
         concerned = [name for name in tests if mistake.piece in called[name]]
+        concerned.sort(key=lambda name: len(called[name]))
         if not concerned:
             return None
         if mistake.line in self.never_ends:

@@ -217,6 +217,7 @@ class Suite(Collector):
 
     def pytest_collection(self, session):
         session.items, self.session = [], session
+        session.config.option.tbstyle = "no"  # pytest would parse the module at every failure
         return True
 
     def pytest_runtestloop(self):
@@ -241,7 +242,7 @@ class Suite(Collector):
         first_failure: bool = False,
         note_calls: bool = False,
     ) -> TestRun:
-        """Run some tests on a model of their own: that of the texts of a package.
+        """Run some tests, in the order given, on a model of their own: the texts of a package.
 
         `limit` is in seconds, for each test. With `first_failure` the run ends where one does not
         pass. With `note_calls` it also says which functions of the package each test calls.
@@ -250,8 +251,12 @@ class Suite(Collector):
         called, seconds = {}, {}
         # what JAX has compiled of a module that is kept, it does not call again
         with self.model(texts, fresh=note_calls):
+            found = self.collected()
             items = [  # a name may stand for all that a test is parametrized with
-                item for item in self.collected() if {name_of(item), item.originalname} & {*only}
+                item
+                for name in only
+                for item in found
+                if name in (name_of(item), item.originalname)
             ]
             for item, following in zip(items, [*items[1:], None], strict=False):
                 name, start = name_of(item), time.perf_counter()

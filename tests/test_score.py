@@ -94,18 +94,19 @@ def test_the_shape_test_alone_is_poor(pair):
     assert result.headline.startswith("your tests catch ") and not result.remarks
 
 
-def test_each_mistake_is_caught_by_the_first_test_that_sees_it(pair):
+def test_each_mistake_is_caught_by_the_test_of_the_fewest_pieces_that_sees_it(pair):
     result = pair.tests(
         SHAPES
         + """
 def test_codes():
     z = encoder(make_autoencoder_params(), 100 * np.eye(64))
-    assert np.all(np.abs(z) <= 1)
+    assert np.all(np.abs(z) <= 1) and z.shape == (64, 8)
 """
     )
     by = {finding.mistake.label: finding.caught_by for finding in result.caught}
     assert by["encoder · tanh left out"] == "test_codes"
-    assert by["param_shapes · bias as a column"] == "test_shapes"
+    assert by["encoder · mean taken over the batch"] == "test_codes"  # test_shapes sees it too
+    assert by["param_shapes · decoder's weights copied from the encoder"] == "test_shapes"
 
 
 def test_a_missed_mistake_comes_with_what_it_does_and_a_hint(pair):
