@@ -242,6 +242,8 @@ def save_while_typing():
     save = DocumentRoom._on_document_change
 
     def changed(room, target, event):
+        if room._update_lock.locked():  # the room's own, as it notes that all is saved
+            return
         saving = room._saving_document
         if saving is None or saving.done():
             room.saves_again = False

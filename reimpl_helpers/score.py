@@ -246,11 +246,12 @@ class Scorer:
         except Problem as problem:
             return Score(problem=str(problem), remarks=tuple(self.remarks))
         suite.before_each = lambda test: None
-        self.remark_on_empty_tests(suite, tests, called)
         findings = [
             Finding(mistake, self.caught_by(suite, mistake, tests, called))
             for mistake in self.mistakes
         ]
+        catching = {finding.caught_by for finding in findings}
+        self.remark_on_empty_tests(suite, [t for t in tests if t not in catching], called)
         counted = self.without_equivalent(findings)
         equivalent = len(findings) - len(counted)
         return Score(tuple(counted), tuple(self.remarks), equivalent=equivalent)
@@ -360,7 +361,7 @@ class Scorer:
         )
 
     def remark_on_empty_tests(self, suite, tests, called):
-        """Name the tests that pass on nonsense, and on every mistake."""
+        """Name those of the tests that pass on nonsense, and on every mistake."""
         limit = PATIENCE + 5 * max(self.seconds.values())
         for name in sorted(passing_on_nonsense(suite, self.texts, tests, limit), key=tests.index):
             passes = (

@@ -171,6 +171,21 @@ def test_both_press_run_and_one_clean_output_remains(shared, sit):
 
 
 @pytest.mark.slow
+def test_what_nobody_changes_is_not_saved_again(shared, sit):
+    name = "gnn/02_shapes.ipynb"
+    ada, _ = sit(shared, name)
+    ada.write(places(shared, name)["start"], "x = 1")
+    wait_for(lambda: "x = 1" in (shared.work / name).read_text("utf-8"), what="the saved notebook")
+
+    def is_left_alone():
+        before = (shared.work / name).stat().st_mtime_ns
+        time.sleep(2)
+        return (shared.work / name).stat().st_mtime_ns == before
+
+    wait_for(is_left_alone, 10, "two seconds without a save")
+
+
+@pytest.mark.slow
 def test_who_runs_a_cell_may_leave(shared, sit):
     name = "gnn/03_params.ipynb"
     ada, grace = sit(shared, name)

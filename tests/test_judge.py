@@ -17,6 +17,7 @@ import pytest
 from reimpl_helpers import judge
 from reimpl_helpers.answering import encoded
 from reimpl_helpers.checks import WRONG, Refusal, as_array
+from reimpl_helpers.cli import main
 from reimpl_helpers.equivalence import same_values, unseen_cases
 from reimpl_helpers.judge import decoded, judge_package
 from reimpl_helpers.workbook import LAST_STEP, Track, tracks
@@ -91,11 +92,17 @@ for piece in track.pieces:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", tracks())
-def test_a_package_that_is_right_is_confirmed(name, tmp_path):
-    track, verdicts = finished(name, tmp_path), []
-    judge_package(track, verdicts.append)
-    assert [str(verdict) for verdict in verdicts if not verdict.right] == []
-    assert len(verdicts) == sum(bool(piece.module) for piece in track.pieces)
+def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
+    track = finished(name, tmp_path)
+    before = {path: path.read_bytes() for path in track.folder.iterdir()}
+    status = main(["check", str(track.folder)])
+    *lines, last = capsys.readouterr().out.splitlines()
+    asked = [piece.label for piece in track.pieces if piece.module]
+    assert (status, last) == (0, f"{len(asked)} of {len(asked)} pieces right.")
+    verdicts = [line for line in lines if " · " in line]
+    assert [verdict.partition(" · ")[0] for verdict in verdicts] == asked
+    assert all(" · right " in line or " · passes on your model" in line for line in verdicts)
+    assert {path: path.read_bytes() for path in track.folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", tracks())
