@@ -215,10 +215,10 @@ def said_of(track, texts, mistake: Mistake) -> str:
     if "test_model" not in texts:
         return f"{mistake.label} · you have no test yet that could catch it."
     scorer = Scorer(track, track.completed(texts), [mistake])
-    score = in_one_session(texts["test_model"], track.folder, scorer.score)
-    if score.problem:
-        return f"{mistake.label} · {score.headline}"
-    test = score.findings[0].caught_by
+    try:
+        test = in_one_session(texts["test_model"], track.folder, scorer.first_to_catch)
+    except Problem as problem:
+        return f"{mistake.label} · {problem}"
     if test is None:
         return f"{mistake.label} · no test of yours catches it. Can you write the one that does?"
     return f"{mistake.label} · caught by {test}."
@@ -255,6 +255,28 @@ class Scorer:
         counted = self.without_equivalent(findings)
         equivalent = len(findings) - len(counted)
         return Score(tuple(counted), tuple(self.remarks), equivalent=equivalent)
+
+    def first_to_catch(self, suite: Suite) -> str | None:
+        """Name the first test that passes on the pair's own model, and not on the one mistake.
+
+        Raises: Problem when the tests cannot be imported.
+        """
+        for name in self.names(suite):
+            own = suite.run(self.texts, [name], note_calls=True)
+            self.seconds = own.seconds
+            if own.passed and self.caught_by(suite, self.mistakes[0], [name], own.called):
+                return name
+        return None
+
+    def names(self, suite: Suite) -> list[str]:
+        """List the tests that there are.
+
+        Raises: Problem when they cannot be imported.
+        """
+        found = suite.names(self.texts)
+        if found.failures:
+            raise Problem(f"test_model.py does not run: {found.first_failure} Mend that first.")
+        return list(found.outcomes)
 
     def without_equivalent(self, findings) -> list[Finding]:
         """Leave out the missed mutations that no test could tell from the pair's code."""
@@ -300,15 +322,13 @@ class Scorer:
 
         Raises: Problem when one of them fails on a right model, or none is left.
         """
-        found = suite.names(self.texts)
-        if found.failures:
-            raise Problem(f"test_model.py does not run: {found.first_failure} Mend that first.")
+        found = self.names(suite)
         suite.before_each = self.running
-        names = [name for name in found.outcomes if name not in self.never_ends]
+        names = [name for name in found if name not in self.never_ends]
         together, called = suite.run(self.texts, names), {}
-        together.outcomes.update(dict.fromkeys(found.outcomes.keys() & self.never_ends, "stopped"))
+        together.outcomes.update(dict.fromkeys({*found} & self.never_ends, "stopped"))
         counted = []
-        for name in found.outcomes:
+        for name in found:
             alone = suite.run(self.texts, {name} - self.never_ends, note_calls=True)
             called |= alone.called
             self.seconds |= alone.seconds

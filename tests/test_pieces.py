@@ -124,10 +124,16 @@ def first_refusal(name, piece, function):
 def verdict_on_test(name, piece, source):
     """Judge the source of a test, with the imports of the solution's tests above it."""
     track, texts = track_at(name, piece.step), texts_at(name, piece.step)
-    trees = ast.parse(texts["test_model"]), ast.parse((track.home / "variants.py").read_text())
-    around = [ast.unparse(node) for tree in trees for node in tree.body if is_around_tests(node)]
-    test_model = "\n".join([*around, source])
+    test_model = f"{around_tests(name, piece.step)}\n{source}"
     return track.judge_alone(piece, {**texts, "test_model": test_model})
+
+
+@functools.cache
+def around_tests(name, step):
+    """Return what the solution's tests, and their variants, need above them."""
+    variants = (track_at(name, step).home / "variants.py").read_text("utf-8")
+    trees = ast.parse(texts_at(name, step)["test_model"]), ast.parse(variants)
+    return "\n".join(ast.unparse(n) for tree in trees for n in tree.body if is_around_tests(n))
 
 
 def is_around_tests(node):
