@@ -314,9 +314,9 @@ def test_licence_is_left_to_them_and_the_originals_goes_along(pair, quick):
 
 
 ENDINGS = {
-    "endless": "    while True: pass\n",
-    "exits": "    import os; os._exit(3)\n",
     "raises": "    raise ValueError('ours')\n",
+    "exits": "    import os; os._exit(3)\n",
+    "endless": "    import time\n    while True: time.sleep(0.1)\n",
     "answers nonsense": "    return params, 'nonsense'\n",
 }
 
