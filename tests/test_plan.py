@@ -63,6 +63,11 @@ def test_what_is_left_out_is_needed_by_nothing_that_is_kept(day):
         assert len(kept) >= len(notebook.exercises) / 2
 
 
+@pytest.mark.parametrize("name", tracks())
+def test_nothing_that_is_needed_may_ever_be_left_out(name):
+    assert all(exercise.is_free for exercise in plan.order_of_leaving_out(outlines_of(name)))
+
+
 def test_no_time_is_given_away_while_something_is_left_out(day):
     for exercise in day.left_out:
         slots = plan.lay_out(
