@@ -11,6 +11,7 @@ import pytest
 
 from reimpl_helpers.notebooks import (
     CELL_TIMEOUT,
+    HALF_WRITTEN,
     STABLE,
     is_solved,
     prepare_work,
@@ -19,6 +20,7 @@ from reimpl_helpers.notebooks import (
 from reimpl_helpers.workbook import LAST_STEP, Track
 
 HERE = Path(__file__).parent
+STRICT = "-W", "error", "-W", f"ignore:{HALF_WRITTEN}"
 WORK = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
@@ -69,7 +71,7 @@ def assert_runs_without_helpers(finished, folder):
     probe = subprocess.run([sys.executable, "-c", "import reimpl_helpers"], env=alone, cwd=folder)
     assert probe.returncode != 0, "the helpers are still there"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(finished)],
+        [sys.executable, "-m", "pytest", "-q", *STRICT, str(finished)],
         env=alone, cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

@@ -152,12 +152,6 @@ def test_package_imports_alone_and_quietly(finished, without_helpers):
 TESTS = "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"
 
 
-def test_package_passes_its_own_tests_alone(finished, without_helpers):
-    project = finished.work.parent
-    done = python(*TESTS, "work/autoencoder", cwd=project, env=without_helpers)
-    assert "10 passed" in done.stdout, done.stdout
-
-
 def test_wrong_package_fails_its_own_tests_alone(finished, without_helpers, tmp_path):
     wrong = tmp_path / "autoencoder"
     shutil.copytree(finished.folder, wrong)
