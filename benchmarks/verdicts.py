@@ -6,7 +6,6 @@ Every answer is judged by `track.check` in a process that has done what a notebo
 with an empty compilation cache. Read the processor's seconds where other work runs beside.
 """
 
-import argparse
 import inspect
 import json
 import linecache
@@ -24,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from timing import parser_for
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import RIGHT
@@ -150,11 +150,10 @@ def report(what: str, results: list[dict]) -> None:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_for(__doc__)
     parser.add_argument("tracks", nargs="*", default=tracks())
     parser.add_argument("--step", type=int, action="append", help="this step alone")
     parser.add_argument("--every", type=int, default=1, help="only each n-th answer")
-    parser.add_argument("--short", action="store_true", help="a few answers: every fortieth")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", "os.fork")
     found = defaultdict(list)

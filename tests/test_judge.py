@@ -105,6 +105,7 @@ def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
     assert {path: path.read_bytes() for path in track.folder.iterdir()} == before
 
 
+@pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_cheat(name, tmp_path, record_property, monkeypatch):
     track, verdicts = finished(name, tmp_path), {}
