@@ -11,10 +11,12 @@ import pytest
 from browser import CHROMIUM, FLAGS
 from xdist.scheduler import LoadScopeScheduling
 
+from reimpl_helpers import diagnosis
 from reimpl_helpers.notebooks import HALF_WRITTEN, STABLE
 from reimpl_helpers.workbook import tracks
 
 os.environ.update(STABLE)
+diagnosis.SECONDS = 20.0  # as other tests keep the cores busy
 
 
 @pytest.fixture(scope="module")
