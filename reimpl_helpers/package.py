@@ -433,17 +433,24 @@ def as_literal(value):
 def parse(text, filename="the text"):
     """Parse the text of a module.
 
+    Nobody may change the tree: it is kept for who asks for the same text again.
+
     Raises: PackageError naming the line with a syntax error.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return ast.parse(text)
+        return tree_of(text)
     except (SyntaxError, ValueError) as error:  # ValueError: a null byte, up to 3.11.3
         line = f" on line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise PackageError(
             f"{filename} has a syntax error{line}: {error.args[0]}. Mend it, then check again; "
             "the file was not touched."
         ) from error
+
+
+@functools.lru_cache(100)
+def tree_of(text):
+    with warnings.catch_warnings(action="ignore"):
+        return ast.parse(text)
 
 
 def lines_of(text) -> list[str]:
