@@ -30,18 +30,20 @@ def chromium():
         browser.close()
 
 
-ONE_AT_A_TIME = (  # browsers keep both cores busy; hubs make system users of the same names
-    "test_benchmarks", "test_board_page", "test_browser", "test_confirmer", "test_deploy",
-    "test_hub", "test_hub_start", "test_workshop",
-)  # fmt: skip
+IN_TURN = {  # the files of one kind never run side by side
+    "browsers": ("test_board_page", "test_browser"),
+    "hubs": ("test_benchmarks", "test_confirmer", "test_deploy", "test_hub", "test_hub_start",
+             "test_workshop"),  # they make system users of the same names
+}  # fmt: skip
+KIND_OF = {file: kind for kind, files in IN_TURN.items() for file in files}
 
 
 class ByTrack(LoadScopeScheduling):
     """Give one worker a file, as always, or what a file asks of one track: [gnn, readout, ...]."""
 
     def _split_scope(self, nodeid):
-        if any(f"{file}.py" in nodeid for file in ONE_AT_A_TIME):
-            return "one at a time"
+        if kind := KIND_OF.get(Path(nodeid.partition("::")[0]).stem):
+            return kind
         file, _, asked = nodeid.partition("[")
         track = re.match("|".join(tracks()), asked)
         return f"{super()._split_scope(file)} {track[0] if track else ''}"
@@ -93,11 +95,11 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with what is done one at a time; let no test fail where JAX's cache is half written.
+    """Begin with browsers and hubs; let no test fail where JAX's cache is half written.
 
     Of a test with the mark `slow(but=1)`, the first example is not slow.
     """
-    items.sort(key=lambda item: item.path.stem not in ONE_AT_A_TIME)
+    items.sort(key=lambda item: item.path.stem not in KIND_OF)
     examples = Counter()
     for item in items:
         item.add_marker(pytest.mark.filterwarnings(f"ignore:{HALF_WRITTEN}"))

@@ -150,12 +150,12 @@ def test_endless_piece_is_stopped_and_named(early, capsys):
     add(
         early,
         "model.py",
-        "\n\ndef decoder(params, z):\n    import time\n    while True: time.sleep(0.1)\n",
+        "\n\ndef autoencoder(params, x):\n    import time\n    while True: time.sleep(0.1)\n",
     )
     status, lines = check(early, capsys)
     right = [line for line in lines if line in WRITTEN]
-    assert right == WRITTEN[:2] + WRITTEN[4:]
-    assert any(line.startswith("decoder · still running after 20 seconds") for line in lines)
+    assert right == WRITTEN[:3] + WRITTEN[4:]
+    assert any(line.startswith("autoencoder · still running after 20 seconds") for line in lines)
 
 
 def test_megabytes_that_a_package_prints_are_not_shown(early, capfd):

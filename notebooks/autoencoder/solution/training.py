@@ -1,7 +1,7 @@
 """The training loop: the same for every model, so that on a new task only the data is swapped."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 STEPS_PER_REPORT = 100
@@ -30,7 +30,7 @@ def not_finite(tree):
     return [
         jax.tree_util.keystr(path, simple=True, separator=".")
         for path, values in jax.tree.leaves_with_path(tree)
-        if not jnp.isfinite(values).all()
+        if not np.isfinite(values).all()
     ]
 
 
