@@ -34,7 +34,8 @@ class Case:
 
     The answer, or what `part` makes of it, is compared with `expected` (an array, or nested
     dicts of arrays and shapes), or, where no single value is right, handed to `complaint`, which
-    returns what is wrong with it or None, or raises a Refusal of its own. `alike` tells whether
+    returns what is wrong with it or None, or raises a Refusal of its own. `complaint_at` is handed
+    the arguments too; it is asked for only where everything else is right. `alike` tells whether
     two answers show the same mistake, where values are drawn at random and never equal.
     `unseen` makes other arguments of the same kind from a random generator.
     """
@@ -43,10 +44,19 @@ class Case:
     args: tuple = ()
     expected: object = None
     complaint: Callable[[object], str | None] | None = None
+    complaint_at: Callable[[object, tuple], str | None] | None = None
     call: Callable = lambda piece, *args: piece(*args)
     part: Callable = lambda answer: answer
     alike: Callable[[object, object], bool] | None = None
     unseen: Callable | None = None
+
+    @property
+    def has_one_answer(self) -> bool:
+        return self.complaint is None and self.complaint_at is None
+
+    def complaint_about(self, answer) -> str | None:
+        """Say what is wrong with an answer, where no single value is right."""
+        return self.complaint_at(answer, self.args) if self.complaint_at else self.complaint(answer)
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,8 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
     refusals, passed, differences = [], [], []
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in enumerate(cases):
+            if case.complaint_at and refusals:
+                break
             try:
                 differences.append(compare_answer(answer_to(case), case))
                 passed.append(case.probe)
@@ -225,9 +237,9 @@ def compare_answer(answer, case: Case) -> float | None:
         )
     try:
         answer = case.part(answer)
-        if case.complaint is None:
+        if case.has_one_answer:
             return compare(answer, case.expected, case.probe)
-        complaint = case.complaint(answer)
+        complaint = case.complaint_about(answer)
     except Refusal:
         raise
     except Exception as error:

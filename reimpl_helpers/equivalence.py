@@ -12,7 +12,8 @@ from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array,
 def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
     """Make cases of the same kind with other inputs, each with the place of its model in the list.
 
-    Only cases to which one answer is right have such; their `expected` is not that any more.
+    Only cases whose answer follows from the arguments have such; their `expected` is not that any
+    more.
     """
     for place, case in enumerate(cases):
         rng = np.random.default_rng((seed, place))
@@ -75,7 +76,7 @@ def alike(ours, theirs, case: Case) -> bool:
             return True
         if case.alike:
             return case.alike(ours, theirs)
-        if case.complaint:
+        if not case.has_one_answer:
             return complaint_words(case, ours) == complaint_words(case, theirs)
     except Exception:  # an answer that cannot be taken apart
         pass
@@ -85,7 +86,7 @@ def alike(ours, theirs, case: Case) -> bool:
 def complaint_words(case, answer) -> str:
     """Read the complaint about an answer without its numbers, which differ with every draw."""
     try:
-        complaint = case.complaint(answer) or ""
+        complaint = case.complaint_about(answer) or ""
     except Refusal as refusal:
         complaint = refusal.headline
     return re.sub(r"[-+]?\d[\d.e+-]*", "", complaint)

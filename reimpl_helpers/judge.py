@@ -33,7 +33,7 @@ from reimpl_helpers.checks import (
     float64_in_jax,
     judge_answers,
 )
-from reimpl_helpers.equivalence import outcome, unseen_cases
+from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.workbook import COMPILATION
 
 SILENCE = 120  # seconds without a reply after which the process is ended
@@ -50,8 +50,9 @@ class Gone(Exception):
 class Answers:
     """Talk to a process that runs the pair's code; start it where there is none."""
 
-    def __init__(self, track):
+    def __init__(self, track, hashed="0"):
         self.track, self.process, self.reader = track, None, None
+        self.hashed = hashed  # by which Python's hash() of a text differs between processes
 
     def __enter__(self):
         self.said = tempfile.TemporaryFile()
@@ -71,7 +72,7 @@ class Answers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
-            env={**COMPILATION, **os.environ},
+            env={**COMPILATION, **os.environ, "PYTHONHASHSEED": self.hashed},
             start_new_session=True,  # what it starts is ended with it
         )
 
@@ -168,7 +169,7 @@ def judge_package(
         texts = track.texts()
     except package.PackageError as error:
         return report(Verdict(track.name, WRONG, str(error)))
-    with Answers(track) as answers:
+    with Answers(track) as answers, Answers(track, hashed="1") as others:
         broken = {module: why for module in texts if (why := why_broken(answers, module))}
         for number, piece in enumerate(track.pieces):
             if not piece.module or not is_asked(piece):
@@ -177,7 +178,10 @@ def judge_package(
                 report(Verdict(piece.label, WRONG, broken[piece.module]))
                 continue
             try:
-                report(why_not_there(track, piece, texts) or confirmed(answers, number, piece))
+                verdict = why_not_there(track, piece, texts) or confirmed(answers, number, piece)
+                if verdict.right and package.depends_on_process(texts[piece.module]):
+                    verdict = drawn_otherwise(answers, others, number, verdict) or verdict
+                report(verdict)
             except Gone as gone:
                 report(Verdict(piece.label, WRONG, str(gone), answers.last_words()))
 
@@ -250,13 +254,38 @@ def asking(answers, number, cases, seed):
     return answer_to
 
 
+def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
+    """Say that a piece which draws at random does so otherwise in another process, if it does.
+
+    Raises: Gone when one of the processes ends.
+    """
+    piece = answers.track.pieces[number]
+    cases = [] if piece.is_test else list(piece.cases(answers.track.recording))
+    drawn = next((case for case in cases if case.complaint), None)
+    if drawn is None:
+        return None
+    said = []
+    for them in (answers, others):
+        try:
+            said.append(asking(them, number, cases, None)(drawn))
+        except Refusal as refusal:
+            said.append(refusal.headline)
+    if same_values(*said):
+        return None
+    headline = (
+        f"right, but in another process it answers otherwise on “{drawn.probe}”, with the same "
+        "key. What differs from one run of Python to the next: hash(), a set's order, the time?"
+    )
+    return replace(verdict, state=WRONG, headline=headline)
+
+
 def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     """Judge a piece on fresh random inputs, against the workbook's own; None where it is right."""
     seed, given = secrets.randbits(32), answers.track.given(piece)
     unseen, places = [], {}
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
-            expected = outcome(given, case)
+            expected = outcome(given, case) if case.has_one_answer else None
             if not isinstance(expected, str):  # else the workbook's does not take it either
                 unseen.append(replace(case, expected=expected))
                 places[place] = unseen[-1]

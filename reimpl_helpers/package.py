@@ -20,6 +20,7 @@ import sysconfig
 import textwrap
 import traceback
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -248,13 +249,30 @@ def class_source(value):
 
     Raises: OSError when no cell defines it.
     """
-    for filename in reversed(list(linecache.cache)):
-        if is_cell(filename):
-            text = "".join(linecache.getlines(filename))
-            source = definition_of(text, value.__name__)
-            if source is not None:
-                return source
+    for text in cells_run():
+        source = definition_of(text, value.__name__)
+        if source is not None:
+            return source
     raise OSError(f"no cell defines {value.__name__}")
+
+
+def cells_run() -> Iterator[str]:
+    """Give the text of every cell that was run and can be read, the newest first."""
+    for filename in reversed(list(linecache.cache)):
+        text = "".join(linecache.getlines(filename)) if is_cell(filename) else ""
+        with contextlib.suppress(PackageError):
+            parse(text)
+            yield text
+
+
+def assignment_of(name) -> str | None:
+    """Find the statement that gave a name its value, among the cells that were run."""
+    for text in cells_run():
+        lines = lines_of(text)
+        for node in reversed(parse(text).body):
+            if not is_import(node) and name in meanings(node, lines):
+                return f"{ast.unparse(node)}\n"
+    return None
 
 
 def names_used(source: str) -> set[str]:
@@ -276,7 +294,7 @@ def names_used(source: str) -> set[str]:
 
     for child in table.get_children():
         collect(child)
-    return used - {parse(source).body[0].name}
+    return used - {getattr(parse(source).body[0], "name", None)}
 
 
 def fixtures_used(function, namespace) -> set[str]:
@@ -300,20 +318,30 @@ def needs_of(function, piece_modules) -> Needs:
 def add_needs(needs, function, piece_modules, namespace, seen):
     plain, source = inspect.unwrap(function), source_of_piece(function)
     namespace = getattr(plain, "__globals__", namespace)  # a class has none: its user's then
-    refuse_helpers_inside(plain.__name__, source)
-    for name in sorted(names_used(source) | fixtures_used(function, namespace)):
+    names = names_used(source) | fixtures_used(function, namespace)
+    add_needs_of(needs, plain.__name__, source, names, piece_modules, namespace, seen)
+
+
+def add_needs_of(needs, user, source, names, piece_modules, namespace, seen):
+    """Add what a statement needs, which uses these names."""
+    refuse_helpers_inside(user, source)
+    for name in sorted(names):
         if name in seen or is_built_in(name, namespace):
             continue
         seen.add(name)
         value = namespace.get(name, vars(builtins).get(name))
         if name not in namespace and value is None:
             raise PackageError(
-                f"{plain.__name__} uses `{name}`, which is defined nowhere. "
+                f"{user} uses `{name}`, which is defined nowhere. "
                 "Define it, or take it out, then check again."
             )
-        if sort_need(needs, plain.__name__, name, value, piece_modules):
+        if is_definition(name, value, piece_modules):
             add_needs(needs, value, piece_modules, namespace, seen)
             needs.helpers[name] = source_of_piece(value)
+        elif statement := sort_need(needs, user, name, value, piece_modules):
+            more = names_used(statement)
+            add_needs_of(needs, name, statement, more, piece_modules, namespace, seen)
+            needs.helpers[name] = statement
 
 
 def is_built_in(name, namespace):
@@ -334,34 +362,43 @@ def top(value):
     return str(home).partition(".")[0]
 
 
-def sort_need(needs, user, name, value, piece_modules) -> bool:
-    """Note one need of a piece; return whether it is a small function of the pair's own."""
+def is_own(name, value) -> bool:
+    """Tell whether a value is a function or a class of the pair's own, under its own name."""
+    plain, homes = inspect.unwrap(value), ("__main__", "before_port", *MODULES)
+    is_code = isinstance(plain, FunctionType | type) and plain.__name__ == name
+    return is_code and (top(plain) in homes or is_from_cell(plain))
+
+
+def is_definition(name, value, piece_modules) -> bool:
+    """Tell whether a value is a small function or class of the pair's own, of no other module."""
     plain = inspect.unwrap(value)
-    is_definition = isinstance(plain, FunctionType | type)
-    homes = "__main__", "before_port", *MODULES
-    is_own = is_definition and (top(plain) in homes or is_from_cell(plain))
+    if not is_own(name, value) or name in piece_modules or top(plain) in MODULES:
+        return False
+    return isinstance(plain, FunctionType) or any(
+        definition_of(text, name) is not None for text in cells_run()
+    )
+
+
+def sort_need(needs, user, name, value, piece_modules) -> str:
+    """Note one need of a piece; return the statement that makes it, where it is kept as that."""
+    plain = inspect.unwrap(value)
     if top(plain) == "reimpl_helpers":
         raise needs_helpers(user, name)
-    if is_own and plain.__name__ not in (name, "<lambda>"):
-        raise PackageError(
-            f"{user} uses `{name}`, another name for {plain.__name__}. "
-            f"Write {plain.__name__} there, then check again."
-        )
-    if is_own and name in piece_modules:
+    if is_own(name, value) and name in piece_modules:
         needs.pieces[name], needs.homes[name] = value, piece_modules[name]
-    elif is_own and top(plain) in MODULES:
+    elif is_own(name, value) and top(plain) in MODULES:
         needs.homes[name], needs.beside[name] = top(plain), value
-    elif is_own:
-        return True
     elif isinstance(value, ModuleType):
         needs.imports[name] = import_module_line(name, value)
     elif (literal := as_literal(value)) is not None:
         needs.constants[name] = f"{name} = {literal}"
     elif (statement := import_from_line(name, value)) is not None:
         needs.imports[name] = statement
+    elif (statement := assignment_of(name)) is not None:
+        return statement
     else:
         raise lives_in_notebook(user, name, value)
-    return False
+    return ""
 
 
 def is_from_cell(value):
@@ -536,6 +573,14 @@ def is_in_numpy(text, name, pieces) -> bool:
     return "numpy" in used and not used & {"jax", "optax"}
 
 
+def depends_on_process(text) -> bool:
+    """Tell whether a text has in it what differs between two runs of Python."""
+    tree = parse(text)
+    return bool(names_in([tree]) & {"hash", "id", "set", "frozenset"}) or any(
+        isinstance(node, ast.Set | ast.SetComp) for node in ast.walk(tree)
+    )
+
+
 def functions_of(text) -> list[str]:
     """Name the functions of a module's text, in its order."""
     return [node.name for node in parse(text).body if isinstance(node, ast.FunctionDef)]
@@ -646,7 +691,7 @@ def first_line(node):
 def with_new_name(text, tree, wanted, statement, piece):
     """Add a small function above the piece that uses it, an import or constant at the top."""
     lines, opening = lines_of(text), opening_of(tree, wanted)
-    if isinstance(wanted, ast.FunctionDef | ast.ClassDef):
+    if not is_import(wanted) and not is_constant(getattr(wanted, "value", None)):
         after, added = find_definition(text, piece)[0] - 1, f"{statement}\n\n"
         while after and lines[after - 1].startswith("#"):
             after -= 1

@@ -71,12 +71,29 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
                 f"{name}: a spread (standard deviation) of {spread:.3g}, the original's is "
                 f"{wanted:.3g}. Look up how the original's layer draws this parameter."
             )
+        if where := uneven([flat(tree)[name] for tree in trees], wanted):
+            return (
+                f"{name}: as widely spread as the original's on the whole, but not {where}. Is "
+                "every number of it drawn the same way?"
+            )
         if distance(values, original) > 6 / np.sqrt(2 * values.size):
             return (
                 f"{name}: values as far out as the original's and as widely spread, but of another "
                 "distribution. Compare the two histograms: which values are too frequent?"
             )
     return None
+
+
+def uneven(draws: list[np.ndarray], wanted: float) -> str:
+    """Name a row or a column that spreads otherwise than it should, in many draws of one array."""
+    draws = np.stack(draws)
+    for axis, word in enumerate(("row", "column") if draws.ndim == 3 else (), 1):
+        others = tuple(other for other in range(draws.ndim) if other != axis)
+        spreads, size = draws.std(axis=others), draws.size / draws.shape[axis]
+        off = np.abs(spreads - wanted) > 6 * wanted / np.sqrt(2 * size)
+        if off.any():
+            return f"in {word} {int(np.argmax(off))}"
+    return ""
 
 
 def same_distribution(ours: list[dict], theirs: list[dict]) -> bool:
@@ -120,7 +137,7 @@ def distance(values, quantiles):
 
 def shared_draws(trees: list[dict]) -> tuple[str, str] | None:
     """Find two parameters that were drawn with the same random numbers, in every tree."""
-    draws = [{name: np.ravel(values) for name, values in flat(tree).items()} for tree in trees]
+    draws = [{name: np.asarray(values) for name, values in flat(tree).items()} for tree in trees]
     for first, second in itertools.combinations(draws[0], 2):
         if all(look_alike(draw[first], draw[second]) for draw in draws):
             return first, second
@@ -128,12 +145,23 @@ def shared_draws(trees: list[dict]) -> tuple[str, str] | None:
 
 
 def look_alike(first, second):
-    """Tell whether one flat array starts with the other's values, up to scale."""
+    """Tell whether one array holds values of the other, or starts with them up to scale.
+
+    Each may be read row by row or column by column.
+    """
     size = min(first.size, second.size)
     if size < 3:
         return False
-    first, second = (values[:size] - values[:size].mean() for values in (first, second))
-    return first @ second > 0.999 * np.linalg.norm(first) * np.linalg.norm(second) > 0
+    if np.intersect1d(np.abs(first), np.abs(second)).size > max(2, size / 50):
+        return True  # by chance, float32 repeats a few of some thousand numbers
+    ways = [(one, other) for one in (first, first.T) for other in (second, second.T)]
+    return any(proportional(one.ravel()[:size], other.ravel()[:size]) for one, other in ways)
+
+
+def proportional(first, second):
+    """Tell whether the values of one flat array follow those of another."""
+    first, second = first - first.mean(), second - second.mean()
+    return abs(first @ second) > 0.999 * np.linalg.norm(first) * np.linalg.norm(second) > 0
 
 
 # --- the questions that every track asks ---
@@ -254,7 +282,7 @@ def key_complaint(trees: list[dict], initial: dict[str, np.ndarray]) -> str | No
             return f"{name}: drawn twice with the same key, and different. Does it use the key?"
         if different == 1 < np.size(values):
             return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
-        if different < 0.9 * np.size(values):
+        if different < 0.99 * np.size(values):
             return (
                 f"{name}: only {different} different numbers among {np.size(values)}. "
                 "Is each of them drawn on its own?"

@@ -24,10 +24,12 @@ from reimpl_helpers.checks import (
     shadowed_names,
     shorten,
 )
+from reimpl_helpers.defaults import with_defaults
 from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
 from reimpl_helpers.places import ROOT, work_folder
+from reimpl_helpers.porting import with_gradients
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
@@ -127,7 +129,21 @@ class Track:
     @cached_property
     def listed(self) -> list[Piece]:
         """List the pieces of the track, those that are vocabulary included."""
-        return load_file(self.home / "pieces.py").PIECES
+        return list(map(self.with_more_cases, load_file(self.home / "pieces.py").PIECES))
+
+    def with_more_cases(self, piece) -> Piece:
+        """Have a piece asked for its defaults too, and a port for its gradients."""
+        if piece.cases is None:
+            return piece
+        cases = partial(with_defaults, piece.cases, partial(self.given, piece))
+        if piece.port:
+            cases = partial(with_gradients, cases, partial(self.in_numpy, piece))
+        return replace(piece, cases=cases)
+
+    def in_numpy(self, piece) -> FunctionType:
+        """Return the workbook's own version of a piece before the port."""
+        texts = self.given_texts(in_jax=False)
+        return getattr(package.load_pieces(self.solution, piece.module, texts), piece.name)
 
     @cached_property
     def pieces(self) -> list[Piece]:

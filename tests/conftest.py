@@ -174,5 +174,7 @@ KINDS = (
     "variants",
     "planted bugs refused",
     "mutations refused",
+    "defaults",
+    "gradients",
     "cheats refused",
 )

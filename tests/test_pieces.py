@@ -8,8 +8,10 @@ that, `make test` tries one example for each piece, and `make test-all` every on
 import ast
 import functools
 import inspect
+import itertools
 import json
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -110,10 +112,10 @@ def cases_of(name, piece):
     return list(piece.cases(track_at(name, piece.step).recording))
 
 
-def first_refusal(name, piece, function):
-    """Put the cases to a piece until one refuses its answer; nothing more is said of it."""
+def first_refusal(name, piece, function, cases=None):
+    """Put cases to a piece until one refuses its answer; nothing more is said of it."""
     with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        for case in cases_of(name, piece):
+        for case in cases or cases_of(name, piece):
             try:
                 compare_answer(answer_of(function, case), case)
             except Refusal as refusal:
@@ -301,6 +303,87 @@ def test_weak_test(name, piece, case, count):
     count("planted bugs refused", verdict.state == WRONG, repr(verdict))
     assert_readable(verdict)
     count("named", words in verdict.headline, verdict.headline)
+
+
+# --- a default that is not the signature's is refused, and named ---
+
+
+@every(the_piece, tests=False)
+def test_defaults(name, piece, case, count):
+    given = track_at(name, piece.step).given(piece)
+    defaults = given.__defaults__ or ()
+    asked = [case for case in cases_of(name, piece) if case.probe == "arguments left out"]
+    assert len(asked) == bool(defaults)
+    for place, default in enumerate(defaults):
+        wrong = FunctionType(given.__code__, given.__globals__, given.__name__)
+        wrong.__defaults__ = (*defaults[:place], other(default), *defaults[place + 1 :])
+        argument = list(inspect.signature(given).parameters)[place - len(defaults)]
+        refusal = first_refusal(name, piece, wrong, asked)
+        count("defaults", refusal and refusal.order, argument)
+
+
+def other(default):
+    """Give another value than a default, of the same kind."""
+    if isinstance(default, int | float):
+        return default + 1
+    return "tanh" if default is None else f"{default}{default}"
+
+
+# --- a port that keeps gradients back is refused, though it is right forward ---
+
+
+class KeepBack(ast.NodeTransformer):
+    """Put `stop_gradient` around one expression: the one of this number."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def visit(self, node):
+        super().visit(node)
+        if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Name) and is_read(node):
+            self.left -= 1
+            if self.left == -1:
+                source = f"jax.lax.stop_gradient({ast.unparse(node)})"
+                return ast.copy_location(ast.parse(source, mode="eval").body, node)
+        return node
+
+
+def is_read(node):
+    return isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+
+
+def keeping_back(name, piece):
+    """Load the workbook's port again and again, each time with another expression kept back."""
+    text = texts_at(name, 5)[piece.module]
+    for number in itertools.count():
+        tree, keep_back = ast.parse(text), KeepBack(number)
+        (function,) = (n for n in tree.body if getattr(n, "name", "") == piece.name)
+        function.body = [keep_back.visit(statement) for statement in function.body]
+        if keep_back.left >= 0:
+            return
+        changed = f"import jax\n{ast.unparse(ast.fix_missing_locations(tree))}"
+        yield ast.unparse(function), function_from(name, piece, {piece.module: changed})
+
+
+def outcomes(function, cases):
+    with float64_in_jax():
+        return [outcome(function, case) for case in cases]
+
+
+@pytest.mark.slow(but=1)
+@every(the_piece, tests=False)
+def test_gradients(name, piece, case, count):
+    asked = [case for case in cases_of(name, piece) if case.probe.startswith("gradients")]
+    if not asked:
+        return
+    ours = outcomes(track_at(name, 5).given(piece), asked)
+    for source, port in keeping_back(name, piece):
+        theirs = outcomes(port, asked)
+        if any(isinstance(answer, str) for answer in theirs):
+            continue  # it does not run
+        if not same_values(theirs, ours):
+            refusal = first_refusal(name, piece, port)
+            count("gradients", refusal is not None, source)
 
 
 # --- an automatic mutation is refused, or computes the same ---

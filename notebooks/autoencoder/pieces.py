@@ -77,22 +77,27 @@ def layer_cases_in_jax(recording):
     few = "other sizes", "very large values"
     yield from (case for case in layer_cases(recording) if case.probe in few)
     for probe in recording.probes.values():
-        layers = {name: (weight.T, x, bias) for name, x, weight, bias, *_ in layers_of(probe)}
+        layers = {
+            name: {"weights": weight.T, "data": x, "bias": bias}
+            for name, x, weight, bias, *_ in layers_of(probe)
+        }
         after = {name: after for name, *_, after in layers_of(probe)}
-        yield Case(
-            probe.name,
-            args=(layers,),
-            expected={name: after[name].values[0] for name in layers},
-            call=partial(call_compiled, {name: after[name].op for name in layers}),
-        )
+        expected = {name: after[name].values[0] for name in layers}
+        each = partial(of_each_layer, {name: after[name].op for name in layers})
+        yield compiled(Case(probe.name, (layers,), expected), around=each)
+    x = np.array([[-300.0, 0.5, 1000.0]])
+    layer = {"weights": np.eye(3), "data": x, "bias": np.zeros(3)}
+    expected = {"relu": np.maximum(x, 0), "tanh": np.tanh(x), "sigmoid": 1 / (1 + np.exp(-x))}
+    each = partial(of_each_layer, {**{name: name for name in expected}, "none": None})
+    layers = dict.fromkeys([*expected, "none"], layer)
+    yield compiled(Case("values far out", (layers,), {**expected, "none": x}), around=each)
 
 
-def call_compiled(nonlinearities, piece, layers):
-    import jax
-
-    return jax.jit(
-        lambda layers: {name: piece(*layers[name], nonlinearities[name]) for name in layers}
-    )(layers)
+def of_each_layer(nonlinearities, piece, layers):
+    return {
+        name: piece(layer["weights"], layer["data"], layer["bias"], nonlinearities[name])
+        for name, layer in layers.items()
+    }
 
 
 def encoder_cases(recording):
@@ -251,6 +256,10 @@ def loss_cases(recording):
     params, x, y = nested(probe.params), probe.inputs["x"], probe.target
     expected = np.mean((other_model(params, x) - y) ** 2)
     yield Case("another model", (params, other_model, x, y), expected)
+    hit = params, other_model, x, other_model(params, x)
+    expected = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
+    call = partial(call_compiled_gradient, 1)
+    yield Case("gradients where every pixel is hit", hit, expected, call=call)
 
 
 def adam_cases(recording):

@@ -117,7 +117,9 @@ def normalise_cases(recording):
 def normalise_cases_in_jax(recording):
     *cases, last = normalise_cases(recording)
     yield last
-    yield from (compiled(case) for case in cases if case.probe == "one letter")
+    yield from (
+        compiled(case) for case in [*cases, last] if case.probe in ("one letter", last.probe)
+    )
 
 
 def gain_of(name):
@@ -160,11 +162,16 @@ def step_cases(recording):
     yield Case("large memories", args, stepped(*args), part=several("h", "c"))
     args = weights, 1e4 * x, h, c
     yield Case("very large values", args, stepped(*args), part=several("h", "c"))
+    for gates, b in (("open", 1000.0), ("closed", -300.0)):
+        args = {**weights, "b": np.full(8, b)}, x, h, c
+        yield Case(f"gates far {gates}", args, stepped(*args), part=several("h", "c"))
 
 
 def step_cases_in_jax(recording):
     cases = {case.probe: case for case in step_cases(recording)}
-    yield from (cases["large memories"], cases["very large values"], compiled(cases["ordinary"]))
+    yield from (cases["large memories"], cases["very large values"])
+    some = "ordinary", "gates far open", "gates far closed"
+    yield from (compiled(cases[name]) for name in some)
 
 
 def layer_cases(recording):
@@ -335,7 +342,9 @@ def encode_cases(recording):
                 ["".join(rng.choice(list(NUMBERS), size=rng.integers(1, 9))) for _ in proteins],
             ),
         )
-    yield Case("no letter", complaint=refusal_complaint, call=refusal_of)
+    for character in "*", "k", "é", "-", " ", "1":
+        complaint = partial(refusal_complaint, character)
+        yield Case("no letter", complaint=complaint, call=partial(refusal_of, character))
 
 
 def encoded(proteins):
@@ -351,19 +360,25 @@ def whole_numbers(answer):
     return array.astype(int) if array.dtype.kind in "iu" else array
 
 
-def refusal_of(piece):
-    """Hand over what is no protein; return how it is refused, if it is."""
-    try:
-        return [piece(["MK", "M*K"])]
-    except ValueError as error:
-        return str(error)
+def refusal_of(character, piece):
+    """Hand over what is no protein, three times; return how it is refused, where it is."""
+    answers = []
+    for proteins in ["MK", f"M{character}K"], [f"{character}MK"], [f"MK{character}", "M"]:
+        try:
+            answers.append(piece(proteins))
+        except ValueError as error:
+            answers.append(str(error))
+    return answers
 
 
-def refusal_complaint(answer):
-    if not isinstance(answer, str):
-        return "takes '*' for a letter. What should happen where a text is no protein?"
-    if "*" not in answer:
-        return f"raises ValueError: {shorten(answer)}. Does the message name the character '*'?"
+def refusal_complaint(character, answers):
+    for answer in answers:
+        if not isinstance(answer, str):
+            return f"takes {character!r} for a letter. What should happen where one is none?"
+        if character not in answer:
+            return (
+                f"raises ValueError: {answer!r}. Does the message name the character {character!r}?"
+            )
     return None
 
 

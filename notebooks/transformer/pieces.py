@@ -106,7 +106,8 @@ def gelu_cases(recording):
 
 def gelu_cases_in_jax(recording):
     cases = {case.probe: case for case in gelu_cases(recording)}
-    yield from (cases["ordinary"], cases["very large values"], compiled(cases["other sizes"]))
+    yield cases["ordinary"]
+    yield from (compiled(cases[name]) for name in ("other sizes", "very large values"))
 
 
 def norm_cases(recording):
@@ -125,12 +126,14 @@ def norm_cases(recording):
     ):
         yield Case(name, (params, rows), normalised(params, rows))
     yield Case("eps given", (params, x, 0.5), normalised(params, x, 0.5))
+    rows = np.concatenate([x[0], np.full((2, 8), 3.0)])
+    yield Case("some equal values, eps given", (params, rows, 0.5), normalised(params, rows, 0.5))
 
 
 def norm_cases_in_jax(recording):
     cases = {case.probe: case for case in norm_cases(recording)}
     yield from map(cases.get, ("other sizes", "values of a millionth", "eps given"))
-    yield compiled(cases["ordinary"])
+    yield from (compiled(cases[name]) for name in ("ordinary", "some equal values, eps given"))
 
 
 def attention_cases(recording):
@@ -184,7 +187,17 @@ def model_cases(recording):
     probe = recording.probes["ordinary"]
     args = nested(probe.params), dict(probe.inputs)
     yield Case("no heads given", args, probe.results["forward"])
+    yield renumbered(probe)
     yield eleven_blocks(probe)
+
+
+def renumbered(probe):
+    """Give every word the number of the next, the padding too: 0 is now a word like others."""
+    params, inputs = nested(probe.params), probe.inputs
+    tokens = (inputs["tokens"] + 1) % len(params["word"]["weight"])
+    table = {"weight": np.roll(params["word"]["weight"], 1, axis=0)}
+    args = {**params, "word": table}, {**inputs, "tokens": tokens}, probe.sizes["heads"]
+    return Case("words with other numbers", args, probe.results["forward"])
 
 
 def eleven_blocks(probe):
@@ -204,7 +217,8 @@ def eleven_blocks(probe):
 
 def model_cases_in_jax(recording):
     cases = {case.probe: case for case in model_cases(recording)}
-    yield from map(cases.get, ("ordinary", "no heads given", "eleven blocks"))
+    some = "ordinary", "no heads given", "words with other numbers", "eleven blocks"
+    yield from map(cases.get, some)
     yield compiled(cases["other sizes"], static=2)
 
 
@@ -464,7 +478,8 @@ WORDS = "a", "unaffordable", "able", "unable", "abba", "abbd", "ordable", "unz",
 
 
 def wordpiece_cases(recording):
-    vocabulary = {piece: 7 + n for n, piece in enumerate(PIECES_OF_WORDS.split())}
+    pieces = PIECES_OF_WORDS.split()
+    vocabulary = {piece: (n + 6) % len(pieces) for n, piece in enumerate(pieces)}  # a is 0
     for word in WORDS:
         yield Case(
             word,
@@ -500,7 +515,7 @@ def other_word(rng):
         return "".join(rng.choice(list("xyz"), size=rng.integers(1, longest)))
 
     pieces = {drawn(4) for _ in range(12)} | {f"##{drawn(4)}" for _ in range(12)} | {"[UNK]"}
-    numbers = rng.permutation(len(pieces)) + 50
+    numbers = rng.permutation(len(pieces))
     vocabulary = dict(zip(sorted(pieces), map(int, numbers), strict=True))
     return drawn(9), vocabulary
 
