@@ -19,13 +19,13 @@ from reimpl_helpers import package
 from reimpl_helpers.checks import (
     Case,
     Refusal,
-    TookTooLong,
     answer_of,
     as_array,
     first_line,
     float64_in_jax,
     shorten,
 )
+from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.equivalence import unseen_cases
 from reimpl_helpers.score import score_tests
 from reimpl_helpers.workbook import LAST_STEP, Track

@@ -1,6 +1,5 @@
 """Give verdicts on pieces: not written yet, wrong (what, where, what to try), or right."""
 
-import _thread
 import contextlib
 import copy
 import html
@@ -8,9 +7,7 @@ import inspect
 import io
 import linecache
 import re
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +15,9 @@ from types import FunctionType
 
 import numpy as np
 
-TIME_LIMIT = 20.0  # seconds for one call of a piece, compilation by JAX included
+from reimpl_helpers.clocks import TookTooLong, time_limit
+
+TIME_LIMIT = 20.0  # seconds of a core for one call of a piece, compilation by JAX included
 TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake above 1e-5
 
 PRINTED = 10_000  # characters that a piece may print while it is judged; the rest is left out
@@ -103,6 +102,7 @@ class Verdict:
     another_way: str = ""
     draw: Callable[[], str] = str  # gives HTML, when it is shown
     refused: int | None = None  # the place of the case that the headline speaks of
+    stage: str = ""  # at which of Refusal.STAGES
     mistake: str = ""  # the name of the planted bug that the answer equals
 
     @property
@@ -223,6 +223,7 @@ def refused(piece, cases, refusals, passed):
         refusal.headline,
         "\n".join(details),
         refused=None if took_too_long else place,
+        stage=refusal.stage,
     )
 
 
@@ -262,6 +263,13 @@ def answer_of(function, case: Case):
     args = copy.deepcopy(case.args)
     answer = called(function, case, args)
     refuse_changed_input(function, case, args)
+    code = getattr(unwrap(function), "__code__", None)
+    if answer is None and code and "print" in code.co_names:
+        raise Refusal(
+            "type",
+            f"prints on “{case.probe}”, and returns nothing. A check sees what is returned alone: "
+            "does the last line say `return`?",
+        )
     return answer
 
 
@@ -275,7 +283,7 @@ def called(function, case, args):
     except TookTooLong as error:
         raise Refusal(
             "raised",
-            f"still running after {TIME_LIMIT:g} seconds on “{case.probe}”, and stopped. "
+            f"still running after {error.seconds:g} seconds on “{case.probe}”, and stopped. "
             "Is there a loop that never ends?",
             where_it_stood(error, function),
         ) from error
@@ -319,6 +327,11 @@ def raised_headline(error, function, case):
         return (
             f"raised ValueError on “{case.probe}”: a matrix product was asked to sum over axes of "
             f"sizes {sizes[2]} and {sizes[1]}. Which axis of which array should it sum over?"
+        )
+    if "matmul" in seen and "enough dimensions" in seen:
+        return (
+            f"raised {type(error).__name__} on “{case.probe}”: a matrix product was handed what is "
+            "no array. Is it a dict of params, or one number, where an array belongs?"
         )
     return seen
 
@@ -428,6 +441,13 @@ def refuse_other_keys(answer, expected, at):
         )
     missing = [str(key) for key in expected if key not in answer]
     extra = [str(key) for key in answer if key not in expected]
+    if missing and sorted(missing) == sorted(extra):
+        kinds = " and ".join(sorted({type(key).__name__ for key in answer if key not in expected}))
+        raise Refusal(
+            "type",
+            f"the names {a_few(missing)} {at} are of the type {kinds}, the original's are texts. "
+            "Is 0 the same key as '0'?",
+        )
     if missing or extra:
         seen = [f"{a_few(missing)} missing"] if missing else []
         seen += [f"{a_few(extra)} not among the original's"] if extra else []
@@ -578,59 +598,6 @@ def shadowed_names(namespace):
                 f"Run `{statement}` again, and give your value another name."
             )
     return ""
-
-
-class TookTooLong(Exception):
-    """Say that a time limit ended a call."""
-
-
-@contextlib.contextmanager
-def time_limit(seconds):
-    """Interrupt the code inside after so many seconds, and again until it stops.
-
-    Works on the main thread of every platform: the interruption arrives as the one that the
-    stop button sends. Another thread cannot be interrupted, and has no limit.
-
-    Raises: TookTooLong when time ran out.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    done, fired, inside = threading.Event(), threading.Event(), True
-
-    def watch():
-        wait = seconds
-        while not done.wait(wait):
-            fired.set()
-            _thread.interrupt_main()
-            wait = 0.5
-
-    def interrupted(number, frame):
-        if inside or not fired.is_set():  # else an interruption of ours has come too late
-            raise KeyboardInterrupt
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    handler = signal.signal(signal.SIGINT, interrupted)
-    try:
-        watcher.start()
-        yield
-        inside = False
-    except BaseException as error:
-        inside = False
-        if not fired.is_set():
-            raise
-        raise too_long(seconds).with_traceback(error.__traceback__) from None
-    finally:
-        inside = False
-        done.set()
-        watcher.join()
-        signal.signal(signal.SIGINT, handler)
-    if fired.is_set():  # the code inside swallowed the interruption, as pytest does
-        raise too_long(seconds)
-
-
-def too_long(seconds):
-    return TookTooLong(f"stopped after {seconds:g} seconds")
 
 
 class LittlePrinted(io.TextIOBase):

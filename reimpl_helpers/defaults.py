@@ -23,24 +23,39 @@ def with_defaults(cases: Callable, given: Callable[[], Callable], recording) -> 
             "arguments left out",
             found[0].args,
             call=partial(call_with_fewer, found[0].call, needed, [*defaults.values()]),
-            complaint_at=partial(default_complaint, defaults),
+            complaint_at=partial(default_complaint, defaults, found[0].call, needed, given),
         )
 
 
 def call_with_fewer(call, needed, defaults, piece, *args) -> list:
     """Call a piece with every default given, then without the last, the last two, and so on."""
+    answers = []
+    for count in range(len(defaults), -1, -1):
 
-    def given(count, *args, **_):
-        return piece(*args[:needed], *defaults[:count])
+        def with_some(*args, count=count, **_):
+            return piece(*args[:needed], *defaults[:count])
 
-    return [call(partial(given, count), *args) for count in range(len(defaults), -1, -1)]
+        try:
+            answers.append(call(with_some, *args))
+        except Exception:
+            if count < len(defaults):
+                raise
+            answers.append(None)  # None for 0.0 may be a default of their own
+    return answers
 
 
-def default_complaint(defaults, answers, args) -> str | None:
-    """Say which argument, left out, is not what the signature of the exercise says."""
+def default_complaint(defaults, call, needed, given, answers, args) -> str | None:
+    """Say which argument, left out, is not what the signature of the exercise says.
+
+    What is drawn at random is held against the pair's own answer with every default given, what
+    is not against the workbook's too.
+    """
     told, *others = answers
-    for name, answer in zip(reversed(defaults), others, strict=True):
-        if not same_values(told, answer):
+    for count, (name, answer) in enumerate(zip(reversed(defaults), others, strict=True), 1):
+        if same_values(told, answer):
+            continue
+        ours = call_with_fewer(call, needed, [*defaults.values()], given(), *args)
+        if not same_values(ours[count], answer):
             return (
                 f"without {name}, another answer than with {name}={defaults[name]!r}, which the "
                 "exercise's signature gives. Which default does yours have?"

@@ -25,14 +25,15 @@ from reimpl_helpers.answering import TRAINING
 from reimpl_helpers.checks import (
     NOT_WRITTEN,
     RIGHT,
+    TIME_LIMIT,
     WRONG,
     Piece,
     Refusal,
-    TookTooLong,
     Verdict,
     float64_in_jax,
     judge_answers,
 )
+from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.workbook import COMPILATION
 
@@ -249,7 +250,7 @@ def asking(answers, number, cases, seed):
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             answers.end()
             raise Gone(NONSENSE) from error
-        raise refusal from (TookTooLong() if reply.get("too_long") else None)
+        raise refusal from (TookTooLong(TIME_LIMIT) if reply.get("too_long") else None)
 
     return answer_to
 

@@ -27,7 +27,8 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 
-from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten, time_limit
+from reimpl_helpers.checks import TIME_LIMIT, is_cell, shorten
+from reimpl_helpers.clocks import time_limit
 from reimpl_helpers.files import locked, replace_files
 
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")

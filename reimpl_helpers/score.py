@@ -12,12 +12,14 @@ import numpy as np
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import float64_in_jax, little_printed
-from reimpl_helpers.equivalence import alike, outcome, unseen_cases
+from reimpl_helpers.equivalence import alike, outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.testing import (
     CODE,
     FEW,
+    NO_MODULE,
     PASSED,
+    STOPPED,
     TIME_LIMIT,
     Suite,
     in_one_session,
@@ -238,6 +240,7 @@ class Scorer:
     never_ends: frozenset[str] = frozenset()
     running: Callable[[str], None] = lambda what: None
     remarks: list[str] = field(default_factory=list)
+    endless: set[str] = field(default_factory=set)  # lines of mistakes that no test ends on
     seconds: dict[str, float] = field(default_factory=dict)  # that each test takes on right code
 
     def score(self, suite: Suite) -> Score:
@@ -249,6 +252,11 @@ class Scorer:
         findings = [
             Finding(mistake, self.caught_by(suite, mistake, tests, called))
             for mistake in self.mistakes
+        ]
+        findings = [found for found in findings if found.mistake.line not in self.endless]
+        self.remarks += [
+            f"left out: {line}: it was stopped, and no test had failed. Does it never end?"
+            for line in sorted(self.endless)
         ]
         catching = {finding.caught_by for finding in findings}
         self.remark_on_empty_tests(suite, [t for t in tests if t not in catching], called)
@@ -294,6 +302,7 @@ class Scorer:
     def is_equivalent(self, mistake, reached, answers) -> bool:
         """Tell whether a mutation answers the same on every probe and on inputs nobody has seen.
 
+        What is drawn at random is the same where it follows the same distribution.
         `reached` says which functions have a part in a piece. `answers` keeps those of the pair's
         own code, from one mutation to the next.
         """
@@ -304,8 +313,10 @@ class Scorer:
                 ours, cases = self.piece_in(self.texts, piece), self.cases_of(piece)
                 answers[piece] = [(case, outcome(ours, case)) for case in cases]
             mutant = self.piece_in(mistake.texts, piece)
-            if not all(alike(ours, outcome(mutant, case), case) for case, ours in answers[piece]):
-                return False
+            for case, ours in answers[piece]:
+                theirs = outcome(mutant, case)
+                if not (same_values(ours, theirs) or (case.alike and alike(ours, theirs, case))):
+                    return False
         return True
 
     def piece_in(self, texts, piece):
@@ -326,7 +337,7 @@ class Scorer:
         suite.before_each = self.running
         names = [name for name in found if name not in self.never_ends]
         together, called = suite.run(self.texts, names), {}
-        together.outcomes.update(dict.fromkeys({*found} & self.never_ends, "stopped"))
+        together.outcomes.update(dict.fromkeys({*found} & self.never_ends, STOPPED))
         counted = []
         for name in found:
             alone = suite.run(self.texts, {name} - self.never_ends, note_calls=True)
@@ -357,7 +368,7 @@ class Scorer:
         """
         ends = {together.outcomes[name], alone.outcomes.get(name, "missing")}
         why_not = {
-            "stopped": f"still running after {TIME_LIMIT:g} seconds. Is there a loop that never "
+            STOPPED: f"still running after {TIME_LIMIT:g} seconds. Is there a loop that never "
             "ends?",
             "exited": "it ends Python, or pytest, altogether. What should it assert instead?",
             "skipped": "a test that is skipped guards nothing.",
@@ -402,10 +413,11 @@ class Scorer:
         if not concerned:
             return None
         if mistake.line in self.never_ends:
-            return concerned[0]
+            self.endless.add(mistake.line)
+            return None
         self.running(mistake.line)
         limit = PATIENCE + 5 * max(self.seconds[name] for name in concerned)
         run = suite.run(mistake.texts, concerned, limit, first_failure=True)
-        if run.failures.keys() - run.outcomes.keys():
-            return concerned[0]  # not even the import passes
-        return next((name for name, end in run.outcomes.items() if end != PASSED), None)
+        if run.refusing is None and run.was_stopped:
+            self.endless.add(mistake.line)
+        return concerned[0] if run.refusing == NO_MODULE else run.refusing

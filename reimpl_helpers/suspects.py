@@ -18,11 +18,12 @@ from reimpl_helpers.checks import (
     Piece,
     Verdict,
     float64_in_jax,
+    leaves,
     little_printed,
     unwrap,
 )
 from reimpl_helpers.diagnosis import FirstDifference, first_difference, mapped, shortened
-from reimpl_helpers.equivalence import alike, outcome
+from reimpl_helpers.equivalence import alike, outcome, same_values
 from reimpl_helpers.mistakes import Bug
 
 
@@ -72,7 +73,9 @@ def explained(
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
         headline = with_question(verdict.headline, look + bug.question)
         return replace(verdict, headline=headline, mistake=bug.name)
-    found = first_difference_on(recording, refused, function)
+    # what comes back is no answer to compare where it is nothing, or where inputs were changed
+    is_compared = verdict.stage not in ("changed", "type")
+    found = first_difference_on(recording, refused, function) if is_compared else None
     if found is None:
         return verdict
     return replace(
@@ -84,11 +87,31 @@ def explained(
 
 
 def first_difference_on(recording, case: Case, function) -> FirstDifference | None:
-    """Find where a function leaves the original, if the case is a probe of whole arrays."""
+    """Find where a function leaves the original, if the case is a probe of whole arrays.
+
+    Of an answer of several arrays it is the first that differs.
+    """
     probe = recording.probes.get(case.probe)
-    if probe is None or not isinstance(case.expected, np.ndarray):
+    if probe is None:
         return None
-    return first_difference(probe, case.expected, case.call, function, case.args)
+    if isinstance(case.expected, np.ndarray):
+        return first_difference(probe, case.expected, case.call, function, case.args)
+    ours = outcome(function, case)
+    for name, expected in leaves(case.expected).items():
+        if isinstance(expected, np.ndarray) and not is_right(ours, name, expected):
+            call = partial(call_for_part, case, name)
+            return first_difference(probe, expected, call, function, case.args)
+    return None
+
+
+def is_right(answer, name, expected) -> bool:
+    found = leaves(answer)
+    return name in found and same_values(found[name], expected)
+
+
+def call_for_part(case, name, function, *args):
+    """Call a function as a case does, and take one of the arrays that it answers with."""
+    return leaves(case.part(case.call(function, *args)))[name]
 
 
 def picture_of(found: FirstDifference) -> str:

@@ -25,13 +25,12 @@ from reimpl_helpers.checks import (
     TIME_LIMIT,
     WRONG,
     Piece,
-    TookTooLong,
     Verdict,
     compiled_quickly,
     first_line,
     plural,
-    time_limit,
 )
+from reimpl_helpers.clocks import TookTooLong, time_limit
 
 REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
 PYTEST = (
@@ -43,7 +42,8 @@ WITHOUT_REPORT = "-p no:terminal --assert=plain".split()
 CODE = [module for module in package.MODULES if module not in ("test_model", "mistakes")]
 NOT_PLAIN = "[]"  # the text of a module that may keep anything from one call to the next
 FEW = 10  # mistakes that are named one by one
-PASSED, NO_MODULE = "passed", "import"  # the name of what fails before there is a test
+PASSED, STOPPED = "passed", "stopped"
+NO_MODULE = "import"  # the name of what fails before there is a test
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,10 +55,22 @@ class TestRun:
     report: str = ""
     called: dict[str, set[str]] = field(default_factory=dict)  # by test, functions of the package
     seconds: dict[str, float] = field(default_factory=dict)  # by test
+    stopped_at_import: bool = False
 
     @property
     def passed(self):
         return set(self.outcomes.values()) == {PASSED} and not self.failures
+
+    @property
+    def refusing(self) -> str | None:
+        """Name what does not pass: a test, or the import. What was stopped says nothing."""
+        if self.stopped_at_import:
+            return None
+        return next((name for name in self.failures if self.outcomes.get(name) != STOPPED), None)
+
+    @property
+    def was_stopped(self) -> bool:
+        return self.stopped_at_import or STOPPED in self.outcomes.values()
 
     @property
     def first_failure(self):
@@ -75,6 +87,7 @@ class Collector:
 
     def __init__(self):
         self.outcomes, self.failures, self.interrupted = {}, {}, False
+        self.stopped_at_import = False
         self.limit = TIME_LIMIT
 
     @pytest.hookimpl(wrapper=True)
@@ -92,6 +105,7 @@ class Collector:
                 yield
         except (TookTooLong, SystemExit) as error:
             self.failures[NO_MODULE] = first_line(f"{type(error).__name__}: {error}")
+            self.stopped_at_import = isinstance(error, TookTooLong)
             pytest.exit(f"while test_model.py is imported: {error}")
 
     @pytest.hookimpl(wrapper=True)
@@ -110,7 +124,7 @@ class Collector:
         if report.failed or report.when == "call" or report.skipped:
             self.outcomes[name_of(item)] = ending(report, call)
             if report.failed:
-                self.failures[name_of(item)] = first_line(call.excinfo.exconly())
+                self.failures[name_of(item)] = words_of(call.excinfo)
         return report
 
     def pytest_keyboard_interrupt(self, excinfo):
@@ -122,9 +136,17 @@ def name_of(item):
     return item.nodeid.partition("::")[2]
 
 
+def words_of(excinfo):
+    """Say what was raised, and where it has no words of its own, in which line."""
+    said = excinfo.exconly().strip()
+    if not re.fullmatch(r"\w+:?", said):
+        return first_line(said)
+    return first_line(f"{said.rstrip(':')} in the line `{excinfo.traceback[-1].statement}`")
+
+
 def ending(report, call):
     """Say how a test ended: passed, failed, skipped, not written, stopped, exited."""
-    kinds = {NotImplementedError: "not written", TookTooLong: "stopped", SystemExit: "exited"}
+    kinds = {NotImplementedError: "not written", TookTooLong: STOPPED, SystemExit: "exited"}
     for kind, ended in kinds.items():
         if call.excinfo is not None and call.excinfo.errisinstance(kind):
             return ended
@@ -248,6 +270,7 @@ class Suite(Collector):
         pass. With `note_calls` it also says which functions of the package each test calls.
         """
         self.outcomes, self.failures, self.limit = {}, {}, limit or TIME_LIMIT
+        self.stopped_at_import = False
         called, seconds = {}, {}
         # what JAX has compiled of a module that is kept, it does not call again
         with self.model(texts, fresh=note_calls):
@@ -265,10 +288,10 @@ class Suite(Collector):
                 with noted as called[name]:
                     self.run_one(item, following)
                 seconds[name] = time.perf_counter() - start
-                if first_failure and self.failures:
+                if first_failure and self.outcomes.get(name) not in (PASSED, STOPPED):
                     self.session._setupstate.teardown_exact(None)
                     break
-        return TestRun(self.outcomes, self.failures, "", called, seconds)
+        return TestRun(self.outcomes, self.failures, "", called, seconds, self.stopped_at_import)
 
     @contextlib.contextmanager
     def model(self, texts, fresh=False):
@@ -431,7 +454,7 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) 
             bug.name
             for bug, modules in wrong.items()
             if theirs.passed and bug.piece in called
-            if not suite.run(with_modules(texts, modules), only).passed
+            if suite.run(with_modules(texts, modules), only).refusing
         ]
         is_empty = not refused and bool(passing_on_nonsense(suite, texts, only))
         return ours, theirs, refused, is_empty
@@ -482,7 +505,7 @@ def not_seen(missed):
 
 def why_not_passed(run):
     outcomes = run.outcomes.values()
-    if "stopped" in outcomes:
+    if STOPPED in outcomes:
         return (
             f"still running after {TIME_LIMIT:g} seconds, and stopped. "
             "Is there a loop that never ends?"

@@ -138,7 +138,8 @@ def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path
     cheating(track, {piece.name: "stored_answers" for piece in code_of(track)})
     judge_package(track, verdicts.append)
     unseen = [verdict for verdict in verdicts if "inputs it has not seen" in verdict.headline]
-    assert {"encoder", "param_shapes", "mse_loss"} <= {verdict.label for verdict in unseen}
+    assert {"encoder", "mse_loss"} <= {verdict.label for verdict in unseen}
+    assert not any(verdict.right for verdict in verdicts if not verdict.label.startswith("test_"))
     for verdict in unseen:
         assert verdict.headline.startswith("right on every probe, but not on inputs it has not")
 

@@ -304,9 +304,9 @@ def test_endless_import(short_limit):
     )
 
 
-def test_endless_on_a_wrong_model_only(short_limit):
+def test_a_test_that_only_ever_hangs_on_a_wrong_model_refuses_nothing(short_limit):
     verdict = judged("def test_double():\n    x = 1\n    while x < 9:\n        x = double(x)")
-    assert verdict.headline == "passes on your model, refuses 1 of 2 wrong models."
+    assert verdict.headline.startswith("passes on your model, and also on one that answers nonsen")
 
 
 def test_an_endless_test_does_not_keep_the_next_from_running(short_limit):
