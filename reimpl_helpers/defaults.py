@@ -38,9 +38,9 @@ def call_with_fewer(call, needed, defaults, piece, *args) -> list:
         try:
             answers.append(call(with_some, *args))
         except Exception:
-            if count < len(defaults):
+            if count == 0:
                 raise
-            answers.append(None)  # None for 0.0 may be a default of their own
+            answers.append(None)  # with None for 0.0, say, by default, it may not take 0.0
     return answers
 
 
@@ -52,7 +52,7 @@ def default_complaint(defaults, call, needed, given, answers, args) -> str | Non
     """
     told, *others = answers
     for count, (name, answer) in enumerate(zip(reversed(defaults), others, strict=True), 1):
-        if same_values(told, answer):
+        if answer is None or same_values(told, answer):
             continue
         ours = call_with_fewer(call, needed, [*defaults.values()], given(), *args)
         if not same_values(ours[count], answer):

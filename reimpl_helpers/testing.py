@@ -433,21 +433,59 @@ def nonsense(value):
     return value[None] * np.reshape([7, -5], shape) + np.reshape([3, -2], shape)
 
 
+# --- a model that computes in float32 -----------------------------------------------------
+
+
+def in_float32(texts: dict[str, str]) -> dict[str, str]:
+    """Have every function of a package take and give float32, as its port to JAX will."""
+    rounded = {}
+    for name in filter(texts.__contains__, CODE):
+        names = package.functions_of(texts[name])
+        lines = [f"{function} = _rounding({function})" for function in names]
+        opening = "from reimpl_helpers.testing import rounding as _rounding"
+        rounded[name] = "\n".join([texts[name], "", opening, *lines, ""])
+    return {**texts, **rounded}
+
+
+def rounding(function):
+    """Make a function take float32, and round what it gives to that."""
+
+    @functools.wraps(function)
+    def answer(*args, **kwargs):
+        return as_float32(function(*as_float32(args), **as_float32(kwargs)))
+
+    return answer
+
+
+def as_float32(value):
+    if isinstance(value, dict):
+        return {key: as_float32(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(map(as_float32, value))
+    if isinstance(value, np.ndarray | np.generic) and value.dtype == np.float64:
+        return value.astype(np.float32)
+    return value
+
+
 # --- judging a test -----------------------------------------------------------------------
 
 
-def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) -> Verdict:
+def judge_test(
+    piece: Piece, texts: dict[str, str], folder: Path, right, wrong, in_numpy=False
+) -> Verdict:
     """Judge a test: it must pass on the pair's own model and on a right one, and fail on a wrong.
 
     `texts` is the pair's package with the test in it, completed by the workbook's pieces; `right`
-    holds modules of another right model, `wrong` those with a bug planted, by the bug.
+    holds modules of another right model, `wrong` those with a bug planted, by the bug. A test of
+    a model in NumPy must pass in float32 too, in which the model computes after its port.
     """
     only, other = [piece.name], with_modules(texts, right)
 
     def ends_of(suite):
         ours = suite.run(texts, only)
         if not ours.passed:
-            return ours, None, [], False
+            return ours, None, None, [], False
+        rounded = suite.run(in_float32(texts), only) if in_numpy else ours
         theirs = suite.run(other, only, note_calls=True)
         called = set().union(*theirs.called.values())
         refused = [
@@ -457,9 +495,9 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) 
             if suite.run(with_modules(texts, modules), only).refusing
         ]
         is_empty = not refused and bool(passing_on_nonsense(suite, texts, only))
-        return ours, theirs, refused, is_empty
+        return ours, rounded, theirs, refused, is_empty
 
-    ours, theirs, refused, is_empty = in_one_session(texts["test_model"], folder, ends_of)
+    ours, rounded, theirs, refused, is_empty = in_one_session(texts["test_model"], folder, ends_of)
     if set(ours.outcomes.values()) == {"not written"}:
         return Verdict(piece.label, NOT_WRITTEN)
     if not ours.passed:
@@ -472,6 +510,14 @@ def judge_test(piece: Piece, texts: dict[str, str], folder: Path, right, wrong) 
             f"passes on your model, but fails on another that is right: {theirs.first_failure} "
             "What does it ask for that the original does not promise?",
             run_tests(texts["test_model"], folder, other, piece.name).report,
+        )
+    if rounded.refusing:
+        return Verdict(
+            piece.label,
+            WRONG,
+            "passes on your model, but not in float32, in which it computes once it is in JAX: "
+            f"{rounded.first_failure} How far apart may two numbers be: is it 1e-5 or more?",
+            run_tests(texts["test_model"], folder, in_float32(texts), piece.name).report,
         )
     missed = [bug.name for bug in wrong if bug.name not in refused]
     if is_empty:

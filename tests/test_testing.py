@@ -42,9 +42,9 @@ def planted(right):
     return {bug: {"model": bug.plant(right["model"])} for bug in BUGS}
 
 
-def judged(source, folder=Path("work/small"), right=SOLUTION, model=MODEL):
+def judged(source, folder=Path("work/small"), right=SOLUTION, model=MODEL, in_numpy=False):
     texts = {"model": model, "test_model": HEADER + textwrap.dedent(source)}
-    return judge_test(PIECE, texts, folder, right, planted(right))
+    return judge_test(PIECE, texts, folder, right, planted(right), in_numpy)
 
 
 def run(source, folder=Path("work/small"), model=MODEL, **options):
@@ -302,6 +302,21 @@ def test_endless_import(short_limit):
         "does not come as far as its first line: TookTooLong: stopped after 0.3 seconds. "
         "Mend that first."
     )
+
+
+@pytest.mark.parametrize(
+    "allowed, words", [("1e-12", "passes on your model, but not in float32"), ("1e-5", "passes on")]
+)
+def test_a_test_must_pass_in_float32_too(allowed, words):
+    source = """
+        def test_double():
+            x = np.linspace(0.1, 1, 7)
+            assert np.abs(double(x) - 2 * x).max() < {}
+    """
+    verdict = judged(
+        "import numpy as np\n" + textwrap.dedent(source.format(allowed)), in_numpy=True
+    )
+    assert verdict.headline.startswith(words) and verdict.right == (allowed == "1e-5")
 
 
 def test_a_test_that_only_ever_hangs_on_a_wrong_model_refuses_nothing(short_limit):
