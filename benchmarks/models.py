@@ -296,6 +296,7 @@ def chart(found: list[Line], path: Path) -> None:
 
 def main():
     short = parser_for(__doc__).parse_args().short
+    jax.config.update("jax_disable_most_optimizations", short)  # what runs once is not optimized
     found = []
     print(HEAD)
     for line in lines(SHORT if short else FULL):

@@ -144,6 +144,30 @@ def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path
         assert verdict.headline.startswith("right on every probe, but not on inputs it has not")
 
 
+HASHED = """
+import numpy as np
+
+def make_autoencoder_params(key=0, pixels=64, hidden=32, code=8):
+    params, sizes = {}, {"enc_hidden": (hidden, pixels), "enc_code": (code, hidden),
+                         "dec_hidden": (hidden, code), "dec_pixels": (pixels, hidden)}
+    for layer, size in sizes.items():
+        rng = np.random.default_rng([key, hash(layer) % 2**32])
+        bound = size[1] ** -0.5
+        draw = lambda *shape: rng.uniform(-bound, bound, size=shape)
+        params[layer] = {"weight": draw(*size), "bias": draw(size[0])}
+    return params
+"""
+
+
+def test_draws_that_are_others_in_each_process_are_refused(tmp_path):
+    track, verdicts = finished("autoencoder", tmp_path), []
+    (track.folder / "params.py").write_text(HASHED)
+    made = track.piece("make_autoencoder_params")
+    judge_package(track, verdicts.append, lambda piece: piece.name == made.name and not piece.port)
+    (verdict,) = verdicts
+    assert not verdict.right and "right, but in another process" in verdict.headline
+
+
 # --- answers on their way -----------------------------------------------------------------
 
 ANSWERS = {

