@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, as_array, by_name, leaves
+from reimpl_helpers.checks import Case, as_array, by_name, leaves, raised_headline
 from reimpl_helpers.equivalence import is_floats, with_leaves
 
 STEP = 1e-8  # of a finite difference, beside 1 or the value
@@ -47,6 +47,20 @@ def call_compiled_gradient(static, piece, *args):
     import jax
 
     return jax.jit(jax.grad(piece), static_argnums=static)(*args)
+
+
+def why_not_traced(case: Case, piece) -> str:
+    """Say what JAX raises where the arrays of floats are placeholders, or nothing."""
+    import jax
+
+    def answer(floats):
+        return case.call(piece, *with_floats(case.args, floats))
+
+    try:
+        jax.eval_shape(answer, floats_of(case.args))
+    except Exception as error:
+        return raised_headline(error, piece, case)
+    return ""
 
 
 # --- gradients by everything that goes in -------------------------------------------------

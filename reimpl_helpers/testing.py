@@ -141,7 +141,9 @@ def words_of(excinfo):
     said = excinfo.exconly().strip()
     if not re.fullmatch(r"\w+:?", said):
         return first_line(said)
-    return first_line(f"{said.rstrip(':')} in the line `{excinfo.traceback[-1].statement}`")
+    return first_line(
+        f"{said.rstrip(':')} in the line `{str(excinfo.traceback[-1].statement).strip()}`"
+    )
 
 
 def ending(report, call):
@@ -460,7 +462,7 @@ def rounding(function):
 def as_float32(value):
     if isinstance(value, dict):
         return {key: as_float32(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+    if type(value) in (list, tuple):  # and not of a named tuple
         return type(value)(map(as_float32, value))
     if isinstance(value, np.ndarray | np.generic) and value.dtype == np.float64:
         return value.astype(np.float32)

@@ -29,7 +29,7 @@ from reimpl_helpers.log import Log
 from reimpl_helpers.mistakes import Bug
 from reimpl_helpers.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
 from reimpl_helpers.places import ROOT, work_folder
-from reimpl_helpers.porting import with_gradients
+from reimpl_helpers.porting import why_not_traced, with_gradients
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
@@ -233,10 +233,26 @@ class Track:
     def judge(self, piece, function) -> Verdict:
         """Judge a piece of code, and say what is known about an answer that is wrong."""
         verdict = judge(piece, function, self.recording)
+        if verdict.right and (why := self.why_not_in_jax(piece, function)):
+            headline = f"right, but not yet in JAX, where it is to be differentiated: it {why}"
+            return replace(verdict, state=WRONG, headline=headline)
         if verdict.refused is None:
             return verdict
         suspects = self.suspects_asked(piece, verdict.refused)
         return explained(verdict, piece, function, self.recording, suspects)
+
+    def why_not_in_jax(self, piece, function) -> str:
+        """Say why a piece of the model cannot be used in JAX, if this step does, or nothing.
+
+        Those that are written again for JAX are asked as that.
+        """
+        modules = {other.module for other in self.pieces if other.port and other.step == self.step}
+        models = {other.module for other in self.pieces if other.step == 1} & modules
+        if not self.in_jax or piece.port or piece.module not in models:
+            return ""
+        if self.has_port(piece.name):
+            return ""
+        return why_not_traced(next(iter(piece.cases(self.recording))), function)
 
     # --- whose a piece is ---
 
@@ -397,6 +413,8 @@ class Track:
             return f"the workbook's, until yours are saved{here}", self.given(piece)
         if home.unported(piece.module, at_home):
             return f"the workbook's, until yours are ported{here}", self.given(piece)
+        if home is self and self.why_not_in_jax(piece, self.saved(piece)):
+            return "the workbook's, until yours can be differentiated", self.given(piece)
         if home is not self and not self.in_jax and home.has_port(name):
             if not package.is_in_numpy(at_home[piece.module], name, home.modules):
                 return f"the workbook's in NumPy, as yours{here} are in JAX", self.given(piece)

@@ -347,6 +347,26 @@ def test_generator_function():
     assert headline(double).startswith("wrong type on “ordinary”: generator <generator")
 
 
+def test_printed_and_not_returned():
+    def double(x):
+        print(2 * x)
+
+    assert headline(double).startswith("prints on “ordinary”, and returns nothing. A check sees")
+
+
+def test_names_of_another_type():
+    layers = Case("layers", (), {"0": X, "1": X})
+    said = headline(lambda: {0: X, 1: X}, layers)
+    assert said.startswith("the names 0, 1 on “layers” are of the type int, the original's are te")
+
+
+def test_a_dict_where_an_array_belongs():
+    def double(x):
+        return x @ {"weight": np.eye(3)}
+
+    assert "a matrix product was handed what is no array." in headline(double)
+
+
 def test_nothing_returned():
     text = "returns nothing on “ordinary”. Does the last line say `return`?"
     assert headline(lambda x: None) == text
@@ -747,6 +767,16 @@ def test_the_stop_button_stops_a_piece():
 
     with pytest.raises(KeyboardInterrupt):
         verdict_on(double)
+
+
+def test_time_that_others_take_does_not_count():
+    with time_limit(0.2):
+        time.sleep(0.4)  # as on a busy machine
+
+
+def test_waiting_has_an_end_too():
+    with pytest.raises(TookTooLong, match=r"stopped after 0\.4 seconds"), time_limit(0.1):
+        threading.Event().wait(10)
 
 
 def test_time_limit_works_where_interruptions_are_ignored():

@@ -180,6 +180,24 @@ def test_an_unknown_mistake_is_shown_where_it_leaves_the_original():
     assert '<img width="900" alt="Heat maps of line 33: torch.tanh(' in verdict._repr_html_()
 
 
+def test_of_several_arrays_the_first_that_differs_is_looked_into():
+    def mlstm_layer(params, x, is_real):
+        hidden, h, c = track.given(track.piece("mlstm_layer"))(params, x, is_real)
+        return hidden, h, np.tanh(c)
+
+    track = Track("mlstm", Path("work") / "mlstm", 1)
+    verdict = track.judge(track.piece("mlstm_layer"), mlstm_layer)
+    assert "differ for c on" in verdict.headline
+    assert "of original.py" in verdict.headline and "but returns something else" in verdict.headline
+
+
+def test_what_changes_its_input_is_not_said_to_return_something_else():
+    def encoder(params, x):
+        params["enc_code"]["bias"][:] = 0
+
+    assert judged(encoder, "encoder").headline.endswith("instead of writing into it.")
+
+
 def test_jax_and_loops_are_followed_as_well():
     import jax
     import jax.numpy as jnp

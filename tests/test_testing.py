@@ -304,6 +304,13 @@ def test_endless_import(short_limit):
     )
 
 
+def test_a_test_that_fails_without_words_is_quoted():
+    verdict = judged(
+        "def test_double():\n    ok = double(1) == 3\n    if not ok:\n        raise ValueError"
+    )
+    assert "ValueError in the line `raise ValueError`." in verdict.headline
+
+
 @pytest.mark.parametrize(
     "allowed, words", [("1e-12", "passes on your model, but not in float32"), ("1e-5", "passes on")]
 )

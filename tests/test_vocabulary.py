@@ -160,3 +160,24 @@ def test_vocabulary_is_listed_apart(pair):
     pair.at("gnn", 1)
     assert [piece.name for piece in pair.track.pieces if piece.from_track] == []
     assert set(pair.track.vocabulary) == {"nn_layer", "mse_loss", "adam_steps", "train"}
+
+
+def test_a_model_in_numpy_still_is_not_used_where_gradients_are_asked(tmp_path, capsys):
+    track = Track("gnn", tmp_path / "gnn", 5)
+    texts = track.given_texts(in_jax=True)
+    call = 'nn_layer(layer["weight"].T, nodes + received, layer["bias"], "tanh")'
+    in_numpy = 'np.tanh((nodes + received) @ layer["weight"].T + layer["bias"])'
+    assert call in texts["model"]
+    model = "import numpy as np\n" + texts["model"].replace(call, in_numpy)
+    package.write_texts(track.folder, {**texts, "model": model}, {})
+    track.use("message_passing", "gnn_model", "readout")
+    assert capsys.readouterr().out.splitlines() == [
+        "yours: readout",
+        "the workbook's, until yours can be differentiated: message_passing, gnn_model",
+    ]
+    verdict = track.judge(
+        track.piece("message_passing"), track.saved(track.piece("message_passing"))
+    )
+    assert verdict.headline.startswith(
+        "right, but not yet in JAX, where it is to be differentiated"
+    )
