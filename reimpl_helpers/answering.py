@@ -101,7 +101,12 @@ class Answerer:
             [f.mistake.kind, f.mistake.piece, f.mistake.name, f.caught_by] for f in score.findings
         ]
         all_caught = bool(score.findings) and not score.missed
-        return {"score": repr(score), "all_caught": all_caught, "findings": findings}
+        return {
+            "score": repr(score),
+            "all_caught": all_caught,
+            "failing": score.failing,
+            "findings": findings,
+        }
 
     def losses(self, model: str, loss: str) -> dict:
         """Train as the original was trained; reply with the losses, or why there are none."""

@@ -195,8 +195,8 @@ def export(options) -> int:
     """Make a project of its own of a pair's package, and say what it is."""
     from reimpl_helpers.export import export_package
 
-    export_package(options.target, options.track, functools.partial(print, flush=True))
-    return 0
+    say = functools.partial(print, flush=True)
+    return 0 if export_package(options.target, options.track, say) else 1
 
 
 def plan(options) -> int:

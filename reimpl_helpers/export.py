@@ -34,8 +34,10 @@ SECONDS_FOR_GIT = 60
 IGNORED = "__pycache__/ *.egg-info/ build/ dist/ .pytest_cache/ .venv/ .DS_Store"
 
 
-def export_package(target: Path, name: str | None, say: Callable[[str], None]) -> None:
+def export_package(target: Path, name: str | None, say: Callable[[str], None]) -> bool:
     """Make a project of a pair's package in a new folder, where there is nothing until it is whole.
+
+    Returns whether no test of the pair's fails on their own model.
 
     Raises: WorkbookError when there is nothing to export, or no room for it.
     """
@@ -49,11 +51,15 @@ def export_package(target: Path, name: str | None, say: Callable[[str], None]) -
     project.losses, why_none = training_losses(track, project.texts)
     if why_none:
         say(f"No loss curve: {why_none}")
+    failing = ""
     if "test_model" in project.texts:
         reply = score_package(track)
-        project.findings = reply["findings"]
+        project.findings, failing = reply["findings"], reply["failing"]
         say(reply["score"].partition("\n")[0])
     say(write_project(target, project))
+    if failing:
+        say(f"Its own tests fail: {failing}. Mend that in work/, and export again.")
+    return not failing
 
 
 # --- what is exported, and where to --------------------------------------------------------

@@ -315,7 +315,7 @@ def score_package(track) -> dict:
             except Gone as gone:
                 if not running or running in never_ends:
                     words = f"no score: {gone} {answers.last_words()}".strip()
-                    return {"score": words, "all_caught": False, "findings": []}
+                    return {"score": words, "all_caught": False, "failing": "", "findings": []}
                 never_ends.append(running)
 
 

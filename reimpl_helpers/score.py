@@ -76,6 +76,7 @@ class Score:
     findings: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()  # a line each on tests that are left out, or check nothing
     problem: str = ""  # why nothing is scored
+    failing: str = ""  # the test that fails on the pair's own model
     equivalent: int = 0  # mutations that compute the same, and do not count
 
     def of(self, kind: str) -> list[Finding]:
@@ -227,7 +228,11 @@ def said_of(track, texts, mistake: Mistake) -> str:
 
 
 class Problem(Exception):
-    """Say why a suite of tests scores nothing."""
+    """Say why a suite of tests scores nothing, and which test fails on the pair's own model."""
+
+    def __init__(self, words, failing=""):
+        super().__init__(words)
+        self.failing = failing
 
 
 @dataclass
@@ -247,7 +252,8 @@ class Scorer:
         try:
             tests, called = self.tests_that_count(suite)
         except Problem as problem:
-            return Score(problem=str(problem), remarks=tuple(self.remarks))
+            remarks = tuple(self.remarks)
+            return Score(problem=str(problem), failing=problem.failing, remarks=remarks)
         suite.before_each = lambda test: None
         findings = [
             Finding(mistake, self.caught_by(suite, mistake, tests, called))
@@ -388,7 +394,8 @@ class Scorer:
             return False
         raise Problem(
             f"{name} fails on your own model: {together.failures[name]} A suite that refuses right "
-            "code scores nothing. Is the test wrong, or the model?"
+            "code scores nothing. Is the test wrong, or the model?",
+            failing=name,
         )
 
     def remark_on_empty_tests(self, suite, tests, called):

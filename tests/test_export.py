@@ -71,7 +71,7 @@ def pair(tmp_path, monkeypatch):
 def quick(monkeypatch):
     """Leave training and scoring out, which take long."""
     monkeypatch.setattr(export, "training_losses", lambda track, texts: ([], "left out."))
-    score = {"score": "no score: left out.", "findings": []}
+    score = {"score": "no score: left out.", "failing": "", "findings": []}
     monkeypatch.setattr(export, "score_package", lambda track: score)
 
 
@@ -83,6 +83,15 @@ def exported(pair):
     """Export to a new folder; return it, and its README."""
     assert run(pair.out / "project") == 0
     return pair.out / "project", (pair.out / "project/README.md").read_text("utf-8")
+
+
+def test_a_project_whose_own_test_fails_says_so(pair, quick, monkeypatch, capsys):
+    pair.copy()
+    score = {"score": "no score: test_shapes fails.", "failing": "test_shapes", "findings": []}
+    monkeypatch.setattr(export, "score_package", lambda track: score)
+    assert run(pair.out / "project") == 1
+    assert "Its own tests fail: test_shapes. Mend that in work/" in capsys.readouterr().out
+    assert (pair.out / "project/README.md").exists()
 
 
 # --- imports ------------------------------------------------------------------------------

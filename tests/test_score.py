@@ -176,7 +176,7 @@ def test_a_suite_that_refuses_right_code_scores_nothing(pair):
         "no score: test_wrong fails on your own model: AssertionError: assert array([6.]) == 7. "
         "A suite that refuses right code scores nothing. Is the test wrong, or the model?"
     )
-    assert result.findings == ()
+    assert result.findings == () and result.failing == "test_wrong"
 
 
 def test_a_suite_that_refuses_other_right_code_scores_nothing(pair):
