@@ -657,7 +657,7 @@ class Track:
             bugs = [bug for bug in self.bugs if bug.name in piece.catches]
             wrong = {bug: self.planted(bug, ported) for bug in bugs}
             right = {module: given[module] for modules in wrong.values() for module in modules}
-            return judge_test(piece, texts, self.folder, right, wrong, in_numpy=not ported)
+            return judge_test(piece, texts, self.folder, right, wrong, not ported)
         with package.imported_from(self.folder, texts):
             module = package.load_pieces(self.folder, piece.module, texts)
             return self.judge(piece, getattr(module, piece.name, None))

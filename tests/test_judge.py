@@ -94,14 +94,17 @@ for piece in track.pieces:
 @pytest.mark.parametrize("name", tracks())
 def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
     track = finished(name, tmp_path)
+    right = asked = [piece.label for piece in track.pieces if piece.module]
+    if name != tracks()[0]:  # of the others, test_pieces judges the tests, which takes long
+        (track.folder / "test_model.py").unlink()
+        right = [piece.label for piece in code_of(track)]
     before = {path: path.read_bytes() for path in track.folder.iterdir()}
     status = main(["check", str(track.folder)])
     *lines, last = capsys.readouterr().out.splitlines()
-    asked = [piece.label for piece in track.pieces if piece.module]
-    assert (status, last) == (0, f"{len(asked)} of {len(asked)} pieces right.")
-    verdicts = [line for line in lines if " · " in line]
-    assert [verdict.partition(" · ")[0] for verdict in verdicts] == asked
-    assert all(" · right " in line or " · passes on your model" in line for line in verdicts)
+    assert (status, last) == (right != asked, f"{len(right)} of {len(asked)} pieces right.")
+    verdicts = dict(line.split(" · ", 1) for line in lines if " · " in line)
+    assert [*verdicts] == asked
+    assert all(verdicts[label].startswith(("right ", "passes on your model")) for label in right)
     assert {path: path.read_bytes() for path in track.folder.iterdir()} == before
 
 
