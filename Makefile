@@ -33,7 +33,7 @@ test: install  ## run what guards the workbook: every notebook, every piece (TIM
 	@$(PYTEST) -m "not slow"
 
 test-all: real .venv/hub  ## run all tests: also browsers, hubs, installs, every mutation, every kill
-	@$(PYTEST) -n 3 # as browsers and hubs wait
+	@$(PYTEST)
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python benchmarks/models.py
