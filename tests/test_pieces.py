@@ -379,8 +379,12 @@ def outcomes(function, cases):
         return [outcome(function, case) for case in cases]
 
 
+def to_be_differentiated(name, piece):
+    return {"": None} if piece.port or piece.module == "losses" else {}
+
+
 @pytest.mark.slow(but=1)
-@every(the_piece, tests=False)
+@every(to_be_differentiated, tests=False)
 def test_gradients(name, piece, case, count):
     asked = [case for case in cases_of(name, piece) if case.probe.startswith("gradients")]
     asked = asked[:1] + asked[1:][-1:]
