@@ -259,8 +259,8 @@ def class_source(value):
 
 def cells_run() -> Iterator[str]:
     """Give the text of every cell that was run and can be read, the newest first."""
-    for filename in reversed(list(linecache.cache)):
-        text = "".join(linecache.getlines(filename)) if is_cell(filename) else ""
+    for filename in filter(is_cell, reversed(list(linecache.cache))):
+        text = "".join(linecache.getlines(filename))
         with contextlib.suppress(PackageError):
             parse(text)
             yield text

@@ -51,7 +51,8 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
 
     Shapes: quantiles (257,) by parameter name, least and greatest value included
     """
-    for name, values in pooled(trees).items():
+    draws = [flat(tree) for tree in trees]
+    for name, values in pooled(draws).items():
         original = quantiles[name]
         if not np.isfinite(values).all():
             return f"{name}: some values are NaN or infinite. What are they divided by?"
@@ -71,7 +72,7 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
                 f"{name}: a spread (standard deviation) of {spread:.3g}, the original's is "
                 f"{wanted:.3g}. Look up how the original's layer draws this parameter."
             )
-        if where := uneven([flat(tree)[name] for tree in trees], wanted):
+        if where := uneven([draw[name] for draw in draws], wanted):
             return (
                 f"{name}: as widely spread as the original's on the whole, but not {where}. Is "
                 "every number of it drawn the same way?"

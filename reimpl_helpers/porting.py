@@ -123,10 +123,10 @@ def gradient_complaint(in_numpy, around, gradients, args) -> str | None:
 
     Each is compared along one direction, drawn at random.
     """
-    reference, floats = called(around, in_numpy()), floats_of(args)
+    reference = called(around, in_numpy())
     named = leaves(by_name(reference, args))
-    names = [name for name, leaf in named.items() if is_floats(leaf)]
-    for number, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
+    floats = {name: leaf for name, leaf in named.items() if is_floats(leaf)}
+    for number, (name, gradient) in enumerate(zip(floats, gradients, strict=True)):
         gradient = as_array(gradient, f"for the gradient by {name}")
         if not np.isfinite(gradient).all():
             return (
@@ -134,7 +134,7 @@ def gradient_complaint(in_numpy, around, gradients, args) -> str | None:
                 "overflows, though `where` takes the other one, or the root of zero?"
             )
         direction = np.random.default_rng(number).normal(size=gradient.shape)
-        direction *= 1 + np.abs(floats[number])
+        direction *= 1 + np.abs(floats[name])
         slope = slope_along(reference, args, number, direction)
         ours = (gradient * direction).sum()
         if abs(ours - slope) > CLOSE * (1 + abs(slope)):

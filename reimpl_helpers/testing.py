@@ -395,16 +395,23 @@ def passing_on_nonsense(suite, texts: dict[str, str], tests, limit=None) -> set[
     """
     passing = set()
     for fallback in ("-7.0", "[7.0, -5.0]"):
-        lines = {name: hollows(texts[name], fallback) for name in CODE if name in texts}
-        hollow = {name: text + lines.get(name, "") for name, text in texts.items()}
-        outcomes = suite.run(hollow, tests, limit).outcomes
+        outcomes = suite.run(wrapped(texts, hollow, fallback), tests, limit).outcomes
         passing |= {name for name, end in outcomes.items() if end == PASSED}
     return passing
 
 
-def hollows(text, fallback):
-    lines = [f"{name} = _hollow({name}, {fallback})" for name in package.functions_of(text)]
-    return "\n".join(["", "", "from reimpl_helpers.testing import hollow as _hollow", *lines, ""])
+def wrapped(texts: dict[str, str], wrapper: Callable, *more: str) -> dict[str, str]:
+    """Put a wrapper of this module around every function of a package.
+
+    `more` are what it takes beside the function, as they are written.
+    """
+    texts, name = dict(texts), wrapper.__name__
+    for module in filter(texts.__contains__, CODE):
+        functions = package.functions_of(texts[module])
+        lines = [f"{each} = _{name}({', '.join([each, *more])})" for each in functions]
+        opening = f"from {__name__} import {name} as _{name}"
+        texts[module] += "\n".join(["", "", opening, *lines, ""])
+    return texts
 
 
 def hollow(function, fallback):
@@ -440,13 +447,7 @@ def nonsense(value):
 
 def in_float32(texts: dict[str, str]) -> dict[str, str]:
     """Have every function of a package take and give float32, as its port to JAX will."""
-    rounded = {}
-    for name in filter(texts.__contains__, CODE):
-        names = package.functions_of(texts[name])
-        lines = [f"{function} = _rounding({function})" for function in names]
-        opening = "from reimpl_helpers.testing import rounding as _rounding"
-        rounded[name] = "\n".join([texts[name], "", opening, *lines, ""])
-    return {**texts, **rounded}
+    return wrapped(texts, rounding)
 
 
 def rounding(function):

@@ -246,11 +246,9 @@ class Track:
 
         Those that are written again for JAX are asked as that.
         """
-        modules = {other.module for other in self.pieces if other.port and other.step == self.step}
+        modules = {other.module for other in self.pieces if other.port and other.step <= self.step}
         models = {other.module for other in self.pieces if other.step == 1} & modules
-        if not self.in_jax or piece.port or piece.module not in models:
-            return ""
-        if self.has_port(piece.name):
+        if piece.module not in models or self.has_port(piece.name):
             return ""
         return why_not_traced(next(iter(piece.cases(self.recording))), function)
 
@@ -413,7 +411,7 @@ class Track:
             return f"the workbook's, until yours are saved{here}", self.given(piece)
         if home.unported(piece.module, at_home):
             return f"the workbook's, until yours are ported{here}", self.given(piece)
-        if home is self and self.why_not_in_jax(piece, self.saved(piece)):
+        if home is self and self.in_jax and self.why_not_in_jax(piece, self.saved(piece)):
             return "the workbook's, until yours can be differentiated", self.given(piece)
         if home is not self and not self.in_jax and home.has_port(name):
             if not package.is_in_numpy(at_home[piece.module], name, home.modules):

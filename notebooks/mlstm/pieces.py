@@ -375,7 +375,8 @@ def refusal_complaint(character, answers):
             return f"takes {character!r} for a letter. What should happen where one is none?"
         if character not in answer:
             return (
-                f"raises ValueError: {answer!r}. Does the message name the character {character!r}?"
+                f"raises ValueError: {shorten(answer)}. Does the message name the character "
+                f"{character!r}?"
             )
     return None
 
