@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from reimpl_helpers import package
+from reimpl_helpers.blind import limit_this_process
 from reimpl_helpers.checks import (
     Case,
     Refusal,
@@ -31,13 +32,6 @@ from reimpl_helpers.score import score_tests
 from reimpl_helpers.workbook import LAST_STEP, Track
 
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
-LIMITS = {  # of this process, and of each that it starts; the right answers come nowhere near
-    "RLIMIT_CPU": 3600,  # seconds
-    "RLIMIT_DATA": 2**33,
-    "RLIMIT_FSIZE": 2**26,
-    "RLIMIT_NPROC": 8192,  # threads count, and those of the user's other programs too
-    "RLIMIT_CORE": 0,
-}
 
 
 class Answerer:
@@ -140,19 +134,6 @@ def encoded(value) -> dict:
         return {"other": [type(value).__name__, shorten(value).partition(" ")[2]]}
     data = base64.b64encode(array.tobytes()).decode()
     return {"array": [array.dtype.str, array.shape, data]}
-
-
-def limit_this_process() -> None:
-    """Keep what a pair wrote from taking the whole machine, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    for name, most in LIMITS.items():
-        what = getattr(resource, name)
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
 
 
 def main(folder: str, name: str) -> None:

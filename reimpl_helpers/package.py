@@ -603,6 +603,36 @@ def reached_from(texts, name) -> set[str]:
     return reached
 
 
+def names_reached(texts, name) -> set[str]:
+    """Name whatever a definition of a package may use: as a name, an attribute or a text."""
+    bodies = {}
+    for text in texts.values():
+        for node in parse(text).body:
+            bodies.setdefault(getattr(node, "name", None), []).append(node)
+    reached, queue = set(), [name]
+    while queue:
+        if (found := queue.pop()) not in reached:
+            reached.add(found)
+            queue += words_in(bodies.get(found, []))
+    return reached
+
+
+def words_in(nodes) -> set[str]:
+    """Name all names, attributes and texts in some statements."""
+    inner = [inner for node in nodes for inner in ast.walk(node)]
+    found = {getattr(each, "attr", None) for each in inner}
+    found |= {each.value for each in inner if isinstance(each, ast.Constant)}
+    return names_in(nodes) | {word for word in found if isinstance(word, str)}
+
+
+def imports_of(texts) -> list[str]:
+    """Name the modules that a package imports, those of its own included."""
+    nodes = [inner for text in texts.values() for inner in ast.walk(parse(text))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return sorted(names - {""})
+
+
 def names_in(nodes) -> set[str]:
     """Name everything that is read or called in some statements."""
     return {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}

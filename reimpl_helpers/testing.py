@@ -19,17 +19,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from reimpl_helpers import package
-from reimpl_helpers.checks import (
-    NOT_WRITTEN,
-    RIGHT,
-    TIME_LIMIT,
-    WRONG,
-    Piece,
-    Verdict,
-    compiled_quickly,
-    first_line,
-    plural,
-)
+from reimpl_helpers.checks import TIME_LIMIT, compiled_quickly, first_line
 from reimpl_helpers.clocks import TookTooLong, time_limit
 
 REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
@@ -85,13 +75,14 @@ class TestRun:
 class Collector:
     """Keep the outcome of each test of a run, and stop those that do not end."""
 
-    def __init__(self):
+    def __init__(self, limit: float | None = None):
         self.outcomes, self.failures, self.interrupted = {}, {}, False
-        self.stopped_at_import = False
-        self.limit = TIME_LIMIT
+        self.running, self.stopped_at_import = None, False
+        self.limit = self.import_limit = limit or TIME_LIMIT  # seconds
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item):
+        self.running = item
         with time_limit(self.limit):
             return (yield)
 
@@ -101,7 +92,7 @@ class Collector:
     def importing(self):
         """Note what ends the import of the test module, and let pytest end."""
         try:
-            with time_limit(TIME_LIMIT):
+            with time_limit(self.import_limit):
                 yield
         except (TookTooLong, SystemExit) as error:
             self.failures[NO_MODULE] = first_line(f"{type(error).__name__}: {error}")
@@ -128,6 +119,8 @@ class Collector:
         return report
 
     def pytest_keyboard_interrupt(self, excinfo):
+        if self.running and excinfo.errisinstance(pytest.exit.Exception):
+            self.outcomes[name_of(self.running)] = "exited"
         by_pytest = excinfo.errisinstance(pytest.Session.Interrupted)  # a module does not import
         self.interrupted = excinfo.errisinstance(KeyboardInterrupt) and not by_pytest
 
@@ -155,20 +148,33 @@ def ending(report, call):
     return report.outcome
 
 
-def run_tests(text: str, folder: Path, replaced: dict[str, str], only: str = "") -> TestRun:
+def run_tests(
+    text: str,
+    folder: Path,
+    replaced: dict[str, str],
+    only: str = "",
+    limit: float | None = None,
+    reports: bool = True,
+) -> TestRun:
     """Run the text of a test module with real pytest, inside this process.
 
     The modules under test come fresh from `folder`, with the text of some of them replaced.
-    `only` names the one test to run. A test that does not end is stopped, and the next begins.
+    `only` names the one test to run. A test that takes longer than `limit` is stopped, and the
+    next begins. To report takes longer than most tests do.
 
+    Units: limit in seconds, for each test
     Raises: KeyboardInterrupt when the user stops the run.
     """
-    collector, output = Collector(), io.StringIO()
+    collector, output = Collector(limit), io.StringIO()
     with test_file(text) as path, contextlib.redirect_stderr(output):
         with package.imported_from(folder, replaced), contextlib.redirect_stdout(output):
-            run_pytest(path, folder, collector, WITH_REPORT, only)
-    report = tidy(output.getvalue(), path, folder)
-    return TestRun(collector.outcomes, collector.failures, report)
+            run_pytest(path, folder, collector, WITH_REPORT if reports else WITHOUT_REPORT, only)
+    return TestRun(
+        collector.outcomes,
+        collector.failures,
+        tidy(output.getvalue(), path, folder),
+        stopped_at_import=collector.stopped_at_import,
+    )
 
 
 @contextlib.contextmanager
@@ -388,16 +394,21 @@ def in_one_session(text: str, folder: Path, work: Callable[[Suite], object]):
 
 
 def passing_on_nonsense(suite, texts: dict[str, str], tests, limit=None) -> set[str]:
-    """Name the tests that pass though every function of the package answers nonsense.
-
-    Where the true function would raise, nonsense is a number, or else an array: a test may be
-    able to go on with one of them alone.
-    """
+    """Name the tests that pass though every function of the package answers nonsense."""
     passing = set()
-    for fallback in ("-7.0", "[7.0, -5.0]"):
-        outcomes = suite.run(wrapped(texts, hollow, fallback), tests, limit).outcomes
+    for model in nonsense_models(texts):
+        outcomes = suite.run(model, tests, limit).outcomes
         passing |= {name for name, end in outcomes.items() if end == PASSED}
     return passing
+
+
+def nonsense_models(texts: dict[str, str]) -> list[dict[str, str]]:
+    """Have every function of a package answer nonsense.
+
+    Where the true function would raise, that is a number, or else an array: a test may be able to
+    go on with one of them alone.
+    """
+    return [wrapped(texts, hollow, fallback) for fallback in ("-7.0", "[7.0, -5.0]")]
 
 
 def wrapped(texts: dict[str, str], wrapper: Callable, *more: str) -> dict[str, str]:
@@ -442,6 +453,16 @@ def nonsense(value):
     return value[None] * np.reshape([7, -5], shape) + np.reshape([3, -2], shape)
 
 
+def with_modules(texts, modules):
+    """Put the pieces of other modules in the place of the pair's, whose helpers stay."""
+    texts = dict(texts)
+    for name, text in modules.items():
+        pieces = ", ".join(package.functions_of(text))
+        texts[f"other_{name}"] = text
+        texts[name] += f"\n\nfrom other_{name} import {pieces}\n"
+    return texts
+
+
 # --- a model that computes in float32 -----------------------------------------------------
 
 
@@ -468,113 +489,3 @@ def as_float32(value):
     if isinstance(value, np.ndarray | np.generic) and value.dtype == np.float64:
         return value.astype(np.float32)
     return value
-
-
-# --- judging a test -----------------------------------------------------------------------
-
-
-def judge_test(
-    piece: Piece, texts: dict[str, str], folder: Path, right, wrong, in_numpy=False
-) -> Verdict:
-    """Judge a test: it must pass on the pair's own model and on a right one, and fail on a wrong.
-
-    `texts` is the pair's package with the test in it, completed by the workbook's pieces; `right`
-    holds modules of another right model, `wrong` those with a bug planted, by the bug. A test of
-    a model in NumPy must pass in float32 too, in which the model computes after its port.
-    """
-    only, other = [piece.name], with_modules(texts, right)
-
-    def ends_of(suite):
-        ours = suite.run(texts, only)
-        if not ours.passed:
-            return ours, None, None, [], False
-        rounded = suite.run(in_float32(texts), only) if in_numpy else ours
-        theirs = suite.run(other, only, note_calls=True)
-        called = set().union(*theirs.called.values())
-        refused = [
-            bug.name
-            for bug, modules in wrong.items()
-            if theirs.passed and bug.piece in called
-            if suite.run(with_modules(texts, modules), only).refusing
-        ]
-        is_empty = not refused and bool(passing_on_nonsense(suite, texts, only))
-        return ours, rounded, theirs, refused, is_empty
-
-    ours, rounded, theirs, refused, is_empty = in_one_session(texts["test_model"], folder, ends_of)
-    if set(ours.outcomes.values()) == {"not written"}:
-        return Verdict(piece.label, NOT_WRITTEN)
-    if not ours.passed:
-        report = run_tests(texts["test_model"], folder, texts, piece.name).report
-        return Verdict(piece.label, WRONG, why_not_passed(ours), report)
-    if not theirs.passed:
-        return Verdict(
-            piece.label,
-            WRONG,
-            f"passes on your model, but fails on another that is right: {theirs.first_failure} "
-            "What does it ask for that the original does not promise?",
-            run_tests(texts["test_model"], folder, other, piece.name).report,
-        )
-    if rounded.refusing:
-        return Verdict(
-            piece.label,
-            WRONG,
-            "passes on your model, but not in float32, in which it computes once it is in JAX: "
-            f"{rounded.first_failure} How far apart may two numbers be: is it 1e-5 or more?",
-            run_tests(texts["test_model"], folder, in_float32(texts), piece.name).report,
-        )
-    missed = [bug.name for bug in wrong if bug.name not in refused]
-    if is_empty:
-        return Verdict(
-            piece.label,
-            WRONG,
-            "passes on your model, and also on one that answers nonsense throughout. "
-            "What would have to go wrong for an assert of yours to fail?",
-        )
-    if not refused:
-        return Verdict(
-            piece.label,
-            WRONG,
-            f"passes on your model, and also on {plural(len(missed), 'wrong model')} that it "
-            "should refuse. What do they do that yours does not?",
-            "wrong models it passed on: " + "; ".join(missed),
-        )
-    return Verdict(
-        piece.label,
-        RIGHT,
-        f"passes on your model, refuses {len(refused)} of {plural(len(wrong), 'wrong model')}.",
-        f"refused: {'; '.join(refused)}{not_seen(missed)}",
-    )
-
-
-def not_seen(missed):
-    if len(missed) > FEW:
-        return f"\nnot seen: {len(missed)} others, which the score lists"
-    return f"\nnot seen: {'; '.join(missed)}" if missed else ""
-
-
-def why_not_passed(run):
-    outcomes = run.outcomes.values()
-    if STOPPED in outcomes:
-        return (
-            f"still running after {TIME_LIMIT:g} seconds, and stopped. "
-            "Is there a loop that never ends?"
-        )
-    if "exited" in outcomes:
-        return "ends Python, or pytest, altogether. What should it assert instead?"
-    if run.failures and not outcomes:
-        return f"does not come as far as its first line: {run.first_failure} Mend that first."
-    if run.failures:
-        return f"fails on your own model: {run.first_failure} Is the test wrong, or the model?"
-    if outcomes:
-        return "was skipped: a test that does not run guards nothing."
-    return "pytest found no test to run. Does the name start with test_?"
-
-
-def with_modules(texts, modules):
-    """Put the pieces of other modules in the place of the pair's, whose helpers stay."""
-    texts = dict(texts)
-    for name, text in modules.items():
-        pieces = ", ".join(package.functions_of(text))
-        texts[f"other_{name}"] = text
-        texts[name] += f"\n\nfrom other_{name} import {pieces}\n"
-    return texts

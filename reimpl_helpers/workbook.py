@@ -14,6 +14,7 @@ from types import FunctionType
 from IPython import get_ipython
 
 from reimpl_helpers import package
+from reimpl_helpers.blind import judge_test
 from reimpl_helpers.checks import (
     NOT_WRITTEN,
     PREDICT,
@@ -34,7 +35,7 @@ from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.summary import Summary
 from reimpl_helpers.suspects import Suspect, explained
-from reimpl_helpers.testing import TestRun, judge_test, run_tests
+from reimpl_helpers.testing import TestRun, run_tests
 
 NOTEBOOKS = ROOT / "notebooks"
 MARKER = ".track"  # a file in a pair's folder that says which track it is

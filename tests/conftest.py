@@ -176,5 +176,6 @@ KINDS = (
     "mutations refused",
     "defaults",
     "gradients",
+    "tests judged blind",
     "cheats refused",
 )

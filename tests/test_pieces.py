@@ -305,6 +305,22 @@ def test_weak_test(name, piece, case, count):
     count("named", words in verdict.headline, verdict.headline)
 
 
+def passes_at_first(name, piece):
+    """Write a test that names every piece it may be asked about, and fails from its second run."""
+    names = [other.name for other in track_at(name, 0).pieces if not other.is_test]
+    return (
+        f"def {piece.name}():\n    import pathlib\n    names = {names}\n"
+        "    pathlib.Path({!r}).touch(exist_ok=False)"
+    )
+
+
+@every(the_piece, tests=True, slow=is_in_jax)
+def test_judged_blind(name, piece, case, count, tmp_path):
+    source = passes_at_first(name, piece).format(str(tmp_path / "has run"))
+    verdict = verdict_on_test(name, piece, source)
+    count("tests judged blind", verdict.state == WRONG, repr(verdict))
+
+
 # --- a default that is not the signature's is refused, and named ---
 
 
