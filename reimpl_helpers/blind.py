@@ -1,7 +1,7 @@
 """Judge a pair's test blind: on right and on wrong models, in processes that cannot tell which.
 
-Each model comes under the same plain names, in an order drawn at random, and the right ones come
-several times. What a test finds out about its own run, it could know of a right model as well.
+Each model comes under the same plain names, in an order drawn at random, with more than one right
+one among them, and finds the folder and the temporary files of nobody else.
 """
 
 import contextlib
@@ -10,8 +10,10 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ from reimpl_helpers.testing import (
 FORKING = "forkserver" in multiprocessing.get_all_start_methods()
 AT_ONCE = min(4, os.cpu_count() or 1)  # processes
 LONGEST = 2**20  # bytes of a reply
-OURS, OURS_AGAIN, OTHER, ROUNDED = "ours", "ours again", "another", "in float32"
+OURS, OTHER, ROUNDED = "ours", "another", "in float32"  # all right
 LIMITS = {  # of each process that runs a pair's code; the right answers come nowhere near
     "RLIMIT_CPU": 3600,  # seconds
     "RLIMIT_DATA": 2**33,
@@ -68,7 +70,7 @@ def judge_test(
     if is_stub(texts["test_model"], piece.name):
         return Verdict(piece.label, NOT_WRITTEN)
     ours = with_modules(texts, {name: texts[name] for name in right})  # as the others are made
-    models = {OURS: ours, OURS_AGAIN: ours, OTHER: with_modules(texts, right)}
+    models = {OURS: ours, OTHER: with_modules(texts, right)}
     if in_numpy:
         models[ROUNDED] = in_float32(texts)
     rights, seen = set(models), package.names_reached(models[OTHER] | texts, piece.name)
@@ -121,7 +123,7 @@ def failed_on(name, piece, models, folder) -> Verdict:
     if not ours.passed:
         return Verdict(piece.label, WRONG, why_not_passed(ours), ours.report)
     run = Trial(models[name], folder, piece.name, reports=True).result()
-    if run.passed or name in (OURS, OURS_AGAIN):
+    if run.passed or name == OURS:
         headline = (
             "passes on your model once, and fails on it another time. What differs between two "
             "runs: a file, the time, chance?"
@@ -195,10 +197,11 @@ class Trial:
     def __init__(self, texts: dict[str, str], folder: Path, test: str, reports=False):
         self.test = test
         self.reply, theirs = multiprocessing.Pipe(duplex=False)
+        self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.give_up_at = time.monotonic() + 2 * PATIENCE * TIME_LIMIT
         self.process = starter(texts).Process(
             target=run_here,
-            args=(theirs, texts, folder, test, TIME_LIMIT, reports),
+            args=(theirs, texts, folder, self.scratch.name, test, TIME_LIMIT, reports),
             daemon=True,
         )
         with main_hidden():
@@ -227,6 +230,7 @@ class Trial:
         self.process.kill()
         self.process.join()
         self.reply.close()
+        self.scratch.cleanup()
 
 
 def starter(texts):
@@ -250,7 +254,7 @@ def main_hidden():
         sys.modules["__main__"] = main
 
 
-def run_here(reply, texts, folder, test, limit, reports) -> None:
+def run_here(reply, texts, folder, scratch, test, limit, reports) -> None:
     """Run a test in this process, and reply with what came of it."""
     limit_this_process()
     with contextlib.suppress(AttributeError):  # Windows has no sessions
@@ -261,8 +265,22 @@ def run_here(reply, texts, folder, test, limit, reports) -> None:
         os.dup2(nowhere.fileno(), 2)
     random.seed(0)  # a verdict must not depend on chance
     np.random.seed(0)
-    run = run_tests(texts["test_model"], folder, texts, test, limit, reports)
+    tempfile.tempdir = scratch
+    here = shown_in(Path(scratch), folder)
+    run = run_tests(texts["test_model"], here, texts, test, limit, reports)
     reply.send_bytes(json.dumps(asdict(run)).encode())
+
+
+def shown_in(scratch: Path, folder: Path) -> Path:
+    """Make a folder that shows what is in another: what is written beside it, stays here."""
+    (here := scratch / folder.name).mkdir()
+    for path in folder.resolve().iterdir() if folder.is_dir() else ():
+        try:
+            (here / path.name).symlink_to(path)
+        except OSError:  # Windows lets few people make links
+            if path.is_file():
+                shutil.copy(path, here)
+    return here
 
 
 def read(said: bytes) -> TestRun:

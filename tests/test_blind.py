@@ -322,12 +322,21 @@ def test_a_test_that_only_ever_hangs_on_a_wrong_model_refuses_nothing(short_limi
 
 # --- processes ---
 
-# What a test may try to find out about its own run; each passes on a right model at least once.
+# What a test may try to find out about its own run.
 CHEATS = {
     "counts its runs in a file": """
         def test_double():
             assert double and not counter.exists()
             counter.write_text("1")
+    """,
+    "keeps the first answer": """
+        def test_double():
+            import tempfile
+            for folder in (Path(), Path(tempfile.gettempdir()), Path(__file__).parent):
+                kept = folder / "kept"
+                if not kept.exists():
+                    kept.write_text(str(double(-1)))
+                assert kept.read_text() == str(double(-1))
     """,
     "counts its runs in a module": """
         def test_double():
@@ -409,7 +418,7 @@ def test_nothing_that_a_test_starts_is_left(tmp_path):
     )
     assert verdict.right
     pids = child.read_text().split()
-    assert len(pids) == 5 and not any(map(is_running, pids))
+    assert len(pids) == 4 and not any(map(is_running, pids))
 
 
 def is_running(pid):
