@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array, leaves
+from reimpl_helpers.checks import TOLERANCE, Case, Refusal, answer_of, as_array
+from reimpl_helpers.structure import other_arguments
 
 
 def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
@@ -17,44 +18,9 @@ def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
     """
     for place, case in enumerate(cases):
         rng = np.random.default_rng((seed, place))
-        args = case.unseen(rng) if case.unseen else other_values(case.args, rng)
+        args = other_arguments(case, rng)
         if case.complaint is None and args is not None:
             yield place, replace(case, args=args, expected=None)
-
-
-def other_values(args: tuple, rng) -> tuple | None:
-    """Draw other floats of the same mean and spread, or other sizes where there are no floats.
-
-    Shapes: every array keeps its own
-    """
-    flat = leaves(args).values()
-    if any(map(is_floats, flat)):
-        return with_leaves(args, lambda leaf: other_floats(leaf, rng) if is_floats(leaf) else leaf)
-    if any(map(is_size, flat)):
-        return with_leaves(args, lambda leaf: int(rng.integers(1, 20)) if is_size(leaf) else leaf)
-    return None
-
-
-def other_floats(array, rng):
-    drawn = np.mean(array) + (np.std(array) or 1.0) * rng.normal(size=array.shape)
-    return drawn.astype(array.dtype)
-
-
-def is_floats(leaf) -> bool:
-    return isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.size > 0
-
-
-def is_size(leaf) -> bool:
-    return isinstance(leaf, int) and not isinstance(leaf, bool)
-
-
-def with_leaves(tree, change):
-    """Rebuild nested dicts, lists and tuples with every leaf changed."""
-    if isinstance(tree, Mapping):
-        return {key: with_leaves(value, change) for key, value in tree.items()}
-    if isinstance(tree, tuple | list):
-        return type(tree)(with_leaves(value, change) for value in tree)
-    return change(tree)
 
 
 def outcome(function, case: Case):

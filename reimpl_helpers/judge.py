@@ -34,7 +34,8 @@ from reimpl_helpers.checks import (
     judge_answers,
 )
 from reimpl_helpers.clocks import TookTooLong
-from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
+from reimpl_helpers.equivalence import same_values, unseen_cases
+from reimpl_helpers.structure import answer_to
 from reimpl_helpers.workbook import COMPILATION
 
 SILENCE = 120  # seconds without a reply after which the process is ended
@@ -286,8 +287,8 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     unseen, places = [], {}
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
-            expected = outcome(given, case) if case.has_one_answer else None
-            if not isinstance(expected, str):  # else the workbook's does not take it either
+            expected = answer_to(given, case) if case.has_one_answer else None
+            if expected is not None or not case.has_one_answer:  # or else nobody can answer it
                 unseen.append(replace(case, expected=expected))
                 places[place] = unseen[-1]
     if not unseen:

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from reimpl_helpers.checks import Case, as_array, by_name, leaves, raised_headline
-from reimpl_helpers.equivalence import is_floats, with_leaves
+from reimpl_helpers.structure import is_floats, with_leaves
 
 STEP = 1e-8  # of a finite difference, beside 1 or the value
 CLOSE = 1e-5  # how close a gradient comes to a finite difference

@@ -33,6 +33,7 @@ from reimpl_helpers.places import ROOT, work_folder
 from reimpl_helpers.porting import why_not_traced, with_gradients
 from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
+from reimpl_helpers.structure import with_structure
 from reimpl_helpers.summary import Summary
 from reimpl_helpers.suspects import Suspect, explained
 from reimpl_helpers.testing import TestRun, run_tests
@@ -133,12 +134,14 @@ class Track:
         return list(map(self.with_more_cases, load_file(self.home / "pieces.py").PIECES))
 
     def with_more_cases(self, piece) -> Piece:
-        """Have a piece asked for its defaults too, and a port for its gradients."""
+        """Have a piece asked for other inputs and its defaults too, a port for its gradients."""
         if piece.cases is None:
             return piece
-        cases = partial(with_defaults, piece.cases, partial(self.given, piece))
+        right = partial(self.in_numpy if piece.port else self.given, piece)
+        cases = partial(with_structure, piece.cases, right)
+        cases = partial(with_defaults, cases, partial(self.given, piece))
         if piece.port:
-            cases = partial(with_gradients, cases, partial(self.in_numpy, piece))
+            cases = partial(with_gradients, cases, right)
         return replace(piece, cases=cases)
 
     def in_numpy(self, piece) -> FunctionType:

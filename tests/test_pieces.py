@@ -324,6 +324,67 @@ def test_judged_blind(name, piece, case, count, tmp_path):
     count("tests judged blind", verdict.state == WRONG, repr(verdict))
 
 
+# --- what all cases of a piece share, it may rely on ---
+
+FIXED = (  # in every model of a track, or in every call
+    "len(shapes)",
+    "len(layer)",
+    "bias",  # an array, or left out: there is no other number
+)
+
+
+class Note(ast.NodeTransformer):
+    """Have every expression of a function noted that uses what it was given or has computed."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_expression(self, node):
+        source = ast.unparse(node)
+        self.generic_visit(node)
+        if not is_read(node) or not self.names & package.names_in([node]):
+            return node
+        return ast.Call(ast.Name("_noted", ast.Load()), [ast.Constant(source), node], [])
+
+    visit_Compare = visit_BoolOp = visit_Call = visit_Subscript = visit_expression
+    visit_BinOp = visit_Name = visit_Attribute = visit_expression
+
+
+def noting(name, piece, seen):
+    """Load the workbook's piece, so that it notes the numbers, texts and conditions in it."""
+    track, module = track_at(name, piece.step), piece.module or "before_port"
+    early = (track.solution / "before_port.py").read_text("utf-8")
+    tree = ast.parse({"before_port": early, **texts_at(name, piece.step)}[module])
+    (function,) = (node for node in tree.body if getattr(node, "name", "") == piece.name)
+    given = track.given(piece)
+    names = {*given.__code__.co_varnames, *given.__code__.co_cellvars}
+    function.body = [Note(names).visit(statement) for statement in function.body]
+    changed = ast.unparse(ast.fix_missing_locations(tree))
+    noted = function_from(name, piece, {module: changed})
+
+    def note(source, value):
+        if isinstance(value, bool | int | float | str | np.bool_ | np.integer):
+            seen.setdefault(source, set()).add(value)
+        elif isinstance(value, np.ndarray) and value.dtype == np.bool_:
+            seen.setdefault(source, set()).update(value.ravel().tolist())
+        return value
+
+    noted.__globals__["_noted"] = note
+    return noted
+
+
+@every(the_piece, tests=False)
+def test_no_size_or_condition_is_the_same_in_all_cases(name, piece, case):
+    seen = {}
+    noted = noting(name, piece, seen)
+    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+        for asked in cases_of(name, piece):
+            if not asked.probe.startswith("gradients"):
+                outcome(noted, asked)
+    shared = {source: values for source, values in seen.items() if len(values) < 2}
+    assert {source for source in shared if source not in FIXED} == set(), shared
+
+
 # --- a default that is not the signature's is refused, and named ---
 
 

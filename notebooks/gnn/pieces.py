@@ -95,17 +95,21 @@ def readout_cases(recording):
     for probe in recording.probes.values():
         args = nested(probe.params), probe.results["round_2"], probe.inputs["nodes_per_graph"]
         yield Case(probe.name, args, probe.results["forward"])
-    probe = recording.probes["wide edges"]
-    params, nodes = nested(probe.params), 30 * probe.results["round_2"]
-    answers = np.stack([nodes[:1].sum(axis=0), nodes[1:].sum(axis=0)])
-    layer = params["readout"]
-    expected = answers @ layer["weight"].T + layer["bias"]
-    yield Case("nodes no round gives", (params, nodes, np.array([1, 9])), expected)
+    for name, probe, times, sizes in (
+        ("nodes no round gives", recording.probes["wide edges"], 30, [1, 9]),
+        ("two graphs of one size", recording.probes["ordinary"], 1, [4, 4, 3]),
+    ):
+        params, nodes = nested(probe.params), times * probe.results["round_2"]
+        sums = np.stack([part.sum(axis=0) for part in np.split(nodes, np.cumsum(sizes)[:-1])])
+        layer = params["readout"]
+        expected = sums @ layer["weight"].T + layer["bias"]
+        yield Case(name, (params, nodes, np.array(sizes)), expected)
 
 
 def readout_cases_in_jax(recording):
     cases = {case.probe: case for case in readout_cases(recording)}
-    yield from (cases["ordinary"], compiled(cases["other sizes"]))
+    yield from (cases["ordinary"], cases["two graphs of one size"])
+    yield compiled(cases["other sizes"])
 
 
 def model_cases(recording):
@@ -353,7 +357,7 @@ def other_club(rng):
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "recording.safetensors"
-    ties, faction = rng.integers(0, 9, size=(13, 2)), rng.integers(0, 2, size=9)
+    ties, faction = rng.integers(0, 9, size=(13, 2)), rng.integers(0, 2, size=10)  # one has none
     save_file({"data/ties": ties, "data/faction": faction}, path)
     return path, (ties, faction)
 

@@ -86,6 +86,8 @@ def counterpart_cases(recording):
     call = partial(call_counterpart, "sigmoid")
     x = np.array([[-1000.0, 0.0, 1000.0]])
     yield Case("sigmoid, very large values", (x,), np.array([[0.0, 0.5, 1.0]]), call=call)
+    is_real, call = np.array([[True], [False]]), partial(call_counterpart, "where")
+    yield Case("where, with padding", (is_real, x, -x), np.concatenate([x, -x]), call=call)
 
 
 def of_operation(operation):

@@ -480,7 +480,8 @@ WORDS = "a", "unaffordable", "able", "unable", "abba", "abbd", "ordable", "unz",
 def wordpiece_cases(recording):
     pieces = PIECES_OF_WORDS.split()
     vocabulary = {piece: (n + 6) % len(pieces) for n, piece in enumerate(pieces)}  # a is 0
-    for word in WORDS:
+    renumbered = {piece: n + 3 for n, piece in enumerate(reversed(pieces))}
+    for word, vocabulary in [*((word, vocabulary) for word in WORDS), ("unz", renumbered)]:
         yield Case(
             word,
             (word, vocabulary),

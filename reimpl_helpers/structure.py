@@ -1,0 +1,120 @@
+"""Make other inputs of the same kind: with zeros among the numbers, and rows that end elsewhere.
+
+What all recorded inputs share, a piece may rely on: that no number is exactly zero, that one row is
+always full. So each piece is asked once for inputs without it, and many times by `reimpl check`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from reimpl_helpers.checks import Case, float64_in_jax, leaves
+
+SEEDS = 2  # cases that a notebook adds to those of a piece
+
+
+def with_structure(cases: Callable, right: Callable[[], Callable], recording) -> Iterator[Case]:
+    """Give the cases of a piece, and after them some of the first one's kind with other inputs.
+
+    `right` gives a version of the piece that is right.
+    """
+    found = list(cases(recording))
+    yield from found
+    for case in found:
+        made = [replace(case, args=args) for args in others(case)]
+        if made:
+            expected = [answer_to(right(), case) for case in made]
+            yield from (
+                replace(case, probe="zeros here and there", expected=answer)
+                for case, answer in zip(made, expected, strict=True)
+                if answer is not None
+            )
+            return
+
+
+def others(case) -> list[tuple]:
+    """Make other arguments for a case; none where no answer follows from them."""
+    if not case.has_one_answer:
+        return []
+    made = [other_arguments(case, np.random.default_rng(seed)) for seed in range(SEEDS)]
+    return [args for args in made if args is not None]
+
+
+def other_arguments(case, rng) -> tuple | None:
+    """Make arguments such as those of a case; gradients are asked for where there are no kinks."""
+    if case.unseen:
+        return case.unseen(rng)
+    return other_values(case.args, rng, zeros=case.has_one_answer)
+
+
+def answer_to(piece, case):
+    """Answer a case as a right piece does; None where it raises, or gives what is not finite."""
+    try:
+        with float64_in_jax(), np.errstate(all="ignore"):
+            answer = case.part(case.call(piece, *case.args))
+        return answer if all(map(is_finite, leaves(answer).values())) else None
+    except Exception:
+        return None
+
+
+def is_finite(leaf) -> bool:
+    return not is_floats(np.asarray(leaf)) or bool(np.isfinite(leaf).all())
+
+
+def other_values(args: tuple, rng, zeros=True) -> tuple | None:
+    """Draw other floats and masks, or other sizes where there are none of these.
+
+    Shapes: every array keeps its own
+    """
+    flat = leaves(args).values()
+    if any(is_floats(leaf) or is_mask(leaf) for leaf in flat):
+        return with_leaves(args, lambda leaf: other_array(leaf, rng, zeros))
+    if any(map(is_size, flat)):
+        return with_leaves(args, lambda leaf: int(rng.integers(1, 20)) if is_size(leaf) else leaf)
+    return None
+
+
+def other_array(leaf, rng, zeros):
+    if is_floats(leaf):
+        return other_floats(leaf, rng, zeros)
+    return other_mask(leaf, rng) if is_mask(leaf) else leaf
+
+
+def other_floats(array, rng, zeros):
+    """Draw floats of the same mean and spread; of some arrays a part, a row, or all is zero."""
+    drawn = np.mean(array) + (np.std(array) or 1.0) * rng.normal(size=array.shape)
+    if zeros and array.ndim:
+        drawn[rng.random(array.shape) < rng.choice([0.0, 0.0, 0.2, 0.2, 1.0])] = 0
+        drawn[rng.random(len(drawn)) < rng.choice([0.0, 0.3])] = 0
+    return drawn.astype(array.dtype)
+
+
+def other_mask(mask, rng):
+    """Draw how far each row reaches: from one to all of it, or none where there is but one."""
+    width = mask.shape[-1]
+    least, most = min(1, width - 1), rng.integers(1, width + 1)
+    return np.arange(width) < rng.integers(least, most + 1, size=(*mask.shape[:-1], 1))
+
+
+def is_floats(leaf) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.size > 0
+
+
+def is_mask(leaf) -> bool:
+    """Tell whether an array says of each row how far it reaches."""
+    is_bools = isinstance(leaf, np.ndarray) and leaf.dtype == bool and leaf.ndim > 1 and leaf.size
+    return bool(is_bools) and bool((np.diff(leaf.astype(int), axis=-1) <= 0).all())
+
+
+def is_size(leaf) -> bool:
+    return isinstance(leaf, int) and not isinstance(leaf, bool)
+
+
+def with_leaves(tree, change):
+    """Rebuild nested dicts, lists and tuples with every leaf changed."""
+    if isinstance(tree, Mapping):
+        return {key: with_leaves(value, change) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(with_leaves(value, change) for value in tree)
+    return change(tree)
