@@ -136,13 +136,16 @@ class Verdict:
 class Refusal(Exception):
     """Carry why a piece is refused: the stage of the verdict, a headline, details."""
 
-    STAGES = ("not written", "raised", "changed", "type", "shape", "dtype", "finite", "values")
+    STAGES = (
+        "not written", "raised", "changed", "type", "shape", "dtype", "finite", "values",
+        "unreadable",
+    )  # fmt: skip
 
     def __init__(self, stage, headline, details=""):
         super().__init__(headline)
         self.stage = stage
         # what is not finite is a wrong value too: the first probe that shows either speaks
-        self.order = min(self.STAGES.index(stage), self.STAGES.index("finite"))
+        self.order = self.STAGES.index("values" if stage == "finite" else stage)
         self.headline, self.details = headline, details
 
 
@@ -245,7 +248,7 @@ def compare_answer(answer, case: Case) -> float | None:
         raise
     except Exception as error:
         raise Refusal(
-            "type",
+            "unreadable",
             f"wrong type on “{case.probe}”: {shorten(answer)} cannot be read. "
             "Compare what you return with what the exercise asks for.",
         ) from error

@@ -170,7 +170,7 @@ def diagnose(probe: Probe, target: Place, call, function, args) -> FirstDifferen
 
 
 def place_of(probe: Probe, expected) -> Place | None:
-    """Find the last operation that gave this array, but for its last bits."""
+    """Find the first operation that gave this array, but for its last bits."""
     places = [
         (operation.index, output)
         for operation in probe.operations
@@ -178,7 +178,7 @@ def place_of(probe: Probe, expected) -> Place | None:
         if np.shape(value) == np.shape(expected)
         if np.allclose(value, expected, rtol=TOLERANCE, atol=TOLERANCE)
     ]
-    return max(places, default=None)
+    return min(places, default=None)
 
 
 def value_at(probe: Probe, place: Place) -> np.ndarray:

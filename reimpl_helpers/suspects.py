@@ -74,7 +74,7 @@ def explained(
         headline = with_question(verdict.headline, look + bug.question)
         return replace(verdict, headline=headline, mistake=bug.name)
     # what comes back is no answer to compare where it is nothing, or where inputs were changed
-    is_compared = verdict.stage not in ("changed", "type")
+    is_compared = verdict.stage not in ("changed", "type", "unreadable")
     found = first_difference_on(recording, refused, function) if is_compared else None
     if found is None:
         return verdict

@@ -7,7 +7,8 @@ import pytest
 from cells import Notebook
 
 from reimpl_helpers.checks import WRONG, Case
-from reimpl_helpers.suspects import ADVICE, Suspect, with_question
+from reimpl_helpers.package import load_pieces
+from reimpl_helpers.suspects import ADVICE, Suspect, explained, with_question
 from reimpl_helpers.workbook import Track
 
 
@@ -178,6 +179,16 @@ def test_an_unknown_mistake_is_shown_where_it_leaves_the_original():
         "nearest of yours: largest difference 0.3, at"
     )
     assert '<img width="900" alt="Heat maps of line 33: torch.tanh(' in verdict._repr_html_()
+
+
+def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
+    track = Track("mlstm", Path("work/mlstm"), 1)
+    piece = track.piece("mlstm_step")
+    text = track.given_texts(in_jax=False)["model"]
+    text = text.replace('weights["b"]', '2 * weights["b"]')
+    step = load_pieces(track.solution, "model", {"model": text}).mlstm_step
+    verdict = explained(track.judge(piece, step), piece, step, track.recording, [])
+    assert "line 51 of original.py, x @ wx + m @ wh + self.b:" in verdict.headline
 
 
 def test_of_several_arrays_the_first_that_differs_is_looked_into():
