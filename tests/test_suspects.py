@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cells import Notebook
 
-from reimpl_helpers.checks import WRONG, Case
+from reimpl_helpers.checks import WRONG, Case, judge
 from reimpl_helpers.package import load_pieces
 from reimpl_helpers.suspects import ADVICE, Suspect, explained, with_question
 from reimpl_helpers.workbook import Track
@@ -185,9 +185,9 @@ def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
     track = Track("mlstm", Path("work/mlstm"), 1)
     piece = track.piece("mlstm_step")
     text = track.given_texts(in_jax=False)["model"]
-    text = text.replace('weights["b"]', '2 * weights["b"]')
+    text = text.replace('+ weights["b"]', '+ 2 * weights["b"]')
     step = load_pieces(track.solution, "model", {"model": text}).mlstm_step
-    verdict = explained(track.judge(piece, step), piece, step, track.recording, [])
+    verdict = explained(judge(piece, step, track.recording), piece, step, track.recording, [])
     assert "line 51 of original.py, x @ wx + m @ wh + self.b:" in verdict.headline
 
 
