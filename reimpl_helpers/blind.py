@@ -4,6 +4,7 @@ Each model comes under the same plain names, in an order drawn at random, with m
 one among them, and finds the folder and the temporary files of nobody else.
 """
 
+import ast
 import contextlib
 import json
 import multiprocessing
@@ -69,13 +70,13 @@ def judge_test(
         return Verdict(piece.label, WRONG, str(error))
     if is_stub(texts["test_model"], piece.name):
         return Verdict(piece.label, NOT_WRITTEN)
-    ours = with_modules(texts, {name: texts[name] for name in right})  # as the others are made
-    models = {OURS: ours, OTHER: with_modules(texts, right)}
+    ours = {name: texts[name] for name in right}  # all are made in the same way
+    models = {OURS: with_modules(texts, ours), OTHER: with_modules(texts, rewritten(right))}
     if in_numpy:
         models[ROUNDED] = in_float32(texts)
     rights, seen = set(models), package.names_reached(models[OTHER] | texts, piece.name)
     models |= {
-        bug.name: with_modules(texts, modules)
+        bug.name: with_modules(texts, rewritten(modules))
         for bug, modules in wrong.items()
         if bug.piece in seen
     }
@@ -109,6 +110,11 @@ def judge_test(
         "should refuse. What do they do that yours does not?",
         "wrong models it passed on: " + "; ".join(missed),
     )
+
+
+def rewritten(modules):
+    """Write modules in another form: to know the text of a model is not to know what it does."""
+    return {name: ast.unparse(package.parse(text)) for name, text in modules.items()}
 
 
 def is_stub(text, name) -> bool:

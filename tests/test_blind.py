@@ -351,6 +351,11 @@ CHEATS = {
                 frame = frame.f_back
             assert double and not any(bug in text for bug in BUGS for text in known)
     """,
+    "knows the text of the model": """
+        def test_double():
+            import inspect
+            assert "x + x  # twice" in inspect.getsource(double)
+    """,
     "says of itself that it fails": """
         def test_double():
             from reimpl_helpers import blind, testing
@@ -377,7 +382,9 @@ def test_a_test_that_looks_at_its_own_run_is_refused(way, tmp_path):
         BUGS = "not doubled", "sign lost"
         counter = Path({str(tmp_path / "counter")!r})
     """
-    verdict = judged(textwrap.dedent(head) + textwrap.dedent(CHEATS[way]))
+    model = MODEL.replace("2 * x", "x + x  # twice")
+    source = textwrap.dedent(head) + textwrap.dedent(CHEATS[way])
+    verdict = judged(source, model=model, right={"model": model})
     assert verdict.state == WRONG, repr(verdict)
 
 
@@ -418,7 +425,15 @@ def test_nothing_that_a_test_starts_is_left(tmp_path):
     )
     assert verdict.right
     pids = child.read_text().split()
-    assert len(pids) == 4 and not any(map(is_running, pids))
+    assert len(pids) == 4 and have_ended(pids)
+
+
+def have_ended(pids):
+    """Wait until none of these processes runs any more, ten seconds at most."""
+    until = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not any(map(is_running, pids))
 
 
 def is_running(pid):
@@ -449,6 +464,4 @@ def test_a_test_ends_with_the_process_that_asked_for_it(tmp_path):
         time.sleep(0.05)
     asking.kill()
     asking.wait()
-    while any(map(is_running, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(pids) == 1 and not is_running(pids[0])
+    assert len(pids) == 1 and have_ended(pids)
