@@ -4,6 +4,7 @@ What all recorded inputs share, a piece may rely on: that no number is exactly z
 always full. So each piece is asked once for inputs without it, and many times by `reimpl check`.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from reimpl_helpers.checks import Case, float64_in_jax, leaves
 
-SEEDS = 2  # cases that a notebook adds to those of a piece
+MORE = 2  # cases that are added to those of a piece
 
 
 def with_structure(cases: Callable, right: Callable[[], Callable], recording) -> Iterator[Case]:
@@ -21,24 +22,24 @@ def with_structure(cases: Callable, right: Callable[[], Callable], recording) ->
     """
     found = list(cases(recording))
     yield from found
-    for case in found:
-        made = [replace(case, args=args) for args in others(case)]
-        if made:
-            expected = [answer_to(right(), case) for case in made]
-            yield from (
-                replace(case, probe="zeros here and there", expected=answer)
-                for case, answer in zip(made, expected, strict=True)
-                if answer is not None
-            )
-            return
+    model = next((case for case in found if case.has_one_answer and has_others(case)), None)
+    if model:
+        piece = right()
+        yield from itertools.islice(others(model, piece), MORE)
 
 
-def others(case) -> list[tuple]:
-    """Make other arguments for a case; none where no answer follows from them."""
-    if not case.has_one_answer:
-        return []
-    made = [other_arguments(case, np.random.default_rng(seed)) for seed in range(SEEDS)]
-    return [args for args in made if args is not None]
+def has_others(case) -> bool:
+    return other_arguments(case, np.random.default_rng(0)) is not None
+
+
+def others(case, piece) -> Iterator[Case]:
+    """Put other inputs in the place of a case's, where they have an answer."""
+    for seed in range(2 * MORE):
+        args = other_arguments(case, np.random.default_rng(seed))
+        made = replace(case, probe="made-up inputs", args=args)
+        answer = answer_to(piece, made)
+        if answer is not None:
+            yield replace(made, expected=answer)
 
 
 def other_arguments(case, rng) -> tuple | None:
@@ -91,7 +92,7 @@ def other_floats(array, rng, zeros):
 
 
 def other_mask(mask, rng):
-    """Draw how far each row reaches: from one to all of it, or none where there is but one."""
+    """Draw how far each row reaches: from one to all of it or less, or none where there is one."""
     width = mask.shape[-1]
     least, most = min(1, width - 1), rng.integers(1, width + 1)
     return np.arange(width) < rng.integers(least, most + 1, size=(*mask.shape[:-1], 1))
