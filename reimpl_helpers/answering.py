@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from reimpl_helpers import package
-from reimpl_helpers.blind import limit_this_process
 from reimpl_helpers.checks import (
     Case,
     Refusal,
@@ -28,6 +27,7 @@ from reimpl_helpers.checks import (
 )
 from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.equivalence import unseen_cases
+from reimpl_helpers.limits import limit_this_process
 from reimpl_helpers.score import score_tests
 from reimpl_helpers.workbook import LAST_STEP, Track
 

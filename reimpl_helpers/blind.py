@@ -27,6 +27,7 @@ import numpy as np
 from reimpl_helpers import package
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, TIME_LIMIT, WRONG, Piece, Verdict, plural
 from reimpl_helpers.clocks import PATIENCE
+from reimpl_helpers.limits import limit_this_process
 from reimpl_helpers.testing import (
     FEW,
     STOPPED,
@@ -43,13 +44,6 @@ FORKING = "forkserver" in multiprocessing.get_all_start_methods()
 AT_ONCE = min(4, os.cpu_count() or 1)  # processes
 LONGEST = 2**20  # bytes of a reply
 OURS, OTHER, ROUNDED = "ours", "another", "in float32"  # all right
-LIMITS = {  # of each process that runs a pair's code; the right answers come nowhere near
-    "RLIMIT_CPU": 3600,  # seconds
-    "RLIMIT_DATA": 2**33,
-    "RLIMIT_FSIZE": 2**26,
-    "RLIMIT_NPROC": 8192,  # threads count, and those of the user's other programs too
-    "RLIMIT_CORE": 0,
-}
 
 
 # --- a verdict ----------------------------------------------------------------------------
@@ -307,16 +301,3 @@ def end_with_parent():
     """End this process when the one that asked for it is there no more."""
     multiprocessing.parent_process().join()
     os._exit(1)
-
-
-def limit_this_process() -> None:
-    """Keep what a pair wrote from taking the whole machine, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    for name, most in LIMITS.items():
-        what = getattr(resource, name)
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))

@@ -839,7 +839,7 @@ def test_what_is_judged_is_limited_and_what_it_starts_ends_with_it(tmp_path):
     begins = f"""\
 def param_shapes(pixels=64, hidden=32, code=8):
     import pathlib, resource, subprocess
-    from reimpl_helpers.answering import LIMITS
+    from reimpl_helpers.limits import LIMITS
     for name, most in LIMITS.items():
         assert resource.getrlimit(getattr(resource, name))[1] <= most
     child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)

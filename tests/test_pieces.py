@@ -55,14 +55,16 @@ def variants_of(name):
 def every(of_piece, tests, slow=lambda piece: False):
     """Parametrize over what there is for every piece: of code to write, or of tests to write.
 
-    Of a piece that is `slow`, all but the first are left to `make test-all`.
+    Of a piece that is `slow`, all but the first are left to `make test-all`; of tests that are,
+    all but those of the first track.
     """
     found = []
     for name in tracks():
         for piece in track_at(name, 0).pieces:
             if piece.is_test == tests:
                 for number, (key, value) in enumerate(of_piece(name, piece).items()):
-                    marks = [pytest.mark.slow] if number and slow(piece) else []
+                    is_another = number or (tests and name != tracks()[0])
+                    marks = [pytest.mark.slow] if is_another and slow(piece) else []
                     label = f"{name}, {piece.label}, {key}"
                     found.append(pytest.param(name, piece, value, id=label, marks=marks))
     return pytest.mark.parametrize("name, piece, case", found)
@@ -203,7 +205,7 @@ def test_solution(name, piece, case, count):
     count("solved", verdict.right, repr(verdict))
 
 
-@every(the_piece, tests=True)
+@every(the_piece, tests=True, slow=is_in_jax)
 def test_solution_test(name, piece, case, count):
     verdict = verdict_on_test(name, piece, ast.unparse(source_in_solution(name, piece)))
     count("solved", verdict.right, repr(verdict))
