@@ -175,20 +175,22 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
 
     `answer_to` puts a case to the piece; it raises a Refusal where no answer comes back.
     """
-    refusals, passed, differences = [], [], []
+    refusals, passed, differences, answers = [], [], [], []
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in enumerate(cases):
             if case.complaint_at and refusals:
                 break
             try:
-                differences.append(compare_answer(answer_to(case), case))
+                answer = answer_to(case)
+                answers = answers or [answer]  # the first one is enough
+                differences.append(compare_answer(answer, case))
                 passed.append(case.probe)
             except Refusal as refusal:
                 refusals.append((refusal, place))
                 if isinstance(refusal.__cause__, TookTooLong):
                     break
         if not refusals:
-            refusals += asked_again(answer_to, cases[0])
+            refusals += asked_again(answer_to, cases[0], answers[0])
     if refusals:
         return refused(piece, cases, refusals, passed)
     largest = max((difference for difference in differences if difference is not None), default=0)
@@ -196,10 +198,14 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
     return Verdict(piece.label, RIGHT, f"right on every probe{within}.")
 
 
-def asked_again(answer_to, case):
-    """Put a case once more: return a refusal if the piece answers otherwise than the first time."""
+def asked_again(answer_to, case, first):
+    """Put a case once more: return a refusal if the answer is another one, or the same object."""
     try:
-        compare_answer(answer_to(case), case)
+        second = answer_to(case)
+        compare_answer(second, case)
+        refuse_shared(first, second, case)
+    except Shared as refusal:
+        return [(refusal, 0)]
     except Refusal as refusal:
         headline = (
             "right at first, but not when asked the same again: "
@@ -207,6 +213,23 @@ def asked_again(answer_to, case):
         )
         return [(Refusal("values", headline, refusal.details), 0)]
     return []
+
+
+class Shared(Refusal):
+    """Say that two answers are one."""
+
+
+def refuse_shared(first, second, case):
+    """Refuse two answers that share what can be changed: who changes one, changes the other."""
+    pairs = zip(leaves(first).values(), leaves(second).values(), strict=False)
+    arrays = [pair for pair in pairs if all(isinstance(leaf, np.ndarray) for leaf in pair)]
+    is_one = first is second and isinstance(first, dict | list | np.ndarray)
+    if is_one or any(one.flags.writeable and np.shares_memory(one, two) for one, two in arrays):
+        raise Shared(
+            "values",
+            f"answers “{case.probe}” with the same {type(second).__name__} each time: who changes "
+            "it, changes what you answer next. Where is it kept, and who makes a new one?",
+        )
 
 
 def refused(piece, cases, refusals, passed):

@@ -597,8 +597,19 @@ def test_shapes_as_answers(weight, bias, words):
 
 
 def test_lists_and_numpy_integers_are_shapes():
-    answer = {"weight": [7, np.int64(5)], "bias": (np.int32(7),)}
-    assert verdict_on(lambda *sizes: answer, SHAPES).right
+    def shapes(*sizes):
+        return {"weight": [7, np.int64(5)], "bias": (np.int32(7),)}
+
+    assert verdict_on(shapes, SHAPES).right
+
+
+@pytest.mark.parametrize("kept", [{"x": 2 * X}, 2 * X])
+def test_what_is_kept_is_not_to_be_handed_out(kept):
+    part = (lambda answer: answer["x"]) if isinstance(kept, dict) else (lambda answer: answer)
+    case = Case("ordinary", (X,), 2 * X, part=part)
+    verdict = verdict_on(lambda x: kept, case)
+    assert "the same" in verdict.headline and "each time: who changes it" in verdict.headline
+    assert verdict_on(lambda x: {"x": 2 * x} if isinstance(kept, dict) else 2 * x, case).right
 
 
 # --- the order of a verdict ---

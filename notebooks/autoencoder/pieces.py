@@ -125,6 +125,9 @@ def autoencoder_cases(recording):
     for probe in recording.probes.values():
         args = nested(probe.params), probe.inputs["x"]
         yield Case(probe.name, args, probe.results["forward"])
+    probe = recording.probes["ordinary"]
+    x, expected = (np.repeat(v, 240, axis=0) for v in (probe.inputs["x"], probe.results["forward"]))
+    yield Case("more than a thousand images", (nested(probe.params), x), expected)
 
 
 def param_shape_cases(recording):

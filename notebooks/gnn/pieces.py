@@ -74,6 +74,9 @@ def sum_cases(recording):
         for operation in operations(probe, "Tensor.index_add"):
             start, index, values = (probe.value(name) for name in operation.inputs)
             yield Case(probe.name, (values, index, len(start)), operation.values[0])
+    values = np.array([[1e14, 1.0], [0.1, 2.0], [-3.3, 4.0]])
+    expected = values[[1, 0, 2]]
+    yield Case("values of very different size", (values, np.array([1, 0, 2]), 3), expected)
 
 
 def sum_cases_in_jax(recording):
@@ -98,6 +101,7 @@ def readout_cases(recording):
     for name, probe, times, sizes in (
         ("nodes no round gives", recording.probes["wide edges"], 30, [1, 9]),
         ("two graphs of one size", recording.probes["ordinary"], 1, [4, 4, 3]),
+        ("graphs without nodes", recording.probes["ordinary"], 1, [0, 11, 0]),
     ):
         params, nodes = nested(probe.params), times * probe.results["round_2"]
         sums = np.stack([part.sum(axis=0) for part in np.split(nodes, np.cumsum(sizes)[:-1])])
@@ -108,7 +112,7 @@ def readout_cases(recording):
 
 def readout_cases_in_jax(recording):
     cases = {case.probe: case for case in readout_cases(recording)}
-    yield from (cases["ordinary"], cases["two graphs of one size"])
+    yield from map(cases.get, ("ordinary", "two graphs of one size", "graphs without nodes"))
     yield compiled(cases["other sizes"])
 
 

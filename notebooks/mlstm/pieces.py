@@ -1,5 +1,6 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -120,6 +121,7 @@ def normalise_cases_in_jax(recording):
     *cases, last = normalise_cases(recording)
     yield last
     yield from (compiled(case) for case in cases if case.probe == "one letter")
+    yield compiled(last)
 
 
 def gain_of(name):
@@ -203,7 +205,12 @@ def layered(params, x, is_real):
 def layer_cases_in_jax(recording):
     cases = {case.probe: case for case in layer_cases(recording)}
     gaps = cases["letters missing in between"]
+    params, x, is_real = gaps.args
+    square = params, x[:5], is_real[:5]
     yield from (gaps, compiled(gaps), compiled(cases["one letter"]))
+    yield compiled(
+        replace(gaps, probe="as many proteins as letters", args=square, expected=layered(*square))
+    )
     params, x, _, _ = next(layers_of(recording.probes["other sizes"]))
     yield Case(
         "longer proteins",
@@ -232,6 +239,38 @@ def read_cases(recording):
             part=several(*names),
             unseen=other_letters(probe),
         )
+    args = made_up(units=3, layers=11)
+    yield Case("eleven layers", args, read_by(*args), part=several(*names))
+
+
+def made_up(units, layers):
+    """Make up a model, the numbers of its layers in no order, and letters for it."""
+    rng = np.random.default_rng(layers)
+
+    def drawn(*shape):
+        return rng.normal(size=shape)
+
+    def layer(width):
+        weights = {"wmx": drawn(width, units), "wmh": drawn(units, units)}
+        weights |= {"wx": drawn(width, 4 * units), "wh": drawn(units, 4 * units)}
+        gains = {gain_of(name): drawn(weight.shape[1]) for name, weight in weights.items()}
+        return {**weights, **gains, "b": drawn(4 * units)}
+
+    made = {
+        "embedding": {"weight": drawn(26, 4)},
+        "mlstm": {str(number): layer(units if number else 4) for number in range(layers)[::-1]},
+        "dense": {"weight": drawn(25, units), "bias": drawn(25)},
+    }
+    return made, letters_like(np.ones((3, 4), dtype=int), rng)
+
+
+def read_by(params, letters):
+    """Read letters as the original does."""
+    hidden, is_real = params["embedding"]["weight"][letters], letters > 0
+    for number in range(len(params["mlstm"])):
+        said = layered(params["mlstm"][str(number)], hidden, is_real)
+        hidden = said["hidden"]
+    return said
 
 
 def other_letters(probe):
@@ -261,6 +300,10 @@ def model_cases(recording):
             probe.results["forward"],
             unseen=other_letters(probe),
         )
+    params, letters = made_up(units=25, layers=1)
+    dense = params["dense"]
+    expected = read_by(params, letters)["hidden"] @ dense["weight"].T + dense["bias"]
+    yield Case("as many units as letters", (params, letters), expected)
 
 
 # --- 2 shapes -----------------------------------------------------------------------------
@@ -504,6 +547,10 @@ def loss_cases(recording):
     x, y = probe.inputs["letters"], probe.target
     large = {"scores": 1e3 * probe.results["forward"]}
     yield Case("very large scores", (large, told_scores, x, y), surprise(large["scores"], y))
+    some = y * (np.arange(y.size).reshape(y.shape) % 3 > 0)
+    scores = probe.results["forward"]
+    args = {"scores": scores}, told_scores, x, some
+    yield Case("some letters not asked for", args, surprise(scores, some))
     params = {"dense": {"bias": np.linspace(-1, 1, 25)}}
     expected = surprise(other_answer(params, x), y)
     yield Case("another model", (params, other_model, x, y), expected)

@@ -61,8 +61,8 @@ def normalise__by_columns(weight, gain):
     return np.stack(columns, axis=1)
 
 
-def normalise__jax_norm(weight, gain):
-    return gain * weight / jnp.maximum(jnp.linalg.norm(weight, axis=0), 1e-6)
+def normalise__jax_einsum(weight, gain):
+    return gain * weight / jnp.sqrt(jnp.clip(jnp.einsum("rc,rc->c", weight, weight), 1e-12))
 
 
 def normalise__jax_rsqrt(weight, gain):

@@ -189,6 +189,7 @@ def model_cases(recording):
     yield Case("no heads given", args, probe.results["forward"])
     yield renumbered(probe)
     yield eleven_blocks(probe)
+    yield no_first_word(probe)
 
 
 def renumbered(probe):
@@ -206,18 +207,31 @@ def eleven_blocks(probe):
     blocks = list(params["layers"].values())
     numbers = sorted(map(str, range(11)), reverse=True)
     layers = {number: blocks[int(number) ** 2 % 3] for number in numbers}  # 0 or 1, no palindrome
-    rows, is_real = probe.results["embed"], probe.inputs["is_real"][:, :, None]
-    for number in range(11):
-        rows = after_block(layers[str(number)], rows, probe.inputs["is_real"], heads)
-    pooled = (rows * is_real).sum(axis=1) / is_real.sum(axis=1)
-    expected = pooled / np.sqrt((pooled**2).sum(axis=1, keepdims=True))
     args = {**params, "layers": layers}, dict(probe.inputs), heads
-    return Case("eleven blocks", args, expected)
+    return Case("eleven blocks", args, after_blocks(probe, *args))
+
+
+def no_first_word(probe):
+    """Begin every sentence with padding: the words keep their places."""
+    is_real = probe.inputs["is_real"] & (np.arange(probe.sizes["seq"]) > 0)
+    args = nested(probe.params), {**probe.inputs, "is_real": is_real}, probe.sizes["heads"]
+    return Case("padding first", args, after_blocks(probe, *args))
+
+
+def after_blocks(probe, params, x, heads):
+    """Say what the original makes of the words of a probe, as they were embedded."""
+    rows, is_real = probe.results["embed"], x["is_real"]
+    for number in range(len(params["layers"])):
+        rows = after_block(params["layers"][str(number)], rows, is_real, heads)
+    pooled = (rows * is_real[:, :, None]).sum(axis=1) / is_real.sum(axis=1)[:, None]
+    return pooled / np.sqrt((pooled**2).sum(axis=1, keepdims=True))
 
 
 def model_cases_in_jax(recording):
     cases = {case.probe: case for case in model_cases(recording)}
-    some = "ordinary", "no heads given", "words with other numbers", "eleven blocks"
+    some = (
+        "ordinary", "no heads given", "words with other numbers", "eleven blocks", "padding first",
+    )  # fmt: skip
     yield from map(cases.get, some)
     yield compiled(cases["other sizes"], static=2)
 
@@ -473,8 +487,10 @@ def many_complaint(answer):
     return None
 
 
-PIECES_OF_WORDS = "[PAD] [UNK] [CLS] [SEP] un able ##able aff ##aff ##ord ##or ##d a b ##b abb ##a"
-WORDS = "a", "unaffordable", "able", "unable", "abba", "abbd", "ordable", "unz", "zun", "b", "aab"
+PIECES_OF_WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] un able ##able aff ##aff ##ord ##or ##d a b ##b abb ##a ##bc"
+)
+WORDS = "a unaffordable able unable abba abbd abbc ordable unz zun b aab".split()
 
 
 def wordpiece_cases(recording):
