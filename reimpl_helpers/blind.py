@@ -42,7 +42,11 @@ from reimpl_helpers.testing import (
 # cannot be forked, so forks come of a process that has only imported. Windows knows none.
 FORKING = "forkserver" in multiprocessing.get_all_start_methods()
 AT_ONCE = min(4, os.cpu_count() or 1)  # processes
+LIBRARIES = "jax", "numpy", "optax", "scipy"
 LONGEST = 2**20  # bytes of a reply
+UNREADABLE = (
+    EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
 OURS, OTHER, ROUNDED = "ours", "another", "in float32"  # all right
 
 
@@ -218,7 +222,7 @@ class Trial:
             if not self.reply.poll(max(0, self.give_up_at - time.monotonic())):
                 return TestRun({self.test: STOPPED}, {self.test: "it does not end."})
             return read(self.reply.recv_bytes(LONGEST))
-        except (EOFError, OSError, ValueError, TypeError, AttributeError, RecursionError):
+        except UNREADABLE:
             return TestRun({self.test: "exited"}, {self.test: "the process has ended."})
         finally:
             self.end()
@@ -234,13 +238,12 @@ class Trial:
 
 
 def starter(texts):
-    """Choose how processes start; what is installed and a package imports, is imported once."""
+    """Choose how processes start; the libraries that a package imports are imported once."""
     if not FORKING:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    imports = package.imports_of(texts)
-    installed = [name for name in imports if package.hidden_by(name.partition(".")[0])]
-    context.set_forkserver_preload([__name__, *installed])
+    imports = [name for name in package.imports_of(texts) if name.partition(".")[0] in LIBRARIES]
+    context.set_forkserver_preload([__name__, *imports])
     return context
 
 
@@ -286,7 +289,7 @@ def shown_in(scratch: Path, folder: Path) -> Path:
 def read(said: bytes) -> TestRun:
     """Read a reply: of what a pair's code may have written, nothing is run.
 
-    Raises: ValueError, TypeError, AttributeError or RecursionError where it is none.
+    Raises: one of UNREADABLE where it is none.
     """
     told = json.loads(said)
     return TestRun(

@@ -1,5 +1,6 @@
 """The pair's tests: judged by what they refuse, in processes that cannot tell what they judge."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -398,6 +399,15 @@ def test_what_fails_once_and_then_passes_is_called_so():
             "passes on your model once, and fails on it another time. What differs between two "
             "runs: a file, the time, chance?"
         )
+
+
+@pytest.mark.parametrize("said", [b"", b"{}", b"[]", b'{"outcomes": 3}', b"[" * 9_000, b"\xff"])
+def test_a_reply_that_is_none_is_the_end_of_a_process(said):
+    trial = blind.Trial({"model": MODEL, "test_model": ""}, Path("work/small"), "test_double")
+    trial.reply.close()
+    trial.reply, theirs = multiprocessing.Pipe(duplex=False)
+    theirs.send_bytes(said)
+    assert trial.result().outcomes == {"test_double": "exited"}
 
 
 def test_the_order_is_drawn_anew_each_time():
