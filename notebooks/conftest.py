@@ -21,6 +21,8 @@ from reimpl_helpers.workbook import LAST_STEP, Track
 
 HERE = Path(__file__).parent
 STRICT = "-W", "error", "-W", f"ignore:{HALF_WRITTEN}"
+CHECK = "check"  # the tag of a cell that asks for a verdict
+RIGHT = " · (right|passes on your model, refuses) "
 WORK = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
@@ -44,6 +46,19 @@ def pytest_runtest_setup(item):
             work.mkdir(parents=True)
             prepare_work(item.path, work)
             os.environ.update(STABLE, REIMPL_WORK=str(work))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note for the line of the checks whether they call a solved notebook's answer right."""
+    report = yield
+    if call.when == "call" and is_solved(item.path) and CHECK in item.cell.metadata.get("tags", ()):
+        said = str(item.cell.outputs)
+        is_right = report.passed and bool(re.search(RIGHT, said))
+        report.user_properties.append(("CHECKS", ["solved", is_right]))
+        if report.passed and not is_right:
+            report.outcome, report.longrepr = "failed", f"the stored output is not right: {said}"
+    return report
 
 
 def work_of(item):

@@ -34,6 +34,7 @@ from reimpl_helpers.files import locked, replace_files
 MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write,
 FROM_TRACK = "# yours, from "  # or wrote in another track
+NOTEBOOK = "__main__", "__mp_main__"  # the second is what multiprocessing calls it
 LINE_LENGTH = 100  # of an import of several names; ones that would be longer are written apart
 
 
@@ -441,7 +442,7 @@ def import_from_line(name, value):
             module
             for module in sys.modules
             if getattr(sys.modules[module], "__dict__", {}).get(offered) is value
-            if module.partition(".")[0] not in ("__main__", "reimpl_helpers")
+            if module.partition(".")[0] not in (*NOTEBOOK, "reimpl_helpers")
         ]
         if modules:
             home = top(value)
@@ -553,7 +554,7 @@ def is_mark(line) -> bool:
 
 
 def is_in_numpy(text, name, pieces) -> bool:
-    """Tell whether a definition, with what it calls in its file, computes with NumPy alone.
+    """Tell whether a definition, with what it calls in its file, computes in NumPy or SciPy alone.
 
     `pieces` that it calls are left out: each is ported on its own.
     """
@@ -571,7 +572,7 @@ def is_in_numpy(text, name, pieces) -> bool:
         names |= new
         queue += new
     used = {homes[name] for name in names if name in homes}
-    return "numpy" in used and not used & {"jax", "optax"}
+    return bool(used & {"numpy", "scipy"}) and not used & {"jax", "optax"}
 
 
 def depends_on_process(text) -> bool:

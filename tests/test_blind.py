@@ -389,6 +389,13 @@ def test_a_test_that_looks_at_its_own_run_is_refused(way, tmp_path):
     assert verdict.state == WRONG, repr(verdict)
 
 
+def test_right_models_never_come_all_first():
+    for _ in range(100):
+        order = blind.drawn_order(dict.fromkeys("abcd"), {"a", "b"})
+        assert sorted(order) == [*"abcd"] and {order.pop(), order.pop()} != {"a", "b"}
+    assert len(blind.drawn_order({"a": {}, "b": {}}, {"a", "b"})) == 2
+
+
 def test_what_fails_once_and_then_passes_is_called_so():
     texts = {"model": MODEL, "test_model": f"{HEADER}def test_double():\n    assert double"}
     models = {name: texts for name in (blind.OURS, blind.OTHER)}

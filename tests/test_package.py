@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import jax
 import numpy as np
@@ -326,6 +326,14 @@ def test_own_functions_come_along(cell, tmp_path):
     assert saved(notebook, texts={"model": text}) == text
 
 
+@pytest.mark.parametrize("name", ["__main__", "__mp_main__"])
+def test_nothing_is_imported_from_the_notebook(name, tmp_path, monkeypatch):
+    notebook = Notebook(OWN_FUNCTIONS["vectorized"])
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(ceil=notebook["ceil"]))
+    assert loaded(saved(notebook), tmp_path).piece(3) == 6
+    assert "import ceil" not in saved(notebook)
+
+
 def test_class_is_saved_as_it_was_run_last(tmp_path):
     notebook = Notebook("class Layer:\n    scale = 1", "def piece(x):\n    return Layer.scale * x")
     notebook.run("class Layer:\n    scale = 2")
@@ -607,6 +615,11 @@ IN_NUMPY = {
     "through a function": (
         True,
         "from numpy import tanh\ndef act(x):\n    return tanh(x)\ndef piece(x):\n    return act(x)",
+    ),
+    "SciPy": (True, "import scipy\ndef piece(x):\n    return scipy.special.erf(x)"),
+    "JAX's SciPy": (
+        False,
+        "from jax.scipy.special import erf\nimport numpy as np\ndef piece(x):\n    return erf(x)",
     ),
     "JAX": (False, "import jax.numpy as np\ndef piece(x):\n    return np.tanh(x)"),
     "JAX through a function": (

@@ -78,6 +78,12 @@ def the_piece(name, piece):
     return {"": None}
 
 
+def once_a_step(name, piece):
+    """Stand for all tests of a step, where what is tried has nothing to do with what they test."""
+    tests = [other for other in track_at(name, 0).pieces if other.is_test]
+    return {"": None} if piece == next(t for t in tests if t.step == piece.step) else {}
+
+
 def its_variants(name, piece):
     """Find the variants of a piece: those in JAX are the port's where there is one."""
     has_port = any(other.port and other.name == piece.name for other in track_at(name, 0).pieces)
@@ -199,18 +205,6 @@ def test_unsolved_test(name, piece, case, count):
 # --- a correct answer is never refused ---
 
 
-@every(the_piece, tests=False)
-def test_solution(name, piece, case, count):
-    verdict = verdict_on(name, piece, track_at(name, piece.step).given(piece))
-    count("solved", verdict.right, repr(verdict))
-
-
-@every(the_piece, tests=True, slow=is_in_jax)
-def test_solution_test(name, piece, case, count):
-    verdict = verdict_on_test(name, piece, ast.unparse(source_in_solution(name, piece)))
-    count("solved", verdict.right, repr(verdict))
-
-
 @every(its_variants, tests=False, slow=is_in_jax)
 def test_variant(name, piece, case, count):
     verdict = verdict_on(name, piece, case)
@@ -231,6 +225,16 @@ def test_every_piece_has_variants_and_every_variant_a_piece(name):
     assert few == []
     names = {piece.name for piece in pieces}
     assert [key for key in variants_of(name) if key.split("__")[0] not in names] == []
+
+
+@pytest.mark.parametrize("name", tracks())
+def test_before_the_port_every_port_is_still_in_numpy(name):
+    track, texts = track_at(name, 4), texts_at(name, 4)
+    assert [
+        piece.label
+        for piece in track.pieces
+        if piece.port and not package.is_in_numpy(texts[piece.module], piece.name, track.modules)
+    ] == []
 
 
 # --- a planted bug is refused, and named ---
@@ -284,11 +288,10 @@ def always_false(name, piece):
 def weak_tests(name, piece):
     """List ways to write a test that guards nothing, and how each is named."""
     passes, fails = "passes on your model, and also on", "fails on your own model"
-    ways = {
-        "always false": (always_false, fails),
-        "asserts left out": (without_asserts, passes),
-        "compares with itself": (comparing_with_itself, passes),
-    }
+    ways = {"asserts left out": (without_asserts, passes)}
+    if once_a_step(name, piece):
+        ways["always false"] = always_false, fails
+        ways["compares with itself"] = comparing_with_itself, passes
     if is_in_jax(piece) and "lowers" not in piece.name:  # a training for each model takes long
         del ways["asserts left out"]
     return ways
@@ -319,7 +322,7 @@ def passes_at_first(name, piece):
     )
 
 
-@every(the_piece, tests=True, slow=is_in_jax)
+@every(once_a_step, tests=True, slow=is_in_jax)
 def test_judged_blind(name, piece, case, count, tmp_path):
     source = passes_at_first(name, piece).format(str(tmp_path / "has run"))
     verdict = verdict_on_test(name, piece, source)
