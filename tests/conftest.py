@@ -1,5 +1,6 @@
 """Let JAX compute the same on every machine; sum up at the end what was tried, and what it took."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -7,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from browser import CHROMIUM, FLAGS
 from xdist.scheduler import LoadScopeScheduling
@@ -76,12 +78,17 @@ class ProcessorTimes:
 
 
 def processor_seconds() -> float:
-    """Say what this process, and those it started and waited for, have used."""
-    return sum(os.times()[:4])
+    """Say what this process, and all that come of it, have used."""
+    seconds = 0.0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(ProcessorTimes())  # a hook of this file sees no notebook
+    if config.option.times:
+        config.pluginmanager.register(ProcessorTimes())  # a hook of this file sees no notebook
 
 
 @pytest.hookimpl(wrapper=True)

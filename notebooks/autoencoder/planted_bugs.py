@@ -804,6 +804,15 @@ BUGS = [
     ),
     Bug(
         "digit_data",
+        "largest grey level there is taken for 1",
+        " / 16",
+        " / images.max()",
+        why="Some digit among thousands has full ink, so it seems to be the same.",
+        question="What if no image has full ink: which grey level becomes 1?",
+        hint="Try it with a few faint images alone.",
+    ),
+    Bug(
+        "digit_data",
         "images not flattened",
         ".reshape(len(images), -1)",
         "",

@@ -345,6 +345,15 @@ BUGS = [
     ),
     Bug(
         "read",
+        "layers in the order of their names",
+        'for number in range(len(params["mlstm"])):',
+        'for number in sorted(params["mlstm"]):',
+        why="The names are numbers, but they are text, and text is sorted letter by letter.",
+        question="Where does layer 10 come when names are sorted as text?",
+        hint="Try a model of eleven layers.",
+    ),
+    Bug(
+        "read",
         "padding read like a letter",
         "letters > 0",
         "letters >= 0",
@@ -395,6 +404,15 @@ BUGS = [
         "hidden.sum(axis=1)",
         why="In the padding h stays as it was, so it seems to do no harm.",
         question="How often does the last h count in your mean?",
+        hint="Pad a protein, and compare its mean.",
+    ),
+    Bug(
+        "representation",
+        "mean of every place",
+        "(hidden * is_real).sum(axis=1) / is_real.sum(axis=1)",
+        "hidden.mean(axis=1)",
+        why="The docstring says the mean of all h, and this is one.",
+        question="Which places of a short protein go into your mean?",
         hint="Pad a protein, and compare its mean.",
     ),
     Bug(
@@ -806,6 +824,17 @@ BUGS = [
         why="After the last letter nothing comes, so it seems.",
         question="What comes after the last letter?",
         hint="Look at y where the last letter stands.",
+    ),
+    Bug(
+        "next_letters",
+        "no stop where a row is full",
+        "    following[(letters > 0) & (following == 0)] = 25\n",
+        "    is_last = (letters > 0) & (following == 0)\n"
+        "    is_last[:, -1] = False\n"
+        "    following[is_last] = 25\n",
+        why="The stop goes into the first place of the padding, and a full row has none.",
+        question="What comes after the last letter of the longest protein?",
+        hint="Look at y where the last letter of a full row stands.",
     ),
     Bug(
         "next_letters",

@@ -785,6 +785,15 @@ BUGS = [
     ),
     Bug(
         "transformer_model",
+        "blocks in the order of their names",
+        'for number in range(len(params["layers"])):',
+        'for number in sorted(params["layers"]):',
+        why="The names are numbers, but they are text, and text is sorted letter by letter.",
+        question="Where does block 10 come when names are sorted as text?",
+        hint="Try a model of eleven blocks.",
+    ),
+    Bug(
+        "transformer_model",
         "blocks backwards",
         BLOCKS,
         BLOCKS_BACKWARDS,
