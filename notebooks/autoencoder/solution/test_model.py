@@ -200,14 +200,14 @@ def test_dummy_images_follow_their_key():
 
 
 def test_digits_keep_their_place(tmp_path):
-    """Row r, column c of a square is pixel 8 * r + c of its image, and 16 is full ink."""
+    """Row r, column c of a square is pixel 8 * r + c of its image, and 16 would be full ink."""
     images = np.zeros((3, 8, 8), dtype=np.uint8)
-    images[1, 2, 3], images[2, 7, 0] = 16, 4
+    images[1, 2, 3], images[2, 7, 0] = 12, 4
     labels = np.array([0, 1, 2], dtype=np.uint8)
     save_file({"data/images": images, "data/labels": labels}, tmp_path / "digits.safetensors")
     x, y = digit_data(tmp_path / "digits.safetensors")
     assert x.shape == (3, 64)
-    assert x[1, 19] == 1 and x[2, 56] == 0.25 and np.sum(x) == 1.25
+    assert x[1, 19] == 0.75 and x[2, 56] == 0.25 and np.sum(x) == 1
     np.testing.assert_array_equal(x, y)
 
 
