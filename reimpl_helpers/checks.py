@@ -203,33 +203,27 @@ def asked_again(answer_to, case, first):
     try:
         second = answer_to(case)
         compare_answer(second, case)
-        refuse_shared(first, second, case)
-    except Shared as refusal:
-        return [(refusal, 0)]
     except Refusal as refusal:
         headline = (
             "right at first, but not when asked the same again: "
             f"{refusal.headline} What does it keep from one call to the next?"
         )
         return [(Refusal("values", headline, refusal.details), 0)]
+    if is_shared(first, second):
+        headline = (
+            f"answers “{case.probe}” with the same {type(second).__name__} each time: who changes "
+            "it, changes what you answer next. Where is it kept, and who makes a new one?"
+        )
+        return [(Refusal("values", headline), 0)]
     return []
 
 
-class Shared(Refusal):
-    """Say that two answers are one."""
-
-
-def refuse_shared(first, second, case):
-    """Refuse two answers that share what can be changed: who changes one, changes the other."""
+def is_shared(first, second) -> bool:
+    """Tell whether two answers share what can be changed: who changes one, changes the other."""
     pairs = zip(leaves(first).values(), leaves(second).values(), strict=False)
     arrays = [pair for pair in pairs if all(isinstance(leaf, np.ndarray) for leaf in pair)]
     is_one = first is second and isinstance(first, dict | list | np.ndarray)
-    if is_one or any(one.flags.writeable and np.shares_memory(one, two) for one, two in arrays):
-        raise Shared(
-            "values",
-            f"answers “{case.probe}” with the same {type(second).__name__} each time: who changes "
-            "it, changes what you answer next. Where is it kept, and who makes a new one?",
-        )
+    return is_one or any(one.flags.writeable and np.shares_memory(one, two) for one, two in arrays)
 
 
 def refused(piece, cases, refusals, passed):

@@ -35,7 +35,7 @@ from reimpl_helpers.checks import (
 )
 from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.equivalence import same_values, unseen_cases
-from reimpl_helpers.structure import answer_to
+from reimpl_helpers.structure import right_answer
 from reimpl_helpers.workbook import COMPILATION
 
 SILENCE = 120  # seconds without a reply after which the process is ended
@@ -180,7 +180,8 @@ def judge_package(
                 report(Verdict(piece.label, WRONG, broken[piece.module]))
                 continue
             try:
-                verdict = why_not_there(track, piece, texts) or confirmed(answers, number, piece)
+                verdict = why_not_there(track, piece, texts)
+                verdict = verdict or confirmed(answers, number, piece, texts)
                 if verdict.right and package.depends_on_process(texts[piece.module]):
                     verdict = drawn_otherwise(answers, others, number, verdict) or verdict
                 report(verdict)
@@ -211,13 +212,13 @@ def why_not_there(track, piece, texts) -> Verdict | None:
     return None
 
 
-def confirmed(answers, number, piece) -> Verdict:
+def confirmed(answers, number, piece, texts) -> Verdict:
     """Judge one piece by what it answers in the other process.
 
     Raises: Gone when that process ends.
     """
     if piece.is_test:  # in other processes anyway
-        return answers.track.judge_alone(piece, answers.track.texts())
+        return answers.track.judge_alone(piece, texts)
     cases = list(piece.cases(answers.track.recording))
     verdict = judge_answers(piece, cases, asking(answers, number, cases, None))
     if verdict.right:
@@ -287,7 +288,7 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     unseen, places = [], {}
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
-            expected = answer_to(given, case) if case.has_one_answer else None
+            expected = right_answer(given, case) if case.has_one_answer else None
             if expected is not None or not case.has_one_answer:  # or else nobody can answer it
                 unseen.append(replace(case, expected=expected))
                 places[place] = unseen[-1]

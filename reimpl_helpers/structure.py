@@ -37,7 +37,7 @@ def others(case, piece) -> Iterator[Case]:
     for seed in range(2 * MORE):
         args = other_arguments(case, np.random.default_rng(seed))
         made = replace(case, probe="made-up inputs", args=args)
-        answer = answer_to(piece, made)
+        answer = right_answer(piece, made)
         if answer is not None:
             yield replace(made, expected=answer)
 
@@ -49,7 +49,7 @@ def other_arguments(case, rng) -> tuple | None:
     return other_values(case.args, rng, zeros=case.has_one_answer)
 
 
-def answer_to(piece, case):
+def right_answer(piece, case):
     """Answer a case as a right piece does; None where it raises, or gives what is not finite."""
     try:
         with float64_in_jax(), np.errstate(all="ignore"):

@@ -131,7 +131,7 @@ def name_of(item):
 
 def words_of(excinfo):
     """Say what was raised, and where it has no words of its own, in which line."""
-    said = excinfo.exconly().strip()
+    said = re.sub(r"\A(\w+:)\s+", r"\1 ", excinfo.exconly().strip())  # NumPy begins a new line
     if not re.fullmatch(r"\w+:?", said):
         return first_line(said)
     return first_line(

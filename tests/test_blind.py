@@ -301,6 +301,14 @@ def test_a_test_that_fails_without_words_is_quoted():
     assert "ValueError in the line `raise ValueError`." in verdict.headline
 
 
+def test_what_numpy_says_on_its_second_line_is_quoted():
+    verdict = judged(
+        "import numpy as np\ndef test_double():\n    np.testing.assert_allclose(double(1), 3)"
+    )
+    words = "fails on your own model: AssertionError: Not equal to tolerance rtol=1e-07, atol=0. Is"
+    assert verdict.headline.startswith(words)
+
+
 @pytest.mark.parametrize(
     "allowed, words", [("1e-12", "passes on your model, but not in float32"), ("1e-5", "passes on")]
 )
