@@ -6,6 +6,7 @@ one among them, and finds the folder and the temporary files of nobody else.
 
 import ast
 import contextlib
+import gc
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -268,6 +269,7 @@ def main_hidden():
 
 def run_here(reply, texts, folder, scratch, test, limit, reports) -> None:
     """Run a test in this process, and reply with what came of it."""
+    gc.freeze()  # or each collection looks through, and so copies, all that was imported
     limit_this_process()
     with contextlib.suppress(AttributeError):  # Windows has no sessions
         os.setsid()  # what it starts is ended with it
