@@ -288,13 +288,12 @@ def always_false(name, piece):
 def weak_tests(name, piece):
     """List ways to write a test that guards nothing, and how each is named."""
     passes, fails = "passes on your model, and also on", "fails on your own model"
-    ways = {"asserts left out": (without_asserts, passes)}
-    if once_a_step(name, piece):
-        ways["always false"] = always_false, fails
-        ways["compares with itself"] = comparing_with_itself, passes
-    if is_in_jax(piece) and "lowers" not in piece.name:  # a training for each model takes long
-        del ways["asserts left out"]
-    return ways
+    ways = {
+        "always false": (always_false, fails),
+        "asserts left out": (without_asserts, passes),
+        "compares with itself": (comparing_with_itself, passes),
+    }
+    return ways if once_a_step(name, piece) else {}
 
 
 def asserts(statement):
