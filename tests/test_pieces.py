@@ -1,8 +1,8 @@
 """Every piece of every track: never right unsolved, never refused when right, never right wrong.
 
 A new track is held to this by having a folder. Each test notes what it found for the line that
-begins with CHECKS at the end of the run (see conftest.py). What compiles in JAX takes long: of
-that, `make test` tries one example for each piece, and `make test-all` every one.
+begins with CHECKS at the end of the run (see conftest.py). `make test` tries one example of each
+direction for each piece, and `make test-all` every one.
 """
 
 import ast
@@ -29,7 +29,7 @@ from reimpl_helpers.checks import (
 from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.workbook import Track, load_file, tracks
+from reimpl_helpers.workbook import LAST_STEP, Track, load_file, tracks
 
 
 @functools.cache
@@ -52,26 +52,22 @@ def variants_of(name):
     return {key: value for key, value in vars(module).items() if "__" in key.strip("_")}
 
 
-def every(of_piece, tests, slow=lambda piece: False):
+def every(of_piece, tests):
     """Parametrize over what there is for every piece: of code to write, or of tests to write.
 
-    Of a piece that is `slow`, all but the first are left to `make test-all`; of tests that are,
-    all but those of the first track.
+    Of each piece, all but the first are left to `make test-all`; of tests in JAX, which take
+    long, all but those of the first track.
     """
     found = []
     for name in tracks():
         for piece in track_at(name, 0).pieces:
+            is_long = piece.is_test and piece.step == LAST_STEP and name != tracks()[0]
             if piece.is_test == tests:
                 for number, (key, value) in enumerate(of_piece(name, piece).items()):
-                    is_another = number or (tests and name != tracks()[0])
-                    marks = [pytest.mark.slow] if is_another and slow(piece) else []
+                    marks = [pytest.mark.slow] if number or is_long else []
                     label = f"{name}, {piece.label}, {key}"
                     found.append(pytest.param(name, piece, value, id=label, marks=marks))
     return pytest.mark.parametrize("name, piece, case", found)
-
-
-def is_in_jax(piece):
-    return piece.step == 5
 
 
 def the_piece(name, piece):
@@ -132,18 +128,22 @@ def first_refusal(name, piece, function, cases=None):
 
 
 def verdict_on_test(name, piece, source):
-    """Judge the source of a test, with the imports of the solution's tests above it."""
+    """Judge the source of a test, with what it uses of the solution's tests and their variants."""
     track, texts = track_at(name, piece.step), texts_at(name, piece.step)
-    test_model = f"{around_tests(name, piece.step)}\n{source}"
-    return track.judge_alone(piece, {**texts, "test_model": test_model})
+    above, used = [], package.names_in([ast.parse(source)])
+    for node in reversed(around_tests(name, piece.step)):  # each comes after what it uses
+        if names_given_by(node) & used:
+            above.insert(0, ast.unparse(node))
+            used |= package.names_in([node])
+    return track.judge_alone(piece, {**texts, "test_model": "\n".join([*above, source])})
 
 
 @functools.cache
 def around_tests(name, step):
-    """Return what the solution's tests, and their variants, need above them."""
+    """List the imports of the solution's tests and of the variants, and small functions there."""
     variants = (track_at(name, step).home / "variants.py").read_text("utf-8")
     trees = ast.parse(texts_at(name, step)["test_model"]), ast.parse(variants)
-    return "\n".join(ast.unparse(n) for tree in trees for n in tree.body if is_around_tests(n))
+    return [node for tree in trees for node in tree.body if is_around_tests(node)]
 
 
 def is_around_tests(node):
@@ -151,6 +151,12 @@ def is_around_tests(node):
     if isinstance(node, ast.FunctionDef):
         return not node.name.startswith("test_") and "__" not in node.name
     return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def names_given_by(node):
+    if isinstance(node, ast.FunctionDef):
+        return {node.name}
+    return {package.bound_by(alias) for alias in node.names}
 
 
 def source_in_solution(name, piece):
@@ -205,13 +211,13 @@ def test_unsolved_test(name, piece, case, count):
 # --- a correct answer is never refused ---
 
 
-@every(its_variants, tests=False, slow=is_in_jax)
+@every(its_variants, tests=False)
 def test_variant(name, piece, case, count):
     verdict = verdict_on(name, piece, case)
     count("variants", verdict.right, repr(verdict))
 
 
-@every(its_variants, tests=True, slow=is_in_jax)
+@every(its_variants, tests=True)
 def test_variant_test(name, piece, case, count):
     source = inspect.getsource(case).replace(f"def {case.__name__}(", f"def {piece.name}(")
     verdict = verdict_on_test(name, piece, source)
@@ -240,7 +246,7 @@ def test_before_the_port_every_port_is_still_in_numpy(name):
 # --- a planted bug is refused, and named ---
 
 
-@every(its_bugs, tests=False, slow=is_in_jax)
+@every(its_bugs, tests=False)
 def test_planted_bug(name, piece, case, count):
     track = track_at(name, piece.step)
     planted = track.planted(case, piece.port or track.in_jax)
@@ -289,8 +295,8 @@ def weak_tests(name, piece):
     """List ways to write a test that guards nothing, and how each is named."""
     passes, fails = "passes on your model, and also on", "fails on your own model"
     ways = {
-        "always false": (always_false, fails),
         "asserts left out": (without_asserts, passes),
+        "always false": (always_false, fails),
         "compares with itself": (comparing_with_itself, passes),
     }
     return ways if once_a_step(name, piece) else {}
@@ -303,7 +309,7 @@ def asserts(statement):
     )
 
 
-@every(weak_tests, tests=True, slow=is_in_jax)
+@every(weak_tests, tests=True)
 def test_weak_test(name, piece, case, count):
     write, words = case
     verdict = verdict_on_test(name, piece, write(name, piece))
@@ -321,7 +327,7 @@ def passes_at_first(name, piece):
     )
 
 
-@every(once_a_step, tests=True, slow=is_in_jax)
+@every(once_a_step, tests=True)
 def test_judged_blind(name, piece, case, count, tmp_path):
     source = passes_at_first(name, piece).format(str(tmp_path / "has run"))
     verdict = verdict_on_test(name, piece, source)
@@ -500,7 +506,7 @@ def first_and_others(name, piece):
     return {"the first": slice(1), "the others": slice(1, None)}
 
 
-@every(first_and_others, tests=False, slow=lambda piece: True)
+@every(first_and_others, tests=False)
 def test_mutations(name, piece, case, count):
     for mutation in its_mutations(name, piece)[case]:
         mutant = function_from(name, piece, {piece.module or "before_port": mutation.text})
