@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from _pytest.config import default_plugins
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, TIME_LIMIT, WRONG, Piece, Verdict, plural
@@ -44,6 +45,8 @@ from reimpl_helpers.testing import (
 FORKING = "forkserver" in multiprocessing.get_all_start_methods()
 AT_ONCE = min(4, os.cpu_count() or 1)  # processes
 LIBRARIES = "jax", "numpy", "optax", "scipy"
+# Loaded when they are first used, which is in each fork
+LOADED_LATE = "numpy.random", *(f"_pytest.{name}" for name in default_plugins)
 LONGEST = 2**20  # bytes of a reply
 UNREADABLE = (
     EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
@@ -253,7 +256,7 @@ def starter(texts):
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     imports = [name for name in package.imports_of(texts) if name.partition(".")[0] in LIBRARIES]
-    context.set_forkserver_preload([__name__, *imports])
+    context.set_forkserver_preload([__name__, *LOADED_LATE, *imports])
     return context
 
 

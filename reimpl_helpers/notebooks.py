@@ -15,8 +15,10 @@ from reimpl_helpers.workbook import COMPILATION, NOTEBOOKS, Track, tracks
 CELL_TIMEOUT = 60  # seconds
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 HALF_WRITTEN = "Error reading persistent compilation cache entry"  # JAX compiles it anew, and warns
-# What a kernel needs so that two runs print the same: one backend, one instruction set, one order.
+# What a kernel needs so that two runs print the same: one backend, one instruction set, one order,
+# and computations as they are written.
 STABLE = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "JAX_PLATFORMS": "cpu",
     "PYTHONHASHSEED": "0",
     "PYTHONWARNINGS": f"ignore:{HALF_WRITTEN}",  # of the other worker, at the same moment

@@ -85,7 +85,11 @@ def compiler_flags() -> str:
     return " ".join(QUICK_FLAGS) if metadata.version("jaxlib") == QUICK_FLAGS_OF else ""
 
 
-COMPILATION = {**compilation_cache(ROOT / ".jax_cache"), "XLA_FLAGS": compiler_flags()}
+COMPILATION = {
+    **compilation_cache(ROOT / ".jax_cache"),
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # or each program holds whence each line of it came
+    "XLA_FLAGS": compiler_flags(),
+}
 
 
 def tracks() -> list[str]:

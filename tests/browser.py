@@ -93,21 +93,44 @@ class Seat:
     """One person's browser, with a notebook of the lab in it."""
 
     def __init__(self, browser, link: str):
-        self.context = browser.new_context(viewport={"width": 1300, "height": 900})
+        self.browser, self.link = browser, link
+        self.sit_down()
+
+    def sit_down(self):
+        self.context = self.browser.new_context(viewport={"width": 1300, "height": 900})
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.said = []
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         wait_longer = self.page.locator(".jp-Dialog-buttonLabel[aria-label='Continue waiting']")
         self.page.add_locator_handler(wait_longer, lambda button: button.click())  # a busy machine
-        self.link = link
 
     def open(self, notebook: str):
-        """Open a notebook by the link, as after a click on it in the file browser."""
+        """Open a notebook by the link, which loads the page."""
         link = self.link.replace("00_start_here.ipynb", notebook)
         self.page.goto(link)
         self.wait()
         return self
+
+    def open_here(self, notebook: str):
+        """Open a notebook by the menu, in the page that is there."""
+        if self.page.is_closed():
+            self.sit_down()
+            return self.open(notebook)
+        self.menu("File", "Open from Path")
+        self.page.locator(".jp-Dialog input").fill(notebook)
+        self.page.keyboard.press("Enter")
+        name = Path(notebook).name
+        self.page.wait_for_selector(f".jp-mod-current .lm-TabBar-tabLabel:text-is('{name}')")
+        self.wait()
+        return self
+
+    def menu(self, *path: str):
+        """Choose an item of the menu."""
+        self.page.locator(".lm-MenuBar-item", has_text=path[0]).click()
+        for item in path[1:-1]:
+            self.page.locator(".lm-Menu-item", has_text=item).first.hover()
+        self.page.locator(".lm-Menu-item", has_text=re.compile(f"^{path[-1]}")).click()
 
     def wait(self):
         self.page.wait_for_selector(f"{SHOWN} .jp-Cell")
@@ -166,9 +189,7 @@ class Seat:
 
     def theme(self, name: str):
         """Choose a theme, from the menu."""
-        self.page.locator(".lm-MenuBar-item", has_text="Settings").click()
-        self.page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-        self.page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
+        self.menu("Settings", "Theme", f"{name}$")
         self.page.wait_for_timeout(1500)
 
     def output(self, number: int) -> str:

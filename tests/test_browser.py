@@ -25,6 +25,34 @@ def shared(tmp_path_factory):
     lab.kill()
 
 
+@pytest.fixture(scope="module")
+def kept(shared, chromium):
+    """Two people at that lab, in pages that stay: to load one takes longer than most tests."""
+    seats = [Seat(chromium, link).open("00_start_here.ipynb") for link in shared.links]
+    yield seats
+    for seat in seats:
+        seat.context.close()
+
+
+@pytest.fixture
+def pair(kept, request):
+    """Have the two open a notebook of the shared lab; leave their pages as they were."""
+
+    def both(notebook):
+        for seat in kept:
+            seat.open_here(notebook)
+        return kept
+
+    yield both
+    failed = look(request, kept)
+    for seat in kept:
+        if failed or seat.page.is_closed():
+            seat.context.close()
+        else:
+            seat.menu("File", "Close Tab")
+            seat.said.clear()
+
+
 @pytest.fixture
 def lab(tmp_path):
     """A lab of a test's own, to be killed."""
@@ -35,27 +63,33 @@ def lab(tmp_path):
 
 @pytest.fixture
 def sit(chromium, request):
-    """Give two people a browser each, at a lab; take screenshots where the test fails."""
-    seats, labs = [], []
+    """Have two people open a notebook of the lab that is a test's own."""
+    seats = []
 
-    def both(lab, notebook):
-        labs.append(lab)
-        seats.extend(Seat(chromium, link) for link in lab.links)
-        for seat in seats:
-            seat.open(notebook)
+    def both(notebook):
+        seats.extend(Seat(chromium, link).open(notebook) for link in lab.links)
         return seats
 
     yield both
+    ended = lab.was_killed or lab.process.poll() is not None
+    look(request, seats, {"Failed to fetch"} if ended else set())
+    for seat in seats:
+        seat.context.close()
+
+
+def look(request, seats, expected=frozenset()) -> bool:
+    """Take screenshots if a test has failed; if it has not, require that no page raised an error.
+
+    `expected` are those that a page raises when its server is gone.
+    """
     failed = getattr(request.node, "call_failed", False)
     for seat, name in zip(seats, ("ada", "grace"), strict=False):
         if failed and not seat.page.is_closed():
             SHOTS.mkdir(exist_ok=True)
             seat.page.screenshot(path=SHOTS / f"{request.node.name}-{name}.png")
-        seat.context.close()
-    ended = any(lab.was_killed or lab.process.poll() is not None for lab in labs)
-    expected = {"Failed to fetch"} if ended else set()  # what a page says of a server that is gone
     said = {error for seat in seats for error in seat.said}
     assert failed or said <= expected, "a page raised an error"
+    return failed
 
 
 def places(lab, notebook):
@@ -75,7 +109,7 @@ def text_on_disk(lab, notebook, place):
 @pytest.mark.slow
 def test_two_people_complete_the_first_notebook(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
-    seats = ada, grace = sit(lab, "00_start_here.ipynb")
+    seats = ada, grace = sit("00_start_here.ipynb")
     for seat in seats:  # from the link, by a click on the start page
         seat.page.locator("a", has_text="45 min").first.click()
         seat.page.wait_for_selector(f"{SHOWN} h1:has-text('The forward pass')")
@@ -119,8 +153,8 @@ def test_two_people_complete_the_first_notebook(lab, sit):
 
 
 @pytest.mark.slow
-def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
-    ada, grace = sit(shared, "gnn/01_forward_pass.ipynb")
+def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, pair):
+    ada, grace = pair("gnn/01_forward_pass.ipynb")
     place = places(shared, "gnn/01_forward_pass.ipynb")["start"]
     ada.cell(place), grace.cell(place)
     ada.write(place, "x = 1  # typed by Ada")
@@ -135,9 +169,9 @@ def test_what_one_types_the_other_sees_with_a_name_on_the_cursor(shared, sit):
 
 
 @pytest.mark.slow
-def test_a_slider_moved_by_one_moves_for_both(shared, sit):
+def test_a_slider_moved_by_one_moves_for_both(shared, pair):
     name = "autoencoder/02_shapes.ipynb"
-    seats = ada, grace = sit(shared, name)
+    seats = ada, grace = pair(name)
     at = places(shared, name)
     for cell in ("start", "follow-setup", "explore-code"):
         ada.run(at[cell])
@@ -155,9 +189,9 @@ def test_a_slider_moved_by_one_moves_for_both(shared, sit):
     grace.sees(at["explore-code"], "pixels 66")
 
 
-def test_both_press_run_and_one_clean_output_remains(shared, sit):
+def test_both_press_run_and_one_clean_output_remains(shared, pair):
     name = "gnn/02_shapes.ipynb"
-    seats = ada, grace = sit(shared, name)
+    seats = ada, grace = pair(name)
     place = places(shared, name)["start"]
     ada.write(place, "import time\nfor i in range(20):\n    print('line', i)\n    time.sleep(0.02)")
     grace.sees_source(place, "line")
@@ -171,9 +205,9 @@ def test_both_press_run_and_one_clean_output_remains(shared, sit):
 
 
 @pytest.mark.slow
-def test_what_nobody_changes_is_not_saved_again(shared, sit):
+def test_what_nobody_changes_is_not_saved_again(shared, pair):
     name = "gnn/02_shapes.ipynb"
-    ada, _ = sit(shared, name)
+    ada, _ = pair(name)
     ada.write(places(shared, name)["start"], "x = 1")
     wait_for(lambda: "x = 1" in (shared.work / name).read_text("utf-8"), what="the saved notebook")
 
@@ -186,9 +220,9 @@ def test_what_nobody_changes_is_not_saved_again(shared, sit):
 
 
 @pytest.mark.slow
-def test_who_runs_a_cell_may_leave(shared, sit):
+def test_who_runs_a_cell_may_leave(shared, pair):
     name = "gnn/03_params.ipynb"
-    ada, grace = sit(shared, name)
+    ada, grace = pair(name)
     place = places(shared, name)["start"]
     ada.write(place, "import time\nfor i in range(20):\n    print('row', i)\n    time.sleep(0.1)")
     ada.page.keyboard.press("Control+Enter")
@@ -199,9 +233,9 @@ def test_who_runs_a_cell_may_leave(shared, sit):
 
 
 @pytest.mark.slow
-def test_a_question_in_the_code_is_answered_by_either(shared, sit):
+def test_a_question_in_the_code_is_answered_by_either(shared, pair):
     name = "gnn/05_training_test.ipynb"
-    ada, grace = sit(shared, name)
+    ada, grace = pair(name)
     place = places(shared, name)["start"]
     ada.write(place, "'ready'")  # what a new kernel asks first may come before who should hear it
     ada.page.keyboard.press("Control+Enter")
@@ -214,9 +248,9 @@ def test_a_question_in_the_code_is_answered_by_either(shared, sit):
 
 
 @pytest.mark.slow
-def test_a_curve_that_grows_grows_for_both(shared, sit):
+def test_a_curve_that_grows_grows_for_both(shared, pair):
     name = "gnn/04_unit_tests.ipynb"
-    ada, grace = sit(shared, name)
+    ada, grace = pair(name)
     place = places(shared, name)["start"]
     ada.write(
         place,
@@ -242,9 +276,9 @@ def test_a_curve_that_grows_grows_for_both(shared, sit):
 
 
 @pytest.mark.slow
-def test_a_swap_is_seen_by_both_at_once(shared, sit):
+def test_a_swap_is_seen_by_both_at_once(shared, pair):
     name = "mlstm/01_forward_pass.ipynb"
-    ada, grace = sit(shared, name)
+    ada, grace = pair(name)
     ada.run(places(shared, name)["start"])
     took = []
     for seat, other in ((ada, grace), (grace, ada), (ada, grace)):
@@ -258,9 +292,9 @@ def test_a_swap_is_seen_by_both_at_once(shared, sit):
 
 
 @pytest.mark.slow
-def test_when_the_time_is_up_roles_swap_once(shared, sit):
+def test_when_the_time_is_up_roles_swap_once(shared, pair):
     name = "mlstm/02_shapes.ipynb"
-    seats = ada, grace = sit(shared, name)
+    seats = ada, grace = pair(name)
     ada.run(places(shared, name)["start"])
     before = wait_for(ada.driver)
     wait_for(grace.driver)
@@ -268,10 +302,13 @@ def test_when_the_time_is_up_roles_swap_once(shared, sit):
     at = 1000 * (time.time() + 3)  # both clocks show the end of the turn at the same moment
     for seat in seats:
         seat.page.evaluate(
-            "at => { const now = Date.now; Date.now = () => now() + (now() < at ? 0 : 601e3); }", at
+            "at => { Date.real = Date.now;"
+            " Date.now = () => Date.real() + (Date.real() < at ? 0 : 601e3); }",
+            at,
         )
     for seat in seats:
         wait_for(lambda s=seat: s.driver() != before, what="the swap by the clock")
+        seat.page.evaluate("Date.now = Date.real")
     time.sleep(1)
     events = [e for e in Log(shared.work).read() if e["event"] == "turn"][turns:]
     assert events[0]["why"] == "clock"
@@ -279,9 +316,9 @@ def test_when_the_time_is_up_roles_swap_once(shared, sit):
 
 
 @pytest.mark.slow
-def test_the_bar_is_read_in_the_dark_and_without_a_mouse(shared, sit):
+def test_the_bar_is_read_in_the_dark_and_without_a_mouse(shared, pair):
     name = "mlstm/03_params.ipynb"
-    ada, _ = sit(shared, name)
+    ada, _ = pair(name)
     ada.run(places(shared, name)["start"])
     colors = "bar => [getComputedStyle(bar).color, getComputedStyle(bar).backgroundColor]"
     wait_for(ada.driver)
@@ -309,9 +346,9 @@ def contrast(colors):
 
 
 @pytest.mark.slow
-def test_after_a_reload_everything_is_there(shared, sit):
+def test_after_a_reload_everything_is_there(shared, pair):
     name = "mlstm/04_unit_tests.ipynb"
-    ada, grace = sit(shared, name)
+    ada, grace = pair(name)
     place = places(shared, name)["start"]
     ada.run(place)
     ada.has_run(place)
@@ -328,7 +365,7 @@ def test_after_a_reload_everything_is_there(shared, sit):
 @pytest.mark.slow
 def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
-    seats = ada, grace = sit(lab, name)
+    seats = ada, grace = sit(name)
     at = places(lab, name)
     ada.run(at["start"])
     ada.has_run(at["start"])
@@ -353,7 +390,7 @@ def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
 @pytest.mark.slow
 def test_while_typing_goes_on_it_is_saved(lab, sit):
     name = "autoencoder/01_forward_pass.ipynb"
-    ada, _ = sit(lab, name)
+    ada, _ = sit(name)
     place = places(lab, name)["layer-code"]
     ada.cell(place).locator(".cm-content").click()
     ada.page.keyboard.press("Control+a")
@@ -370,7 +407,7 @@ def test_while_typing_goes_on_it_is_saved(lab, sit):
 
 @pytest.mark.slow
 def test_a_stop_ends_the_lab_with_browsers_connected(lab, sit):
-    sit(lab, "autoencoder/01_forward_pass.ipynb")
+    sit("autoencoder/01_forward_pass.ipynb")
     lab.process.terminate()
     assert lab.process.wait(20) == 0
 

@@ -135,6 +135,7 @@ def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path
             assert not unseen or {*map(cheat.fingerprint, unseen)} - known, piece.label
 
 
+@pytest.mark.slow
 def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
     track, verdicts = finished("autoencoder", tmp_path), []

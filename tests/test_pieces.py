@@ -55,13 +55,13 @@ def variants_of(name):
 def every(of_piece, tests):
     """Parametrize over what there is for every piece: of code to write, or of tests to write.
 
-    Of each piece, all but the first are left to `make test-all`; of tests in JAX, which take
-    long, all but those of the first track.
+    Of each piece, all but the first are left to `make test-all`, and so are tests in JAX, which
+    take long.
     """
     found = []
     for name in tracks():
         for piece in track_at(name, 0).pieces:
-            is_long = piece.is_test and piece.step == LAST_STEP and name != tracks()[0]
+            is_long = piece.is_test and piece.step == LAST_STEP
             if piece.is_test == tests:
                 for number, (key, value) in enumerate(of_piece(name, piece).items()):
                     marks = [pytest.mark.slow] if number or is_long else []
