@@ -62,7 +62,7 @@ def lab(tmp_path):
 
 
 @pytest.fixture
-def sit(chromium, request):
+def sit(lab, chromium, request):
     """Have two people open a notebook of the lab that is a test's own."""
     seats = []
 
