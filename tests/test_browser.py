@@ -371,45 +371,23 @@ def test_kill_9_loses_a_moment_of_typing_at_most(lab, sit):
     ada.has_run(at["start"])
     ada.cell(at["layer-code"]).locator(".cm-content").click()
     ada.page.keyboard.press("Control+a")
-    typed = [f"# line {number}" for number in range(40)]
-    for line in typed:  # without a pause for breath
-        ada.page.keyboard.type(f"{line}\n")
-    time.sleep(2)  # the moment, on a busy machine
-    port = lab.port
-    lab.kill()
-    assert text_on_disk(lab, name, at["layer-code"]).split("\n")[:40] == typed
-    lab.start(port)
-    for seat, link in zip(seats, lab.links, strict=True):
-        seat.link = link
-        seat.open(name)
-    grace.sees_source(at["layer-code"], "# line 39")
-    ada.run(at["start"])
-    wait_for(grace.driver, what="the bar on the new server")
-
-
-@pytest.mark.slow
-def test_while_typing_goes_on_it_is_saved(lab, sit):
-    name = "autoencoder/01_forward_pass.ipynb"
-    ada, _ = sit(name)
-    place = places(lab, name)["layer-code"]
-    ada.cell(place).locator(".cm-content").click()
-    ada.page.keyboard.press("Control+a")
     end, typed = time.monotonic() + 4, []
     while time.monotonic() < end:  # without the pause that a save might wait for
         ada.page.keyboard.type("x")
         typed.append(time.monotonic())
         time.sleep(0.02)
+    port = lab.port
     lab.kill()
-    killed, saved = time.monotonic(), text_on_disk(lab, name, place).count("x")
-    lost = [killed - moment for moment in typed[saved:]]
+    killed, saved = time.monotonic(), text_on_disk(lab, name, at["layer-code"])
+    lost = [killed - moment for moment in typed[saved.count("x") :]]
     assert max(lost, default=0) < AT_RISK * SLOW, f"{len(lost)} of {len(typed)}: {lost}"
-
-
-@pytest.mark.slow
-def test_a_stop_ends_the_lab_with_browsers_connected(lab, sit):
-    sit("autoencoder/01_forward_pass.ipynb")
-    lab.process.terminate()
-    assert lab.process.wait(20) == 0
+    lab.start(port)
+    for seat, link in zip(seats, lab.links, strict=True):
+        seat.link = link
+        seat.open(name)
+    grace.sees_source(at["layer-code"], saved)
+    ada.run(at["start"])
+    wait_for(grace.driver, what="the bar on the new server")
 
 
 @pytest.mark.slow
@@ -428,3 +406,9 @@ def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
         seat.context.close()
     finally:
         lab.kill()
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_lab_with_browsers_connected(shared, kept):
+    shared.process.terminate()  # the last test that needs it
+    assert shared.process.wait(20) == 0

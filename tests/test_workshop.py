@@ -143,13 +143,12 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     ada, grace, rosa = come_in("Ada", "Grace", "Rosa")
     open_first_notebook(ada, grace, rosa)
 
-    # a pair gets on, and what it claims is confirmed
+    # a pair gets on
     check = try_piece("numpy_counterparts", ada, grace)
     for seat in (ada, grace):
         seat.sees(check, "✓ numpy_counterparts")
     row = board.get_by_role("row", name=re.compile("oak"))
     row.get_by_text("1 of 5").wait_for()
-    row.get_by_text("✓✓").wait_for(timeout=120_000)
     grace.picture("a pair gets on")
 
     # it is stuck, and raises a hand
@@ -161,7 +160,7 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     board.locator("#mistakes").get_by_text("Is the bias added?").wait_for()
     mary.picture("the board, with a hand up")
 
-    # the facilitator goes there, and they find it
+    # the facilitator goes there, they find it, and what they claim is confirmed
     with board.expect_popup() as opened:
         row.get_by_role("link").click()
     there = opened.value
@@ -174,6 +173,8 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     grace.run(check)
     ada.sees(check, "✓ nn_layer")
     board.get_by_text("No hand is up.").wait_for()
+    row.get_by_text("2 of 5").wait_for()
+    row.get_by_text("✓✓").wait_for(timeout=120_000)
 
     # somebody is alone, loses a kernel, and goes on; the other one is late
     rosa.sees(try_piece("numpy_counterparts", rosa), "✓ numpy_counterparts")
