@@ -27,7 +27,8 @@ from timing import parser_for
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.workbook import COMPILATION, LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.compiling import COMPILATION
+from reimpl_helpers.workbook import LAST_STEP, Track, load_file, tracks
 
 os.environ.update(COMPILATION)  # as a kernel of `reimpl lab` has it
 

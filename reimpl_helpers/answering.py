@@ -22,10 +22,10 @@ from reimpl_helpers.checks import (
     answer_of,
     as_array,
     first_line,
-    float64_in_jax,
     shorten,
 )
 from reimpl_helpers.clocks import TookTooLong
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import unseen_cases
 from reimpl_helpers.limits import limit_this_process
 from reimpl_helpers.score import score_tests

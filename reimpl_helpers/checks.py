@@ -16,6 +16,7 @@ from types import FunctionType
 import numpy as np
 
 from reimpl_helpers.clocks import TookTooLong, time_limit
+from reimpl_helpers.compiling import float64_in_jax
 
 TIME_LIMIT = 20.0  # seconds of a core for one call of a piece, compilation by JAX included
 TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake above 1e-5
@@ -640,31 +641,6 @@ class LittlePrinted(io.TextIOBase):
 def little_printed():
     """Keep a piece that prints and prints from flooding the notebook."""
     return contextlib.redirect_stdout(LittlePrinted(sys.stdout, PRINTED))
-
-
-@contextlib.contextmanager
-def float64_in_jax():
-    """Let JAX compute in float64 inside, as the original was recorded, and compile quickly."""
-    if "jax" not in sys.modules:
-        yield
-        return
-    with compiled_quickly(), sys.modules["jax"].enable_x64(True):
-        yield
-
-
-@contextlib.contextmanager
-def compiled_quickly():
-    """Let JAX optimize little inside: what is judged runs once, and compiling is the wait."""
-    if "jax" not in sys.modules:
-        yield
-        return
-    config, option = sys.modules["jax"].config, "jax_disable_most_optimizations"
-    before = config.read(option)
-    config.update(option, True)
-    try:
-        yield
-    finally:
-        config.update(option, before)
 
 
 def plural(count, noun):

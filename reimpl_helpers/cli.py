@@ -252,8 +252,8 @@ def track_in(folder):
 
     Raises: WorkbookError when it is no folder, or of no track.
     """
+    from reimpl_helpers.compiling import COMPILATION
     from reimpl_helpers.workbook import (
-        COMPILATION,
         LAST_STEP,
         Track,
         WorkbookError,

@@ -25,10 +25,10 @@ from reimpl_helpers.checks import (
     TOLERANCE,
     LittlePrinted,
     first_place,
-    float64_in_jax,
     told_apart,
 )
 from reimpl_helpers.clocks import time_limit
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.recording import Operation, Probe
 
 SECONDS = 3.0  # of a core for one diagnosis; one that takes longer says nothing

@@ -30,13 +30,12 @@ from reimpl_helpers.checks import (
     Piece,
     Refusal,
     Verdict,
-    float64_in_jax,
     judge_answers,
 )
 from reimpl_helpers.clocks import TookTooLong
+from reimpl_helpers.compiling import COMPILATION, float64_in_jax
 from reimpl_helpers.equivalence import same_values, unseen_cases
 from reimpl_helpers.structure import right_answer
-from reimpl_helpers.workbook import COMPILATION
 
 SILENCE = 120  # seconds without a reply after which the process is ended
 NONSENSE = (

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from reimpl_helpers import quick_start  # noqa: F401
+from reimpl_helpers.compiling import COMPILATION
 
 # isort: split
 from jupyter_server.auth import IdentityProvider, User
@@ -28,7 +29,7 @@ from reimpl_helpers.files import replace_file
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.pairing import NAMES, name_here
 from reimpl_helpers.people import LONGEST_NAME, Person, is_name
-from reimpl_helpers.workbook import COMPILATION, WorkbookError
+from reimpl_helpers.workbook import WorkbookError
 
 START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"

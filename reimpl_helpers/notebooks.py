@@ -9,8 +9,9 @@ from pathlib import Path
 import nbformat
 
 from reimpl_helpers import package
+from reimpl_helpers.compiling import COMPILATION
 from reimpl_helpers.files import replace_file
-from reimpl_helpers.workbook import COMPILATION, NOTEBOOKS, Track, tracks
+from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
 
 CELL_TIMEOUT = 60  # seconds
 X86 = platform.machine().lower() in ("x86_64", "amd64")

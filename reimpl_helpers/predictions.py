@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, by_name, float64_in_jax, leaves, little_printed
+from reimpl_helpers.checks import Case, by_name, leaves, little_printed
+from reimpl_helpers.compiling import float64_in_jax
 
 SIGNS = "below zero", "zero", "above zero"
 VERDICTS = "yes", "no"

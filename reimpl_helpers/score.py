@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reimpl_helpers import package
-from reimpl_helpers.checks import float64_in_jax, little_printed
+from reimpl_helpers.checks import little_printed
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import alike, outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.testing import (

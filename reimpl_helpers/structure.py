@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, float64_in_jax, leaves
+from reimpl_helpers.checks import Case, leaves
+from reimpl_helpers.compiling import float64_in_jax
 
 MORE = 2  # cases that are added to those of a piece
 

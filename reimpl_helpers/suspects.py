@@ -17,11 +17,11 @@ from reimpl_helpers.checks import (
     Case,
     Piece,
     Verdict,
-    float64_in_jax,
     leaves,
     little_printed,
     unwrap,
 )
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.diagnosis import FirstDifference, first_difference, mapped, shortened
 from reimpl_helpers.equivalence import alike, outcome, same_values
 from reimpl_helpers.mistakes import Bug

@@ -19,8 +19,9 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from reimpl_helpers import package
-from reimpl_helpers.checks import TIME_LIMIT, compiled_quickly, first_line
+from reimpl_helpers.checks import TIME_LIMIT, first_line
 from reimpl_helpers.clocks import TookTooLong, time_limit
+from reimpl_helpers.compiling import compiled_quickly
 
 REPORT = 8_000  # characters of pytest's report that are shown; what is between the ends is cut
 PYTEST = (

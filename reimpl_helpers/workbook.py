@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from importlib import metadata
 from pathlib import Path
 from types import FunctionType
 
@@ -41,8 +40,6 @@ from reimpl_helpers.testing import TestRun, run_tests
 NOTEBOOKS = ROOT / "notebooks"
 MARKER = ".track"  # a file in a pair's folder that says which track it is
 LAST_STEP = 5
-QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"
-QUICK_FLAGS_OF = "0.10.2"  # the version of jaxlib that they were tried with
 SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
 SWAP = "Swap: the navigator drives now."
 NAME_THE_TWO = (
@@ -64,32 +61,6 @@ class Note(str):
 
     def __repr__(self):
         return str(self)
-
-
-def compilation_cache(folder: Path) -> dict[str, str]:
-    """Say where JAX finds what it compiled before; who may not write there adds nothing."""
-    is_ours = os.access(folder if folder.exists() else folder.parent, os.W_OK)
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(folder),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if is_ours else "1e9",  # else it warns
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",  # or the folder becomes part of the key
-    }
-
-
-def compiler_flags() -> str:
-    """Have XLA compile in half the time, what then runs about as fast.
-
-    A jaxlib that does not know a flag ends the process: only one that was tried is given any.
-    """
-    return " ".join(QUICK_FLAGS) if metadata.version("jaxlib") == QUICK_FLAGS_OF else ""
-
-
-COMPILATION = {
-    **compilation_cache(ROOT / ".jax_cache"),
-    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # or each program holds whence each line of it came
-    "XLA_FLAGS": compiler_flags(),
-}
 
 
 def tracks() -> list[str]:

@@ -23,9 +23,9 @@ from reimpl_helpers.checks import (
     Refusal,
     answer_of,
     compare_answer,
-    float64_in_jax,
     little_printed,
 )
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.notebooks import notebooks_of, step_of

@@ -12,7 +12,7 @@ import pytest
 from cells import Notebook
 from nbclient import NotebookClient
 
-from reimpl_helpers import package, workbook
+from reimpl_helpers import compiling, package, workbook
 from reimpl_helpers.checks import RIGHT, Verdict
 from reimpl_helpers.copies import copy_work
 from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, ROOT, Track, WorkbookError, start, tracks
@@ -775,15 +775,27 @@ def test_notebooks_in_numpy_do_not_import_jax(tmp_path):
 @pytest.mark.parametrize(("may_write", "least"), [(True, 0), (False, 1e9)])
 def test_who_may_not_write_what_was_compiled_only_reads_it(tmp_path, monkeypatch, may_write, least):
     monkeypatch.setattr(os, "access", lambda path, mode: may_write and path == tmp_path)
-    said = workbook.compilation_cache(tmp_path / "compiled")
+    said = compiling.compilation_cache(tmp_path / "compiled")
     assert said["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
     assert float(said["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]) == least
 
 
-def test_the_locked_xla_is_the_one_that_the_quick_flags_were_tried_with():
-    """After an upgrade: run benchmarks/verdicts.py with the flags, then write its version down."""
+def test_the_locked_xla_is_the_one_that_quick_compiling_was_tried_with():
+    """After an upgrade: run the tests and benchmarks/verdicts.py, then write its version down."""
     locked = re.findall(r"^jaxlib==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
-    assert workbook.QUICK_FLAGS_OF in locked
+    assert compiling.JAXLIB in locked
+
+
+def test_what_is_judged_at_once_is_compiled_in_one_context():
+    import jax  # noqa: F401
+    from jax._src.interpreters import mlir
+
+    made = mlir.make_ir_context
+    with compiling.float64_in_jax():
+        context = mlir.make_ir_context()
+        with compiling.compiled_quickly():
+            assert mlir.make_ir_context() is context
+    assert mlir.make_ir_context is made
 
 
 @pytest.mark.parametrize("name", tracks())

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import nbformat
 
+from reimpl_helpers.compiling import COMPILATION
 from reimpl_helpers.notebooks import execute, prepare_work
-from reimpl_helpers.workbook import COMPILATION, LAST_STEP, NOTEBOOKS, tracks
+from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, tracks
 
 
 def warm(name: str) -> None:
