@@ -558,8 +558,7 @@ def is_in_numpy(text, name, pieces) -> bool:
 
     `pieces` that it calls are left out: each is ported on its own.
     """
-    nodes = {getattr(node, "name", None): node for node in parse(text).body}
-    homes = {}
+    nodes, homes = statements_giving([text]), {}
     for node in ast.walk(parse(text)):
         if is_import(node):
             for alias in node.names:
@@ -567,8 +566,7 @@ def is_in_numpy(text, name, pieces) -> bool:
                 homes[bound_by(alias)] = home.partition(".")[0]
     names, queue = set(), [name]
     while queue:
-        node = nodes.get(queue.pop())
-        new = names_in([node]) - names - set(pieces) if node else set()
+        new = names_in(nodes.get(queue.pop(), [])) - names - set(pieces)
         names |= new
         queue += new
     used = {homes[name] for name in names if name in homes}
@@ -590,32 +588,45 @@ def functions_of(text) -> list[str]:
 
 def reached_from(texts, name) -> set[str]:
     """Name the functions of a package that one of them uses, itself and further ones included."""
-    bodies = {
-        node.name: node
-        for text in texts.values()
-        for node in parse(text).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
-    }
+    bodies = statements_giving(texts.values())
     reached, queue = set(), [name]
     while queue:
         if (found := queue.pop()) in bodies and found not in reached:
             reached.add(found)
-            queue += names_in([bodies[found]])
+            queue += names_in(bodies[found])
     return reached
 
 
 def names_reached(texts, name) -> set[str]:
     """Name whatever a definition of a package may use: as a name, an attribute or a text."""
-    bodies = {}
-    for text in texts.values():
-        for node in parse(text).body:
-            bodies.setdefault(getattr(node, "name", None), []).append(node)
+    bodies = statements_giving(texts.values())
     reached, queue = set(), [name]
     while queue:
         if (found := queue.pop()) not in reached:
             reached.add(found)
             queue += words_in(bodies.get(found, []))
     return reached
+
+
+def statements_giving(texts) -> dict[str, list[ast.stmt]]:
+    """Find the statements of modules that give a name its meaning, by the name."""
+    found = {}
+    for node in (node for text in texts for node in parse(text).body):
+        for name in names_given(node):
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def names_given(statement) -> set[str]:
+    """Name what a statement of a module defines or assigns."""
+    definitions = ast.FunctionDef | ast.ClassDef
+    if isinstance(statement, definitions):
+        return {statement.name}
+    inner = list(ast.walk(statement))
+    assigned = {
+        each.id for each in inner if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+    return assigned | {each.name for each in inner if isinstance(each, definitions)}
 
 
 def words_in(nodes) -> set[str]:

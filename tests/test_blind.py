@@ -144,6 +144,7 @@ def test_a_helper_of_the_pairs_own_is_there_in_wrong_models_too():
 
 def test_a_mistake_reaches_the_pieces_that_use_the_wrong_one():
     assert judged("def test_double():\n    assert quadruple(-2) == -8").right
+    assert judged("twice = double\ndef test_double():\n    assert twice(3) == 6").right
     by_itself = MODEL.replace("double(double(x))", "4 * x")
     assert judged("def test_double():\n    assert quadruple(-2) == -8", model=by_itself).right
 

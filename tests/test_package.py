@@ -621,6 +621,11 @@ IN_NUMPY = {
         False,
         "from jax.scipy.special import erf\nimport numpy as np\ndef piece(x):\n    return erf(x)",
     ),
+    "through a name": (
+        True,
+        "import math\nimport numpy as np\nerf = np.vectorize(math.erf)\n"
+        "def piece(x):\n    return x * erf(x)",
+    ),
     "JAX": (False, "import jax.numpy as np\ndef piece(x):\n    return np.tanh(x)"),
     "JAX through a function": (
         False,
