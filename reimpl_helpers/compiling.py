@@ -27,6 +27,7 @@ def compilation_cache(folder: Path) -> dict[str, str]:
     }
 
 
+@functools.cache
 def is_tried() -> bool:
     return metadata.version("jaxlib") == JAXLIB
 

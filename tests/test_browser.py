@@ -50,7 +50,6 @@ def pair(kept, request):
             seat.context.close()
         else:
             seat.menu("File", "Close Tab")
-            seat.said.clear()
 
 
 @pytest.fixture
@@ -88,6 +87,8 @@ def look(request, seats, expected=frozenset()) -> bool:
             SHOTS.mkdir(exist_ok=True)
             seat.page.screenshot(path=SHOTS / f"{request.node.name}-{name}.png")
     said = {error for seat in seats for error in seat.said}
+    for seat in seats:
+        seat.said.clear()
     assert failed or said <= expected, "a page raised an error"
     return failed
 
@@ -308,8 +309,9 @@ def test_when_the_time_is_up_roles_swap_once(shared, pair):
         )
     for seat in seats:
         wait_for(lambda s=seat: s.driver() != before, what="the swap by the clock")
-        seat.page.evaluate("Date.now = Date.real")
     time.sleep(1)
+    for seat in seats:
+        seat.page.evaluate("Date.now = Date.real")
     events = [e for e in Log(shared.work).read() if e["event"] == "turn"][turns:]
     assert events[0]["why"] == "clock"
     assert len(events) == len({e["number"] for e in events})
