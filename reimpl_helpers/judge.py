@@ -287,10 +287,11 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     unseen, places = [], {}
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
-            expected = right_answer(given, case) if case.has_one_answer else None
-            if expected is not None or not case.has_one_answer:  # or else nobody can answer it
-                unseen.append(replace(case, expected=expected))
-                places[place] = unseen[-1]
+            answer, has_one = right_answer(given, case), case.has_one_answer
+            if answer is None or (not has_one and case.complaint_about(answer)):
+                continue  # nobody can answer it
+            unseen.append(replace(case, expected=answer if has_one else None))
+            places[place] = unseen[-1]
     if not unseen:
         return None
     in_place = [places.get(place) for place in range(len(cases))]

@@ -18,8 +18,10 @@ from reimpl_helpers import judge
 from reimpl_helpers.answering import encoded
 from reimpl_helpers.checks import WRONG, Refusal, as_array
 from reimpl_helpers.cli import main
+from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import same_values, unseen_cases
 from reimpl_helpers.judge import decoded, judge_package
+from reimpl_helpers.structure import right_answer
 from reimpl_helpers.workbook import LAST_STEP, Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
@@ -146,6 +148,19 @@ def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path
     assert not any(verdict.right for verdict in verdicts if not verdict.label.startswith("test_"))
     for verdict in unseen:
         assert verdict.headline.startswith("right on every probe, but not on inputs it has not")
+
+
+def test_what_the_workbooks_own_piece_cannot_answer_is_not_asked(tmp_path, monkeypatch):
+    """The gradient of its sigmoid is not finite where the inputs of this seed are far out."""
+    monkeypatch.setattr(judge.secrets, "randbits", lambda bits: 3)
+    track, verdicts = finished("autoencoder", tmp_path), []
+    (port,) = (piece for piece in track.pieces if piece.name == "nn_layer" and piece.port)
+    unseen = [case for _, case in unseen_cases(list(port.cases(track.recording)), seed=3)]
+    with float64_in_jax():
+        answers = {case.probe: right_answer(track.given(port), case) for case in unseen}
+    assert answers["gradients, values far out"] is None
+    judge_package(track, verdicts.append, lambda piece: piece is port)
+    assert [verdict.right for verdict in verdicts] == [True], verdicts
 
 
 HASHED = """
