@@ -35,7 +35,7 @@ from reimpl_helpers.checks import (
 from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.compiling import COMPILATION, float64_in_jax
 from reimpl_helpers.equivalence import same_values, unseen_cases
-from reimpl_helpers.structure import right_answer
+from reimpl_helpers.structure import answered
 
 SILENCE = 120  # seconds without a reply after which the process is ended
 NONSENSE = (
@@ -287,11 +287,9 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     unseen, places = [], {}
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
-            answer, has_one = right_answer(given, case), case.has_one_answer
-            if answer is None or (not has_one and case.complaint_about(answer)):
-                continue  # nobody can answer it
-            unseen.append(replace(case, expected=answer if has_one else None))
-            places[place] = unseen[-1]
+            if made := answered(given, case):
+                unseen.append(made)
+                places[place] = made
     if not unseen:
         return None
     in_place = [places.get(place) for place in range(len(cases))]

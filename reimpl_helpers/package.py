@@ -618,7 +618,7 @@ def statements_giving(texts) -> dict[str, list[ast.stmt]]:
 
 
 def names_given(statement) -> set[str]:
-    """Name what a statement of a module defines or assigns."""
+    """Name what a statement of a module defines, assigns or imports."""
     definitions = ast.FunctionDef | ast.ClassDef
     if isinstance(statement, definitions):
         return {statement.name}
@@ -626,7 +626,8 @@ def names_given(statement) -> set[str]:
     assigned = {
         each.id for each in inner if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
     }
-    return assigned | {each.name for each in inner if isinstance(each, definitions)}
+    imported = {bound_by(each) for each in inner if isinstance(each, ast.alias)}
+    return assigned | imported | {each.name for each in inner if isinstance(each, definitions)}
 
 
 def words_in(nodes) -> set[str]:

@@ -37,10 +37,8 @@ def others(case, piece) -> Iterator[Case]:
     """Put other inputs in the place of a case's, where they have an answer."""
     for seed in range(2 * MORE):
         args = other_arguments(case, np.random.default_rng(seed))
-        made = replace(case, probe="made-up inputs", args=args)
-        answer = right_answer(piece, made)
-        if answer is not None:
-            yield replace(made, expected=answer)
+        if made := answered(piece, replace(case, probe="made-up inputs", args=args)):
+            yield made
 
 
 def other_arguments(case, rng) -> tuple | None:
@@ -50,14 +48,19 @@ def other_arguments(case, rng) -> tuple | None:
     return other_values(case.args, rng, zeros=case.has_one_answer)
 
 
-def right_answer(piece, case):
-    """Answer a case as a right piece does; None where it raises, or gives what is not finite."""
+def answered(piece, case) -> Case | None:
+    """Expect of a case what a right piece answers; None where it has no answer that is right.
+
+    So it is where the piece raises, gives what is not finite, or would be refused itself.
+    """
     try:
         with float64_in_jax(), np.errstate(all="ignore"):
             answer = case.part(case.call(piece, *case.args))
-        return answer if all(map(is_finite, leaves(answer).values())) else None
+            is_right = all(map(is_finite, leaves(answer).values()))
+            is_right = is_right and (case.has_one_answer or not case.complaint_about(answer))
     except Exception:
         return None
+    return replace(case, expected=answer) if is_right else None
 
 
 def is_finite(leaf) -> bool:

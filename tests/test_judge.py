@@ -18,10 +18,9 @@ from reimpl_helpers import judge
 from reimpl_helpers.answering import encoded
 from reimpl_helpers.checks import WRONG, Refusal, as_array
 from reimpl_helpers.cli import main
-from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import same_values, unseen_cases
 from reimpl_helpers.judge import decoded, judge_package
-from reimpl_helpers.structure import right_answer
+from reimpl_helpers.structure import answered
 from reimpl_helpers.workbook import LAST_STEP, Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
@@ -156,9 +155,8 @@ def test_what_the_workbooks_own_piece_cannot_answer_is_not_asked(tmp_path, monke
     track, verdicts = finished("autoencoder", tmp_path), []
     (port,) = (piece for piece in track.pieces if piece.name == "nn_layer" and piece.port)
     unseen = [case for _, case in unseen_cases(list(port.cases(track.recording)), seed=3)]
-    with float64_in_jax():
-        answers = {case.probe: right_answer(track.given(port), case) for case in unseen}
-    assert answers["gradients, values far out"] is None
+    asked = {case.probe: answered(track.given(port), case) for case in unseen}
+    assert asked["gradients, values far out"] is None
     judge_package(track, verdicts.append, lambda piece: piece is port)
     assert [verdict.right for verdict in verdicts] == [True], verdicts
 

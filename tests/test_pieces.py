@@ -132,7 +132,7 @@ def verdict_on_test(name, piece, source):
     track, texts = track_at(name, piece.step), texts_at(name, piece.step)
     above, used = [], package.names_in([ast.parse(source)])
     for node in reversed(around_tests(name, piece.step)):  # each comes after what it uses
-        if names_given_by(node) & used:
+        if package.names_given(node) & used:
             above.insert(0, ast.unparse(node))
             used |= package.names_in([node])
     return track.judge_alone(piece, {**texts, "test_model": "\n".join([*above, source])})
@@ -151,12 +151,6 @@ def is_around_tests(node):
     if isinstance(node, ast.FunctionDef):
         return not node.name.startswith("test_") and "__" not in node.name
     return isinstance(node, ast.Import | ast.ImportFrom)
-
-
-def names_given_by(node):
-    if isinstance(node, ast.FunctionDef):
-        return {node.name}
-    return {package.bound_by(alias) for alias in node.names}
 
 
 def source_in_solution(name, piece):
