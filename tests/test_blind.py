@@ -47,7 +47,7 @@ def judged(source, folder=Path("work/small"), right=SOLUTION, model=MODEL, in_nu
 @pytest.fixture
 def short_limit(monkeypatch):
     for module in (blind, testing):
-        monkeypatch.setattr(module, "TIME_LIMIT", 0.3)
+        monkeypatch.setattr(module, "TIME_LIMIT", 0.8)
 
 
 # --- verdicts ---
@@ -261,7 +261,7 @@ def test_that_does_not_pass(source, words):
 def test_megabytes_of_output_leave_a_short_report():
     start = time.monotonic()
     verdict = judged("def test_double():\n    print('xy ' * 3_000_000)\n    assert double(1) == 3")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     assert verdict.headline.startswith("fails on your own model: AssertionError: assert 2 == 3.")
     assert len(verdict.details) < testing.REPORT + 100
     assert "characters left out …" in verdict.details
@@ -279,9 +279,9 @@ def test_megabytes_of_output_leave_a_short_report():
 def test_endless(short_limit, source):
     start = time.monotonic()
     verdict = judged(source)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15
     assert str(verdict) == (
-        "test_double · still running after 0.3 seconds, and stopped. "
+        "test_double · still running after 0.8 seconds, and stopped. "
         "Is there a loop that never ends?"
     )
     assert "while True:" in verdict.details or "pass" in verdict.details
@@ -290,7 +290,7 @@ def test_endless(short_limit, source):
 def test_endless_import(short_limit):
     verdict = judged("while True:\n    pass\n\ndef test_double():\n    pass")
     assert verdict.headline == (
-        "does not come as far as its first line: TookTooLong: stopped after 0.3 seconds. "
+        "does not come as far as its first line: TookTooLong: stopped after 0.8 seconds. "
         "Mend that first."
     )
 
