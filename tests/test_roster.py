@@ -42,6 +42,7 @@ def test_it_may_be_saved_by_any_spreadsheet(text, encoding, read):
 def test_names_keep_their_letters_and_are_found_however_they_are_typed(read):
     roster = read('name,pair\n"O\'Neil,  Zoë",1\nAda,1\nMary,facilitator\n')
     assert roster.spelt("  o'neil, ZOË ") == "O'Neil, Zoë"
+    assert roster.spelt("O'Neil, Zoe\u0308") == "O'Neil, Zoë"  # as some keyboards send it
     assert roster.spelt("nobody") is None and roster.spelt("") is None
     assert (roster.pair_of("Ada"), roster.pair_of("Mary")) == ("1", None)
     assert roster.people == ["O'Neil, Zoë", "Ada", "Mary"]
@@ -69,6 +70,8 @@ WRONG = {
     "name,pair\nAda,-rf\n": "cannot be the name of a pair",
     "name,pair\nAda,élm\n": "cannot be the name of a pair",
     f"name,pair\nAda,{'a' * 21}\n": "at most 20",
+    "name,pair\nPair-elm,oak\n": "line 2: Pair-elm cannot be a person's name here",
+    "name,pair\nJosé,oak\nJose\u0301,elm\n": "line 3: José stands in line 2 already",
 }
 
 
@@ -82,6 +85,8 @@ def test_what_cannot_be_meant_is_refused_with_its_line(text, words, read):
 def test_a_file_that_is_no_text_or_is_not_there_is_refused(read, tmp_path):
     with pytest.raises(RosterError, match="CSV UTF-8"):
         read("name,pair\nZoë,1\n", "latin-1")
+    with pytest.raises(RosterError, match="roster.csv has a line of 140000 letters"):
+        read("name,pair\n" + "x" * 140_000)
     with pytest.raises(RosterError, match="No such file"):
         read_roster(tmp_path / "none.csv")
     with pytest.raises(RosterError, match="Is a directory"):

@@ -4,12 +4,11 @@ A pair is an account of its own, with a server; nobody logs in as it. Each of it
 that server and go in, and nothing else. A facilitator may go into every pair's, and open the board.
 """
 
-from reimpl_helpers.hub.roster import Roster
+from reimpl_helpers.hub.roster import ACCOUNT, Roster
 
 PAIRS = "pairs"  # the group of the pairs' accounts
 BOARD, CULLER = "board", "culler"  # services
 ENTRANCE = "/enter"  # of a pair's server: it leads each person to a window layout of their own
-ACCOUNT = "pair-"  # what the name of a pair's account, and of its system user, begins with
 # What anybody has of themselves: no server of their own, no tokens of their own, nobody else.
 EVERYBODY = {
     "name": "user",

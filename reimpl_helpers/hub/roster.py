@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from reimpl_helpers.people import LONGEST_NAME, Person, is_name
 
 COLUMNS = "name", "pair"
 FACILITATOR = "facilitator"  # stands in the column of the pair
+ACCOUNT = "pair-"  # what the name of a pair's account, and of its system user, begins with
 LARGEST = 3  # people in a pair
 PAIR = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")  # becomes a system user and an address
 
@@ -45,7 +47,8 @@ class Roster:
 
 
 def folded(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    """Spell a name as all do who mean the same, whatever their keyboard makes of an é."""
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def read_roster(path: Path) -> Roster:
@@ -61,6 +64,11 @@ def read_roster(path: Path) -> Roster:
             raise RosterError(
                 f"{at}: {name[:60]!r} cannot be a name here. Use 1 to {LONGEST_NAME} letters, "
                 "without a slash."
+            )
+        if folded(name).startswith(ACCOUNT):
+            raise RosterError(
+                f"{at}: {name} cannot be a person's name here, as pairs' accounts begin with "
+                f"{ACCOUNT}. Write it another way."
             )
         if folded(name) in seen:
             raise RosterError(
@@ -107,7 +115,14 @@ def rows_of(path: Path):
         ) from error
     first = text.partition("\n")[0]
     between = next((sign for sign in ";\t" if sign in first), ",")
-    reader = csv.DictReader(text.splitlines(), delimiter=between)
+    lines = text.splitlines()
+    longest = max(map(len, lines), default=0)
+    if longest > csv.field_size_limit():
+        raise RosterError(
+            f"{path.name} has a line of {longest} letters, so it is no table of names. Save the "
+            "roster as “CSV UTF-8” in your spreadsheet."
+        )
+    reader = csv.DictReader(lines, delimiter=between)
     heads = [(head or "").strip().casefold() for head in reader.fieldnames or []]
     if not set(COLUMNS) <= set(heads):
         raise RosterError(
@@ -118,4 +133,4 @@ def rows_of(path: Path):
     for row in reader:
         name, pair = (" ".join((row[column] or "").split()) for column in COLUMNS)
         if name or pair:
-            yield reader.line_num, name, pair.casefold()
+            yield reader.line_num, unicodedata.normalize("NFC", name), pair.casefold()

@@ -3,9 +3,12 @@
 import os
 import pwd
 import subprocess
+import time
 from pathlib import Path
 
-from reimpl_helpers.hub.roles import ACCOUNT
+import psutil
+
+from reimpl_helpers.hub.roster import ACCOUNT
 
 MARK = "a pair of the re-implementation workbook"  # of the pairs' users
 OURS = "the board of the re-implementation workbook"
@@ -20,7 +23,9 @@ def make_pair_user(name: str, home: Path) -> None:
     """
     if not name.startswith(ACCOUNT):
         raise PermissionError(f"{name} is no pair, and has no server")
-    make_user(name, home, MARK, ["--create-home", "--shell", "/bin/bash"])
+    # expired: nobody comes in as it by ssh or su, and cron starts nothing of it after the hub
+    more = ["--create-home", "--shell", "/bin/bash", "--expiredate", "1970-01-02"]
+    make_user(name, home, MARK, more)
     os.chmod(home, 0o700)
 
 
@@ -51,6 +56,41 @@ def make_user(name: str, home: Path, mark: str, more: list[str]) -> None:
             )
 
 
-def pair_users() -> dict[int, str]:
-    """Name the pairs' users on this machine, by their number."""
-    return {user.pw_uid: user.pw_name for user in pwd.getpwall() if user.pw_gecos == MARK}
+def become(name: str) -> None:
+    """Be a user from here on, if this is root."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(name)
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+
+def pair_users(homes: Path) -> dict[int, str]:
+    """Name the users of a hub's pairs, by their number."""
+    return {
+        user.pw_uid: user.pw_name
+        for user in pwd.getpwall()
+        if user.pw_gecos == MARK and Path(user.pw_dir).parent == homes
+    }
+
+
+def end_processes(user: int) -> bool:
+    """End all that runs as a user, and wait until it has; return whether there was anything."""
+    found = False
+    while processes_of(user):
+        found = True
+        # one call of the system's for all of them: one at a time, some may start others meanwhile
+        group = pwd.getpwuid(user).pw_gid
+        command = ["/bin/sh", "-c", "kill -KILL -1"]
+        subprocess.run(command, user=user, group=group, extra_groups=[])
+        time.sleep(0.05)
+    return found
+
+
+def processes_of(user: int) -> list[psutil.Process]:
+    """List what runs as a user, and is more than a name in a table."""
+    return [
+        process
+        for process in psutil.process_iter(["uids", "status"])
+        if process.info["uids"].real == user and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
