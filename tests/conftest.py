@@ -116,6 +116,17 @@ def pytest_collection_modifyitems(items):
                 item.own_markers.remove(mark)
 
 
+@pytest.fixture
+def keeps_out(record_property):
+    """Note whether somebody who must not come in does, and require that they do not."""
+
+    def note(is_out: bool, seen=""):
+        record_property("INTRUSION", not is_out)
+        assert is_out, seen
+
+    return note
+
+
 finished = itertools.count(1)
 
 
@@ -165,6 +176,8 @@ def pytest_terminal_summary(terminalreporter):
             f"FAULTS tried={len(faults)} survived={survived} "
             f"files_lost={files} events_lost={events}"
         )
+    if tried := noted_by(terminalreporter, "INTRUSION"):
+        terminalreporter.write_line(f"INTRUSIONS tried={len(tried)} let_in={sum(tried)}")
     noted = noted_by(terminalreporter, "CHECKS")
     tried = Counter(kind for kind, _ in noted)
     so = Counter(kind for kind, is_so in noted if is_so)

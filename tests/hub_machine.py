@@ -3,7 +3,6 @@
 import contextlib
 import html
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -17,12 +16,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import requests
 from browser import wait_for
 
 from reimpl_helpers.hub.start import why_not_readable
-from reimpl_helpers.hub.users import MARK
+from reimpl_helpers.hub.state import end_what_is_left
+from reimpl_helpers.hub.users import pair_users
 from reimpl_helpers.workbook import ROOT
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -62,16 +61,16 @@ def readable_venv(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """Find a port with three more behind it that nobody listens on, as a hub takes four."""
-    first = 18000 + os.getpid() % 1000 // 4 * 4  # two who look at once begin at two places
-    for port in [*range(first, 19000, 4), *range(18000, first, 4)]:
+    """Find a port that nobody listens on, with two more behind it, which some deployments take."""
+    first = 18000 + os.getpid() % 1000 // 3 * 3  # two who look at once begin at two places
+    for port in [*range(first, 19000, 3), *range(18000, first, 3)]:
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for offset in range(4):
+            for offset in range(3):
                 taken = stack.enter_context(socket.socket())
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", port + offset))
             return port
-    raise OSError("no four ports in a row are free")
+    raise OSError("no three ports in a row are free")
 
 
 class Hub:
@@ -142,29 +141,17 @@ class Hub:
             raise AssertionError(f"the hub did not stop within {seconds:g} seconds") from error
 
     def kill(self):
-        """End the hub at once; its proxy and the pairs' servers go on."""
-        started = psutil.Process(self.process.pid).children(recursive=True)
-        cullers = [each for each in started if "jupyterhub_idle_culler" in each.cmdline()]
+        """End the hub at once, and what started it."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for culler in cullers:  # the one service that does not notice
-            culler.kill()
-
-    def end_proxy(self):
-        """End the proxy that a killed hub left."""
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int((self.state / "proxy.pid").read_text()), signal.SIGKILL)
 
     def remove_users(self):
-        """Take away the pairs' system users, and what still runs as them."""
-        homes = str(self.state / "homes") + os.sep
-        for user in pwd.getpwall():
-            if user.pw_gecos == MARK and user.pw_dir.startswith(homes):
-                wait_for(lambda uid=user.pw_uid: not kill_all(uid), STOPS, "the end of all")
-                for left in Path(tempfile.gettempdir()).glob("reimpl-*"):  # of who was killed
-                    if left.stat().st_uid == user.pw_uid:
-                        shutil.rmtree(left)
-                subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
+        """Take away the pairs' system users."""
+        for uid, name in pair_users(self.state / "homes").items():
+            for left in Path(tempfile.gettempdir()).glob("reimpl-*"):  # of who was killed
+                if left.stat().st_uid == uid:
+                    shutil.rmtree(left)
+            subprocess.run(["userdel", name], check=True, capture_output=True)
 
 
 class Visitor(requests.Session):
@@ -197,25 +184,6 @@ class Visitor(requests.Session):
         return page.url.partition("/lab/")[0]
 
 
-def kill_all(uid: int) -> list[int]:
-    """Kill what runs as a system user; return what there was."""
-    found = processes_of(uid)
-    for process in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    return found
-
-
-def processes_of(uid: int) -> list[int]:
-    """List the processes that run as a system user."""
-    found = psutil.process_iter(["uids", "status"])
-    return [
-        each.pid
-        for each in found
-        if each.info["uids"].real == uid and each.info["status"] != psutil.STATUS_ZOMBIE
-    ]
-
-
 @contextlib.contextmanager
 def hub_machine() -> Iterator[Hub]:
     """Offer a hub that is not started yet; stop it, and leave nothing of it behind."""
@@ -227,6 +195,6 @@ def hub_machine() -> Iterator[Hub]:
             try:
                 hub.stop()
             finally:
-                hub.end_proxy()
+                end_what_is_left(hub.state)
                 if IS_ROOT:
                     hub.remove_users()

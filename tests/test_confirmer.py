@@ -13,10 +13,10 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 import pwd
 
-from hub_machine import IS_ROOT, open_folder, processes_of, readable_venv
+from hub_machine import IS_ROOT, open_folder, readable_venv
 
 from reimpl_helpers.board.confirm import confirmed_in
-from reimpl_helpers.hub.users import JUDGE_USER, make_board_users
+from reimpl_helpers.hub.users import JUDGE_USER, make_board_users, processes_of
 from reimpl_helpers.package import definition_of
 from reimpl_helpers.workbook import NOTEBOOKS
 

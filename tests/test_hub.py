@@ -7,6 +7,8 @@ import os
 import re
 import stat
 import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,11 +22,13 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
 import pwd
 import resource
 
-from hub_machine import IS_ROOT, Visitor, hub_machine, processes_of
+from hub_machine import IS_ROOT, Visitor, hub_machine
 
-from reimpl_helpers.hub.keeper import MOST, largest_of_greedy
+from reimpl_helpers.hub.codes import FREE
+from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, largest_of_greedy, memory_of
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.spawner import BOUNDS
+from reimpl_helpers.hub.users import BOARD_USER, processes_of
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can make system users")
@@ -63,13 +67,16 @@ def visitor(hub):
     return logged_in
 
 
-def run_as(pair: str, code: str) -> subprocess.CompletedProcess:
-    """Run a shell as a pair's system user, which is what a terminal of their lab does."""
+def of_pair(pair: str) -> dict:
+    """Say how a process is started as a pair's system user, as a terminal of their lab is."""
     user = pwd.getpwnam(account_of(pair))
-    return subprocess.run(
-        ["/bin/sh", "-c", code], user=user.pw_uid, group=user.pw_gid, extra_groups=[],
-        cwd=user.pw_dir, capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": user.pw_dir}
+
+
+def run_as(pair: str, *command) -> subprocess.CompletedProcess:
+    """Run a command as a pair's system user."""
+    how = {"capture_output": True, "text": True, "timeout": 60}
+    return subprocess.run(command, **how, **of_pair(pair))
 
 
 # --- who gets in ---
@@ -102,18 +109,20 @@ def test_the_pairs_folder_knows_both_names(hub, servers):
         "/files/00_start_here.ipynb",
     ],
 )
-def test_a_pairs_people_alone_get_into_its_server(path, servers, visitor):
+def test_a_pairs_people_alone_get_into_its_server(path, servers, visitor, keeps_out):
     for name, status in ("Ada", 403), ("Emmy", 403), ("Ida", 200), ("Mary", 200):
         person = visitor(name)
         person.get(f"{servers['elm']}/enter", timeout=30)  # or an API refuses everybody
         reply = person.get(f"{servers['elm']}{path}", timeout=30)
+        if status == 403:
+            keeps_out(reply.status_code == 403, f"{name} {reply.url}")
         assert reply.status_code == status, f"{name} {reply.url}"
 
 
 @pytest.mark.parametrize("path", ["/lab", "/api/contents"])
-def test_who_is_not_logged_in_is_asked_to(path, hub, servers):
+def test_who_is_not_logged_in_is_asked_to(path, hub, servers, keeps_out):
     reply = requests.get(f"{servers['oak']}{path}", timeout=30)
-    assert reply.status_code == 403 or "/hub/login" in reply.url
+    keeps_out(reply.status_code == 403 or "/hub/login" in reply.url, reply.url)
 
 
 def test_a_facilitator_enters_every_pair_by_their_own_name(servers, visitor):
@@ -145,14 +154,15 @@ ADMIN = [
 
 
 @pytest.mark.parametrize("method, path", ADMIN)
-def test_a_pairs_person_is_refused_what_is_the_hubs(method, path, hub, servers, visitor):
+def test_a_pairs_person_is_refused_what_is_the_hubs(method, path, hub, servers, visitor, keeps_out):
     ada = visitor("Ada")
     token = ada.cookies.get("_xsrf", path="/hub/")
     headers = {"X-XSRFToken": token, "Referer": f"{hub.address}/hub/home"}
     reply = ada.request(
         method, hub.address + path, headers=headers, json={"admin": True}, timeout=30
     )
-    assert reply.status_code in (403, 404), f"{reply.status_code} {reply.url} {reply.text[:200]}"
+    seen = f"{reply.status_code} {reply.url} {reply.text[:200]}"
+    keeps_out(reply.status_code in (403, 404), seen)
 
 
 def test_a_pairs_person_sees_in_the_hubs_list_nobody_but_their_own(hub, servers, visitor):
@@ -165,6 +175,46 @@ def test_a_code_that_is_tried_often_is_slowed_down(hub):
     assert codes[:5] == [403] * 5 and 429 in codes[5:]
     assert Visitor(hub, "Emmy").log_in().status_code == 429, "the right one waits as well"
     assert Visitor(hub, "Rosa").log_in().status_code == 200, "and nobody else does"
+
+
+def test_codes_that_are_tried_at_once_from_made_up_addresses_are_slowed_down(hub, keeps_out):
+    def status(number):
+        visitor = Visitor(hub, "Grace")
+        for header in "X-Real-Ip", "X-Forwarded-For":
+            visitor.headers[header] = f"10.0.0.{number}"
+        return visitor.log_in("aaaa-aaaa-aaaa").status_code
+
+    with ThreadPoolExecutor(20) as threads:
+        codes = Counter(threads.map(status, range(20)))
+    keeps_out(codes[403] <= FREE, codes)
+    assert codes == {403: codes[403], 429: 20 - codes[403]}, codes
+
+
+LOCK_OUT = r"""
+import re, socket, sys
+name, path = sys.argv[1:]
+for _ in range(8):
+    cookies, answer = {}, ""
+    for method, body in ("GET", ""), ("POST", "username={}&password=aaaa&_xsrf={}"):
+        body = body.format(name, cookies.get("_xsrf"))
+        with socket.socket(socket.AF_UNIX) as hub:
+            hub.connect(path)
+            sent = "; ".join(f"{k}={v}" for k, v in cookies.items())
+            lines = [f"{method} /hub/login HTTP/1.0", "Host: x", "X-Forwarded-For: 127.0.0.1",
+                f"Cookie: {sent}", "Content-Type: application/x-www-form-urlencoded",
+                f"Content-Length: {len(body)}", "", body]
+            hub.sendall("\r\n".join(lines).encode())
+            answer = b"".join(iter(lambda: hub.recv(65536), b"")).decode()
+        cookies |= dict(re.findall(r"Set-Cookie: ([^=]+)=([^;]+)", answer))
+    print(answer.split()[1])
+"""
+
+
+@as_root
+def test_who_goes_round_the_proxy_locks_nobody_out(hub, servers, keeps_out):
+    tried = run_as("elm", hub.python, "-c", LOCK_OUT, "Mary", hub.state / "sockets/hub")
+    assert "429" in tried.stdout.split(), tried
+    keeps_out(Visitor(hub, "Mary").log_in().status_code == 200)
 
 
 # --- what stays apart ---
@@ -198,6 +248,10 @@ BOARD = {
     "hub's log": "cat {state}/hub.log",
     "everything": "ls {state}",
     "the pairs": "ls {state}/homes",
+    "sockets": "ls {state}/sockets",
+    "pairs' sockets": "ls {state}/sockets/pairs",
+    "the hub's socket": "mv {state}/sockets/hub {state}/sockets/mine",
+    "a log before": "cat {state}/hub.log.1 {state}/hub.log",
     "roster": "echo x >> {roster}",
     "workbook": "touch {code}/mine",
 }
@@ -206,22 +260,24 @@ BOARD = {
 @as_root
 @pytest.mark.parametrize("kind", ATTEMPTS)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_a_pair_does_not_reach_into_another(pair, kind, hub, servers):
+def test_a_pair_does_not_reach_into_another(pair, kind, hub, servers, keeps_out):
     for other in set(PAIRS) - {pair}:
         theirs = pwd.getpwnam(account_of(other))
-        process = processes_of(theirs.pw_uid)[0]
-        tried = run_as(pair, ATTEMPTS[kind].format(other=theirs.pw_dir, process=process))
-        assert tried.returncode, f"{kind}: {tried.stdout[:200]}"
+        process = processes_of(theirs.pw_uid)[0].pid
+        tried = run_as(
+            pair, "sh", "-c", ATTEMPTS[kind].format(other=theirs.pw_dir, process=process)
+        )
+        keeps_out(tried.returncode, f"{kind}: {tried.stdout[:200]}")
         assert "ermitted" in tried.stderr or "denied" in tried.stderr, tried.stderr
         assert (hub.work(other) / "00_start_here.ipynb").exists()
 
 
 @as_root
 @pytest.mark.parametrize("kind", BOARD)
-def test_a_pair_does_not_reach_the_board_nor_the_hub(kind, hub, servers):
+def test_a_pair_does_not_reach_the_board_nor_the_hub(kind, hub, servers, keeps_out):
     code = BOARD[kind].format(state=hub.state, roster=hub.roster, code=hub.python.parent)
-    tried = run_as("elm", code)
-    assert tried.returncode, f"{kind}: {tried.stdout[:200]}"
+    tried = run_as("elm", "sh", "-c", code)
+    keeps_out(tried.returncode, f"{kind}: {tried.stdout[:200]}")
     assert "ermitted" in tried.stderr or "denied" in tried.stderr, tried.stderr
 
 
@@ -230,7 +286,7 @@ def test_what_is_tried_on_others_works_at_home(hub, servers):
     """See the attempts succeed where they may, or their refusal would mean nothing."""
     home = pwd.getpwnam(account_of("oak")).pw_dir
     for kind in ("list", "list work", "read", "make", "hard link", "link and read"):
-        assert run_as("oak", ATTEMPTS[kind].format(other=home)).returncode == 0, kind
+        assert run_as("oak", "sh", "-c", ATTEMPTS[kind].format(other=home)).returncode == 0, kind
 
 
 @as_root
@@ -242,23 +298,75 @@ def test_homes_are_closed_and_servers_run_as_their_pair(hub, servers):
         assert processes_of(user.pw_uid)
 
 
+CONNECT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as other:
+    other.connect(sys.argv[1])
+"""
+
+
 @as_root
-def test_nobody_else_hears_what_a_kernel_prints(hub, servers):
-    """A kernel has no port, where whoever finds it is told all that it prints."""
+def test_nobody_but_the_hub_reaches_what_a_pair_runs(hub, servers, keeps_out):
+    """A server, and its kernel, answer at files: another pair can neither ask them nor be them."""
     ida = Visitor(hub, "Ida")
     address = ida.enter()
     headers = {"X-XSRFToken": ida.cookies.get("_xsrf", path="/user/pair-elm/")}
     made = ida.post(f"{address}/api/kernels", json={}, headers=headers, timeout=60)
     assert made.status_code == 201, made.text
-    wait_for(lambda: ida.get(made.url + "/" + made.json()["id"]).ok, 30, "the kernel")
+    user = pwd.getpwnam(account_of("elm")).pw_uid
+    (kernel,) = [each for each in processes_of(user) if "reimpl_helpers.kernel" in each.cmdline()]
+    wait_for(lambda: len(files_of(kernel)) > 5, 30, "the kernel's sockets")
+    for process in processes_of(user):
+        keeps_out(not process.net_connections("inet"), process)
+        for path in files_of(process):
+            tried = run_as("oak", hub.python, "-c", CONNECT, path)
+            keeps_out("PermissionError" in tried.stderr, path)
+
+
+def files_of(process: psutil.Process) -> set[str]:
+    """List the files at which a process answers."""
+    return {each.laddr for each in process.net_connections("unix") if each.laddr.startswith("/")}
+
+
+SHARE_PORT = """
+import socket, sys
+with socket.socket() as mine:
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    mine.bind(("127.0.0.1", int(sys.argv[1])))
+"""
+
+
+@as_root
+def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
+    (board,) = processes_of(pwd.getpwnam(BOARD_USER).pw_uid)
+    (port,) = {each.laddr.port for each in board.net_connections("tcp") if not each.raddr}
+    board.suspend()
+    board.kill()
+    wait_for(lambda: not processes_of(pwd.getpwnam(BOARD_USER).pw_uid), 10, "its end")
+    tried = run_as("oak", hub.python, "-c", SHARE_PORT, str(port))
+    keeps_out("Address already in use" in tried.stderr, tried)
+    mary = Visitor(hub, "Mary")
+    mary.log_in()
+    wait_for(lambda: mary.get(f"{hub.address}/services/board/").ok, 60, "the board again")
+
+
+@as_root
+def test_what_a_pair_makes_its_server_say_is_in_the_pairs_home(hub, servers):
     user = pwd.getpwnam(account_of("elm"))
-    kernels = [
-        process for process in psutil.process_iter(["uids", "cmdline"])
-        if process.info["uids"].real == user.pw_uid and "ipykernel_launcher" in process.cmdline()
-    ]  # fmt: skip
-    assert kernels and not any(kernel.net_connections("inet") for kernel in kernels)
-    sockets = [p for p in Path("/tmp").glob("reimpl-*") if p.stat().st_uid == user.pw_uid]
-    assert sockets and not any(path.stat().st_mode & 0o077 for path in sockets)
+    for process in processes_of(user.pw_uid):
+        if "reimpl_helpers.hub.server" in process.cmdline():
+            said = {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (1, 2)}
+            assert said == {f"{user.pw_dir}/server.log"}
+
+
+def test_what_is_sent_through_the_proxy_arrives(servers, visitor):
+    ida = visitor("Ida")
+    ida.get(f"{servers['elm']}/enter", timeout=30)
+    headers = {"X-XSRFToken": ida.cookies.get("_xsrf", path="/user/pair-elm/")}
+    model = {"type": "file", "format": "text", "content": "x"}
+    contents = f"{servers['elm']}/api/contents/sent.txt"
+    replies = [ida.put(contents, json=model, headers=headers) for _ in range(200)]
+    assert Counter(reply.status_code for reply in replies).keys() <= {200, 201}
 
 
 # --- what a pair may use up ---
@@ -276,7 +384,7 @@ SAID = {  # how Linux says what is bounded
 def test_a_pairs_processes_are_bounded(servers):
     user = pwd.getpwnam(account_of("ash"))
     for process in processes_of(user.pw_uid):
-        limits = Path(f"/proc/{process}/limits").read_text()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
         for what, most in BOUNDS.items():
             assert re.search(rf"^{SAID[what]} +{most} +{most} ", limits, re.M), limits
 
@@ -295,14 +403,9 @@ def test_a_pairs_processes_are_bounded(servers):
     ids=["memory", "processes", "file", "files"],
 )
 def test_a_bound_is_felt_by_who_reaches_it_and_nobody_else(code, hub, servers):
-    user = pwd.getpwnam(account_of("ash"))
-
     bounded = f"import resource\nfor bound in {list(BOUNDS.items())}: resource.setrlimit(bound[0], "
-    tried = subprocess.run(
-        [hub.python, "-c", f"{bounded}(bound[1], bound[1]))\n{code}"],
-        user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=user.pw_dir,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    limits = f"{bounded}(bound[1], bound[1]))"
+    tried = run_as("ash", hub.python, "-c", f"{limits}\n{code}")
     assert tried.returncode and tried.stderr.strip().splitlines()[-1].startswith(
         ("MemoryError", "RuntimeError", "OSError")
     ), tried.stderr
@@ -310,16 +413,25 @@ def test_a_bound_is_felt_by_who_reaches_it_and_nobody_else(code, hub, servers):
 
 
 @as_root
-def test_a_pair_that_holds_too_much_loses_its_largest_process(hub, servers):
-    user = pwd.getpwnam(account_of("ash"))
-    greedy = subprocess.Popen(
-        [hub.python, "-c", "kept = b'1' * 2**29; input()"], stdin=subprocess.PIPE,
-        user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd=user.pw_dir,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "code, size_of, most, least",
+    [
+        ("kept = b'1' * 2**29", memory_of, MOST_MEMORY, 2**29),
+        ("import socket; kept = [socket.socket() for _ in range(900)]", psutil.Process.num_fds,
+         MOST_FILES, 900),
+    ],
+    ids=["memory", "sockets"],
+)  # fmt: skip
+def test_a_pair_that_holds_too_much_loses_its_largest_process(
+    code, size_of, most, least, hub, servers
+):
+    homes = hub.state / "homes"
+    command = [hub.python, "-c", f"{code}; input()"]
+    greedy = subprocess.Popen(command, stdin=subprocess.PIPE, **of_pair("ash"))
     with greedy:
-        wait_for(lambda: psutil.Process(greedy.pid).memory_info().rss > 2**29, 30, "its memory")
-        assert largest_of_greedy(MOST) == []
-        found = largest_of_greedy(2**29)
+        wait_for(lambda: size_of(psutil.Process(greedy.pid)) > least, 30, "what it takes")
+        assert largest_of_greedy(homes, size_of, most) == []
+        found = largest_of_greedy(homes, size_of, least)
         assert [(pair, process.pid) for pair, process in found] == [("pair-ash", greedy.pid)]
         greedy.kill()
 
@@ -350,7 +462,7 @@ def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, serve
     """Run the hub's own culler, with the token that the hub gave it, and less patience."""
     (culler,) = [
         each for each in psutil.process_iter(["cmdline"])
-        if "jupyterhub_idle_culler" in (each.info["cmdline"] or [])
+        if "reimpl_helpers.hub.culler" in (each.info["cmdline"] or [])
         and hub.process.pid in [p.pid for p in each.parents()]
     ]  # fmt: skip
     *command, patience = culler.cmdline()
@@ -367,20 +479,55 @@ def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, serve
     assert Visitor(hub, "Rosa").enter() == servers["ash"] and processes_of(ash)
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_stop_and_start_loses_nothing(how, hub, servers):
+DETACHED = """
+import os, socket, sys, time
+if os.fork() or os.setsid() is None and os.fork():
+    os._exit(0)
+for said in range(3):
+    os.close(said)
+while True:
+    for take in sys.argv[1:]:
+        try:
+            if take.isdigit():
+                socket.create_server(("127.0.0.1", int(take)))
+            else:
+                socket.socket(socket.AF_UNIX).bind(take)
+            open("taken", "a").write(take)
+        except OSError:
+            pass
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "kill all"])
+def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps_out):
+    """Meanwhile a process of a pair, which no server knows of, tries to take the hub's places."""
     ada = Visitor(hub, "Ada")
     address = ada.enter()
     headers = {"X-XSRFToken": ada.cookies.get("_xsrf", path="/user/pair-oak/")}
     model = {"type": "file", "format": "text", "content": how}
     assert ada.put(f"{address}/api/contents/kept.txt", json=model, headers=headers).ok
     codes, port = hub.codes, hub.port
+    if IS_ROOT:
+        oak = pwd.getpwnam(account_of("oak"))
+        run_as("oak", hub.python, "-c", DETACHED, str(port), hub.state / "sockets/hub")
+    started = psutil.Process(hub.process.pid).children(recursive=True)
+    services = [each for each in started if "reimpl_helpers.hub" in " ".join(each.cmdline())]
     if how == "stop":
         hub.stop()
+        assert not IS_ROOT or not processes_of(oak.pw_uid), "it is stopped, and they run"
     else:
         hub.kill()
+        if how == "kill":
+            wait_for(lambda: not IS_ROOT or not processes_of(oak.pw_uid), 20, "the pairs' end")
+        for service in services if how == "kill all" else ():
+            if service.is_running() and "hub.server" not in " ".join(service.cmdline()):
+                service.kill()
     hub.start(ROSTER, port)
     assert hub.codes == codes and "Everybody has a code" in hub.said
+    if IS_ROOT:
+        keeps_out(not Path(oak.pw_dir, "taken").exists(), "a pair took a place of the hub's")
+        assert ("Ended what it left: " in hub.said) == (how == "kill all")
     again = Visitor(hub, "Ada")
     assert again.enter() == address
     assert again.get(f"{address}/api/contents/kept.txt").json()["content"] == how

@@ -1,5 +1,6 @@
 """A hub starts only where it can keep its word, and says what stands in its way."""
 
+import io
 import os
 import shutil
 import signal
@@ -12,6 +13,9 @@ import pytest
 if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
+
+from reimpl_helpers.hub.start import MOST_SAID, write_log
+from reimpl_helpers.hub.state import LONGEST, only_hub
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
@@ -29,12 +33,13 @@ def machine():
 @pytest.fixture
 def run_hub(machine, tmp_path):
     """Run the command until it refuses."""
-    folder, python = machine
-    (folder / "roster.csv").write_text(ROSTER)
+    where, python = machine
+    roster = where / "roster.csv"
+    roster.write_text(ROSTER)
 
-    def run(*options, python=python, **how):
-        command = [python, "-P", "-m", "reimpl_helpers.cli", "hub", folder / "roster.csv"]
-        how["env"] = os.environ | {"REIMPL_HUB": str(tmp_path / "hub")}
+    def run(*options, python=python, folder=tmp_path / "hub", **how):
+        command = [python, "-P", "-m", "reimpl_helpers.cli", "hub", roster]
+        how["env"] = os.environ | {"REIMPL_HUB": str(folder)}
         options = [f"--port={free_port()}", *options]
         return subprocess.run(
             [*command, *options], capture_output=True, text=True, timeout=120, cwd="/", **how
@@ -89,16 +94,33 @@ def test_a_python_that_pairs_cannot_run_is_named(run_hub, machine):
     assert f"chmod o+rx {closed}" in refused.stderr
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_a_port_that_is_taken_is_named(place, run_hub):
-    port = free_port()
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", port + place))
-        taken.listen()
+def test_a_port_that_is_taken_is_named(run_hub):
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
         refused = run_hub(f"--port={port}", *([] if IS_ROOT else ["--trusted"]))
     assert refused.returncode == 2
-    assert f"ports {port} to {port + 3}, and {port + place} cannot be had" in refused.stderr
+    assert f"needs the port {port}, and it cannot be had: Address already in use" in refused.stderr
+
+
+def test_a_second_hub_on_the_same_folder_is_refused(run_hub, tmp_path):
+    (tmp_path / "hub").mkdir()
+    with only_hub(tmp_path / "hub"):
+        refused = run_hub(*([] if IS_ROOT else ["--trusted"]))
+    assert refused.returncode == 2
+    assert f"a hub runs on {tmp_path / 'hub'} already, or is still stopping" in refused.stderr
+
+
+def test_a_folder_that_is_too_deep_is_named(run_hub, tmp_path):
+    deep = tmp_path / ("x" * LONGEST)
+    refused = run_hub(*([] if IS_ROOT else ["--trusted"]), folder=deep)
+    assert refused.returncode == 2 and not deep.exists()
+    assert f"the hub's folder {deep} is too deep down" in refused.stderr
+
+
+def test_the_hubs_log_keeps_the_last_and_is_bounded(tmp_path):
+    write_log(io.BytesIO(b"x" * 3 * MOST_SAID + b"\nthe last\n"), tmp_path / "hub.log")
+    assert (tmp_path / "hub.log").read_text().endswith("\nthe last\n")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * MOST_SAID
 
 
 def test_a_roster_with_a_fault_is_refused_before_anything_is_made(run_hub, machine, tmp_path):

@@ -2,16 +2,33 @@
 
 import asyncio
 import math
+import os
+import socket
+import struct
 from pathlib import Path
 
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode
 
 from reimpl_helpers.hub.codes import CODES, Codes, Patience, hand_out
 from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, roles_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
+
+
+def address_of(request: HTTPServerRequest) -> str:
+    """Say where a request comes from: to what the sender made up the proxy adds what it sees.
+
+    Who goes round the proxy, to the hub's socket, is known by their user on this machine.
+    """
+    at = request.connection.stream.socket
+    if at.family == getattr(socket, "AF_UNIX", None) and hasattr(socket, "SO_PEERCRED"):
+        _, user, _ = struct.unpack("3i", at.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if user != os.geteuid():
+            return f"user {user}"
+    return request.headers.get("X-Forwarded-For", request.remote_ip).split(",")[-1].strip()
 
 
 class RosterAuthenticator(Authenticator):
@@ -55,13 +72,13 @@ class RosterAuthenticator(Authenticator):
     async def authenticate(self, handler, data):
         """Compare a code; after several wrong ones make them wait."""
         name = self.roster.spelt(data["username"])
-        who = name or "", handler.request.remote_ip
+        who = name or "", address_of(handler.request)
         if left := self.patience.wait(who):
             raise HTTPError(
                 429, f"Too many wrong codes. Wait {math.ceil(left)} seconds, then try again."
             )
+        self.patience.was_wrong(who)  # unless it turns out right: others may come meanwhile
         if not await asyncio.to_thread(self.codes.is_right, name or "", data["password"]):
-            self.patience.was_wrong(who)
             return None
         self.patience.was_right(who)
         return self.model_of(name, handler)

@@ -17,6 +17,7 @@ from tornado.web import HTTPError
 from reimpl_helpers.board.page import FACTS, Board, Readings, application, listen
 from reimpl_helpers.hub.roles import ACCOUNT
 from reimpl_helpers.hub.service import serve
+from reimpl_helpers.hub.users import BOARD_USER, become
 
 TRUSTED = 10  # seconds that a word of the hub holds: who may come in can change
 
@@ -71,13 +72,18 @@ def main(folder: str) -> None:
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the hub holds the port
+    listener.bind((address.hostname, address.port))
+    listener.listen()
+    become(BOARD_USER)
     served = application(
         [(f"{prefix}oauth_callback", Callback), (".*", Door)],
         Readings(Path(folder), (False, True)),
         prefix,
         cookie_secret=secrets.token_bytes(32),
     )
-    asyncio.run(listen(served, socket.create_server((address.hostname, address.port))))
+    asyncio.run(listen(served, listener))
 
 
 if __name__ == "__main__":

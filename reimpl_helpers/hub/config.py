@@ -1,23 +1,28 @@
 """Configure JupyterHub: what `reimpl hub` starts it with."""
 
 import os
+import socket
 import sys
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlparse
 
+from tornado import netutil
 from traitlets.config import get_config
 
 from reimpl_helpers.hub import spawner
-from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING
+from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING, PAIRS
+from reimpl_helpers.hub.service import watch_parent
 from reimpl_helpers.hub.shared_config import configure
-from reimpl_helpers.hub.start import HOMES, LOGS, PROXY_IS
-from reimpl_helpers.hub.users import BOARD_USER
+from reimpl_helpers.hub.state import HOMES, LOGS, PROXY_IS, SOCKETS
+from reimpl_helpers.network import HERE
 
 STATE = Path(os.environ["REIMPL_HUB"])
 URL = os.environ["REIMPL_HUB_URL"]
-PORT = urlparse(URL).port  # the next three are the proxy's, the hub's own, the board's
+HUB = STATE / SOCKETS / "hub"
 IDLE = 3600  # seconds without a browser or a running cell after which a server is stopped
 STARTS = 60  # seconds that a server may take until it answers: twenty start at once
+
+watch_parent(lambda: os._exit(1))  # as if it was killed, too: the keeper ends what is left
 
 c = get_config()
 roster = Path(os.environ["REIMPL_HUB_ROSTER"])
@@ -35,9 +40,15 @@ def module(name: str, *arguments) -> list[str]:
     return [sys.executable, "-P", "-m", name, *map(str, arguments)]
 
 
+# The board is at a port, as JupyterHub knows no sockets of services. This holds it as long as the
+# hub runs: nobody but root, as whom the board begins, may share it.
+held = socket.socket()
+held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+held.bind((HERE, 0))
+
 is_root = os.geteuid() == 0
 c.JupyterHub.services = [
-    {"name": CULLER, "command": module("jupyterhub_idle_culler", f"--timeout={IDLE}")},
+    {"name": CULLER, "command": module("reimpl_helpers.hub.culler", HUB, f"--timeout={IDLE}")},
     {
         "name": "collector",
         "command": module("reimpl_helpers.hub.collector", STATE / HOMES, STATE / LOGS, roster),
@@ -46,23 +57,27 @@ c.JupyterHub.services = [
     {
         "name": BOARD,
         "command": module("reimpl_helpers.hub.board", STATE / LOGS),
-        "url": f"http://127.0.0.1:{PORT + 3}",
+        "url": f"http://{HERE}:{held.getsockname()[1]}",
         "oauth_no_confirm": True,
-        "user": BOARD_USER if is_root else "",
     },
 ]
 if is_root:
-    keeper = {"name": "keeper", "command": module("reimpl_helpers.hub.keeper")}
+    keeper = {"name": "keeper", "command": module("reimpl_helpers.hub.keeper", STATE)}
     c.JupyterHub.services.append(keeper)
 
-c.JupyterHub.hub_port = PORT + 2
-c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 1}"
-c.ConfigurableHTTPProxy.command = os.environ["REIMPL_HUB_PROXY"]
+# Who finds a queue full at a port waits, at a socket is refused; the library's holds 128.
+netutil.bind_unix_socket = partial(netutil.bind_unix_socket, backlog=spawner.QUEUE)
+c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = spawner.url_of(HUB)
+c.JupyterHub.hub_socket_mode = 0o666 if is_root else 0o600  # pairs' servers ask the hub
+c.ConfigurableHTTPProxy.api_url = spawner.url_of(STATE / SOCKETS / "proxy")
+mend = Path(__file__).with_name("proxy.js")
+c.ConfigurableHTTPProxy.command = ["node", "--require", str(mend), os.environ["REIMPL_HUB_PROXY"]]
 c.ConfigurableHTTPProxy.log_level = "error"
+c.JupyterHub.cleanup_proxy = False  # it ends last, when no pair is left to take its port
 c.ConfigurableHTTPProxy.pid_file = str(STATE / PROXY_IS)
 
 chosen = spawner.PairSpawner if is_root else spawner.TrustedSpawner
-chosen.homes = STATE / HOMES
+chosen.homes, chosen.sockets = STATE / HOMES, STATE / SOCKETS / PAIRS
 c.JupyterHub.spawner_class = chosen
 c.Spawner.cmd = module("reimpl_helpers.hub.server")
 c.Spawner.env_keep = ["LANG", "LC_ALL", "PATH"]

@@ -14,11 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from reimpl_helpers.board.confirm import confirmed_in, keep, understood
 from reimpl_helpers.hub.service import serve
-from reimpl_helpers.hub.users import JUDGE_USER
+from reimpl_helpers.hub.users import JUDGE_USER, end_processes
 
 EVERY = 3  # seconds
 PATIENCE = 1800  # seconds for all that is new of one pair
@@ -71,19 +69,7 @@ def end_all(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     if os.geteuid() == 0:
-        judge = pwd.getpwnam(JUDGE_USER).pw_uid
-        while left := [each for each in psutil.process_iter() if is_of(each, judge)]:
-            for each in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
-            process.poll()
-
-
-def is_of(process: psutil.Process, user: int) -> bool:
-    """Tell whether a process is a user's, and more than a name in a table."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE
-    return False
+        end_processes(pwd.getpwnam(JUDGE_USER).pw_uid)
 
 
 def main(logs: str) -> None:

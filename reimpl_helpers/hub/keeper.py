@@ -1,30 +1,40 @@
-"""Keep each pair's memory within bounds: what the hub runs beside the pairs' servers, as root.
+"""Keep each pair within its bounds: what the hub runs beside the pairs' servers, as root.
 
-The kernel's own limits are of one process; this one is of all that a pair runs, together.
+The system's own limits are of one process; these are of all that a pair runs, together. Where the
+hub was killed, what pairs run ends here.
 """
 
+import contextlib
+import os
+import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import psutil
 
 from reimpl_helpers.hub.service import serve
+from reimpl_helpers.hub.state import HOMES, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import pair_users
+from reimpl_helpers.workbook import WorkbookError
 
-MOST = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
+MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
+MOST_FILES = 10_000  # that they may have open, sockets among them
 EVERY = 2  # seconds
+TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 
 
-def largest_of_greedy(most: int) -> list[tuple[str, psutil.Process]]:
-    """Find the pairs that hold more than this, and the largest process of each.
+def memory_of(process: psutil.Process) -> int:
+    return process.memory_info().rss
 
-    Units: bytes.
-    """
-    pairs, held = pair_users(), defaultdict(list)
-    for process in psutil.process_iter(["uids", "memory_info"]):
-        uids, memory = process.info["uids"], process.info["memory_info"]
-        if uids and memory and uids.real in pairs:
-            held[pairs[uids.real]].append((memory.rss, process.pid, process))
+
+def largest_of_greedy(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
+    """Find the pairs whose processes together are larger than this, and the largest of each."""
+    pairs, held = pair_users(homes), defaultdict(list)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if (user := process.uids().real) in pairs:
+                held[pairs[user]].append((size_of(process), process.pid, process))
     return [
         (pair, max(processes)[2])
         for pair, processes in held.items()
@@ -32,14 +42,30 @@ def largest_of_greedy(most: int) -> list[tuple[str, psutil.Process]]:
     ]
 
 
-def main() -> None:
+BOUNDS = {
+    f"more than {MOST_MEMORY / 2**30:.0f} GiB": (memory_of, MOST_MEMORY),
+    f"more than {MOST_FILES} files open": (psutil.Process.num_fds, MOST_FILES),
+}
+
+
+def main(homes: Path) -> None:
     """Look again and again; end the largest process of a pair that holds too much."""
     while True:
-        for pair, process in largest_of_greedy(MOST):
-            print(f"{pair} holds more than {MOST / 2**30:.0f} GiB: ending {process}", flush=True)
-            process.kill()
+        for what, (size_of, most) in BOUNDS.items():
+            for pair, process in largest_of_greedy(homes, size_of, most):
+                print(f"{pair} holds {what}: ending {process}", flush=True)
+                process.kill()
         time.sleep(EVERY)
 
 
+def hub_is_gone(state: Path) -> None:
+    """End all that pairs run, once their servers had the time to save; a new hub has done so."""
+    time.sleep(TO_SAVE)
+    with contextlib.suppress(WorkbookError), only_hub(state, patience=0):
+        end_what_is_left(state)
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    serve(main)
+    state = Path(sys.argv[1])
+    serve(lambda: main(state / HOMES), is_gone=lambda: hub_is_gone(state))

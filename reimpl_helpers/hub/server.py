@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import signal
+import socket
 import sys
-import tempfile
 from pathlib import Path
 
 from reimpl_helpers import quick_start  # noqa: F401
@@ -16,6 +17,7 @@ from tornado.web import HTTPError, authenticated
 
 from reimpl_helpers.copies import copy_work
 from reimpl_helpers.hub.roles import ENTRANCE
+from reimpl_helpers.hub.service import LISTENER, watch_parent
 from reimpl_helpers.lab import START, PairServer, arguments_of, serving
 from reimpl_helpers.pairing import NAMES, name_here, names_in
 from reimpl_helpers.people import Person
@@ -35,7 +37,20 @@ class Entrance(JupyterHandler):
 
 
 class HubServer(PairServer):
-    """Keep in mind who is in the pair, as the hub knows it."""
+    """Answer where the hub says, and keep in mind who is in the pair, as the hub knows it."""
+
+    def _find_http_port(self):
+        if LISTENER not in os.environ:
+            super()._find_http_port()
+
+    def _bind_http_server(self):
+        if LISTENER not in os.environ:  # some deployment's spawner wants it at a port
+            super()._bind_http_server()
+        else:
+            listener = socket.socket(fileno=int(os.environ.pop(LISTENER)))
+            listener.set_inheritable(False)
+            listener.setblocking(False)
+            self.http_server.add_socket(listener)
 
     def initialize(self, *args, **kwargs):
         super().initialize(*args, **kwargs)
@@ -63,16 +78,12 @@ class HubServer(PairServer):
 
 def main(arguments: list[str]) -> None:
     """Copy the notebooks where there are none, and serve them until the hub ends this."""
+    watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))  # a hub that was killed
     work = Path(os.environ.setdefault("REIMPL_WORK", str(Path.home() / "work")))
     work.mkdir(parents=True, exist_ok=True)
     copy_work()
-    with serving(work, []), tempfile.TemporaryDirectory(prefix="reimpl-") as sockets:
-        # whoever finds a kernel's port is told what it prints; so it has none, but closed files
-        os.environ["JUPYTER_RUNTIME_DIR"] = sockets
-        given = [
-            *arguments_of(work, solo=False, save_delay=SAVE_DELAY),
-            "--ConnectionFileMixin.transport=ipc",
-        ]
+    with serving(work, []):
+        given = arguments_of(work, solo=False, save_delay=SAVE_DELAY)
         given.append(f"--HubAuth.cache_max_age={LOOK}")  # who was moved to another pair goes out
         JupyterHubSingleUser.serverapp_class = HubServer
         JupyterHubSingleUser.launch_instance([*given, *arguments])

@@ -6,18 +6,24 @@ import time
 from collections.abc import Callable
 
 EVERY = 1  # seconds
+LISTENER = "REIMPL_LISTENER"  # names the open socket that a server is handed over
 
 
-def serve(main: Callable[[], None]) -> None:
-    """Run a service of the hub's until the hub stops it, or is gone."""
-    hub = os.getppid()
+def watch_parent(is_gone: Callable[[], None]) -> None:
+    """Do something when the process that started this one is gone."""
+    parent = os.getppid()
 
     def watch():
-        while os.getppid() == hub:
+        while os.getppid() == parent:
             time.sleep(EVERY)
-        os._exit(1)  # it was killed, and the next one starts services of its own
+        is_gone()
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def serve(main: Callable[[], None], is_gone: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """Run a service of the hub's until the hub stops it, or is gone."""
+    watch_parent(is_gone)
     try:
         main()
     except KeyboardInterrupt:  # so the hub stops a service

@@ -1,27 +1,41 @@
 """Prepare a hub on this machine, and start it."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import BinaryIO, TextIO
 from urllib.parse import urlparse
 
 from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.hub.codes import SHEETS, hand_out
+from reimpl_helpers.hub.roles import PAIRS
 from reimpl_helpers.hub.roster import RosterError, read_roster
+from reimpl_helpers.hub.state import (
+    HOMES,
+    LOGS,
+    LONGEST,
+    SAID,
+    SOCKETS,
+    end_what_is_left,
+    hub_folder,
+    only_hub,
+)
 from reimpl_helpers.hub.users import BOARD_USER, make_board_users
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
-HOMES, LOGS = "homes", "logs"  # in the folder of the hub: of the pairs; copies for the board
-SAID, PROXY_IS = "hub.log", "proxy.pid"  # in that folder as well
 CONFIG = Path(__file__).parent / "config.py"
+MOST_SAID, LONGEST_LINE = 10_000_000, 10_000  # bytes of the hub's log, and as much before it
 NOBODY = 65534  # a user who may read what everybody may
 PROXY = Path(sys.prefix) / "proxy/node_modules/.bin/configurable-http-proxy"
 TRUSTED = """
@@ -32,11 +46,6 @@ run this as root: then each pair is a system user of its own.
 NOT_ROOT = """this is not root, so pairs could not be kept apart: every kernel would run as you, and
 could read and change the work of every other pair, and all your files. Run it as root, or, among
 people who trust each other, say TRUSTED=1."""
-
-
-def hub_folder() -> Path:
-    """Return where the hub keeps its state and the pairs' homes: hub/, or where REIMPL_HUB says."""
-    return Path(os.environ.get("REIMPL_HUB") or ROOT / "hub").resolve()
 
 
 def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None:
@@ -57,48 +66,59 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
         raise WorkbookError(why)
     address = f"http://{address_here() if shared else HERE}:{port}"
     state = hub_folder()
-    if not (state / PROXY_IS).exists():  # else a hub was killed, and the next one ends its proxy
-        refuse_taken(address, port)
+    if len(os.fsencode(state)) > LONGEST:
+        raise WorkbookError(
+            f"the hub's folder {state} is too deep down for its sockets: {LONGEST} bytes at most. "
+            "Give it a shorter one: REIMPL_HUB=/srv/hub"
+        )
     try:
         prepare_folders(state, is_root)
     except PermissionError as error:
         raise WorkbookError(str(error)) from error
-    known = {*state.glob(SHEETS)}
-    if not hand_out(state, roster, address):
-        print(
-            "Everybody has a code. For who lost theirs: take their line out of the roster, save "
-            "it, put it in again: that makes a new one."
-        )
-    if not is_root:
-        print(TRUSTED)
-    settings = {
-        "REIMPL_HUB": str(state),
-        "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
-        "REIMPL_HUB_URL": address,
-        "REIMPL_HUB_PROXY": str(PROXY),
-    }
-    run_hub(state, address, os.environ | settings, known)
+    with only_hub(state) as lock:
+        if left := end_what_is_left(state):
+            print(f"An earlier hub was killed. Ended what it left: {', '.join(left)}.", flush=True)
+        refuse_taken(address)
+        known = {*state.glob(SHEETS)}
+        if not hand_out(state, roster, address):
+            print(
+                "Everybody has a code. For who lost theirs: take their line out of the roster, "
+                "save it, put it in again: that makes a new one."
+            )
+        if not is_root:
+            print(TRUSTED)
+        settings = {
+            "REIMPL_HUB": str(state),
+            "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
+            "REIMPL_HUB_URL": address,
+            "REIMPL_HUB_PROXY": str(PROXY),
+        }
+        try:
+            run_hub(state, address, os.environ | settings, known, lock)
+        finally:
+            end_what_is_left(state)
 
 
-def refuse_taken(address: str, port: int) -> None:
-    """Refuse to start where one of the hub's ports is in use.
+def refuse_taken(address: str) -> None:
+    """Refuse to start where the hub's port is in use.
 
     Raises: WorkbookError then.
     """
-    for host, taken in (urlparse(address).hostname, port), *((HERE, port + n) for n in (1, 2, 3)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, taken))
-            except (OSError, OverflowError) as error:
-                raise WorkbookError(
-                    f"the hub needs the ports {port} to {port + 3}, and {taken} cannot be had: "
-                    f"{getattr(error, 'strerror', None) or error}. Stop what uses it, which may "
-                    "be a hub of an earlier start, or take others, such as --port=8100."
-                ) from error
+    where = urlparse(address)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((where.hostname, where.port))
+        except OSError as error:
+            raise WorkbookError(
+                f"the hub needs the port {where.port}, and it cannot be had: {error.strerror}. "
+                "Stop what uses it, or take another, such as --port=8100."
+            ) from error
 
 
-def run_hub(state: Path, address: str, environment: dict[str, str], told: set[Path]) -> None:
+def run_hub(
+    state: Path, address: str, environment: dict[str, str], told: set[Path], lock: TextIO
+) -> None:
     """Run the hub until it is stopped, and tell of sheets that are new.
 
     What it says, and what pairs make it say, is in a file: it may be anything.
@@ -108,11 +128,13 @@ def run_hub(state: Path, address: str, environment: dict[str, str], told: set[Pa
     command = [sys.executable, "-P", "-m", "jupyterhub", f"--config={CONFIG}"]
     # A shell's background jobs ignore it, and so would all that the hub starts, and stops with it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with open(state / SAID, "ab", opener=lambda *a: os.open(*a, mode=0o600)) as log:
-        hub = subprocess.Popen(
-            command, env=environment, cwd=state, umask=0o077, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log,
-        )  # fmt: skip
+    os.umask(0o077)
+    hub = subprocess.Popen(
+        command, env=environment, cwd=state, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, pass_fds=[lock.fileno()],
+    )  # fmt: skip
+    writing = threading.Thread(target=write_log, args=(hub.stdout, state / SAID), daemon=True)
+    writing.start()
     signal.signal(signal.SIGTERM, lambda *_: hub.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the hub as well
     is_up = False
@@ -125,9 +147,18 @@ def run_hub(state: Path, address: str, environment: dict[str, str], told: set[Pa
             print(f"The hub is at {address}. Ctrl-C stops it; nothing is lost.", flush=True)
         time.sleep(0.5)
     if not is_up:
+        writing.join(timeout=5)
         lines = (state / SAID).read_text("utf-8", errors="replace").splitlines()
         why = [line for line in lines if line.startswith(("[C", "[E"))] or lines or ["no reason"]
         raise WorkbookError(f"the hub did not start. {state / SAID} says more after: {why[-1]}")
+
+
+def write_log(said: BinaryIO, path: Path) -> None:
+    """Write down what a hub says until it ends; of very much, the last."""
+    log = RotatingFileHandler(path, maxBytes=MOST_SAID, backupCount=1, encoding="utf-8")
+    with contextlib.closing(log):
+        for line in iter(lambda: said.readline(LONGEST_LINE), b""):
+            log.emit(logging.makeLogRecord({"msg": line.decode("utf-8", "replace").rstrip("\n")}))
 
 
 def answers(address: str) -> bool:
@@ -144,10 +175,13 @@ def prepare_folders(state: Path, is_root: bool) -> None:
     Raises: PermissionError when this machine has a user already that is to be made.
     """
     logs = state / LOGS
-    for folder in state, state / HOMES, logs, logs / CONFIRMED:
+    opened = {  # the others are closed
+        state: 0o711, state / HOMES: 0o711, state / SOCKETS: 0o711, logs: 0o750,
+        logs / CONFIRMED: 0o750,
+    }  # fmt: skip
+    for folder in *opened, state / SOCKETS / PAIRS:
         folder.mkdir(parents=True, exist_ok=True)
-        is_for_the_board = folder.is_relative_to(logs)
-        folder.chmod((0o750 if is_for_the_board else 0o711) if is_root else 0o700)
+        folder.chmod(opened.get(folder, 0o700) if is_root else 0o700)
     if is_root:
         make_board_users()
         for folder in logs, logs / CONFIRMED:
