@@ -10,6 +10,7 @@ import io
 import os
 import secrets
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from reimpl_helpers import quick_start  # noqa: F401
 from reimpl_helpers.compiling import COMPILATION
 
 # isort: split
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth import IdentityProvider, User
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
@@ -24,6 +26,7 @@ from jupyterlab.labapp import LabApp
 from traitlets import Dict
 from traitlets.config import Config
 
+from reimpl_helpers import saving
 from reimpl_helpers.copies import no_lab
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.network import HERE, address_here
@@ -93,10 +96,28 @@ class PairContents(AsyncLargeFileManager):
             replace_file(Path(os.path.realpath(os_path)), content)
 
 
+class Kernels(KernelSpecManager):
+    """Start IPython's kernel by way of reimpl_helpers.kernel."""
+
+    def get_kernel_spec(self, kernel_name):
+        spec = super().get_kernel_spec(kernel_name)
+        python, *rest = spec.argv
+        if rest[:2] == ["-m", "ipykernel_launcher"]:
+            spec.argv = [python, "-P", "-m", "reimpl_helpers.kernel", *rest[2:]]
+        return spec
+
+
 class PairServer(ServerApp):
-    """Stop within a time limit."""
+    """Stop within a time limit, and not before it is said what would be lost."""
+
+    was_told = False
 
     def stop(self, from_signal=False):
+        lost = saving.keep_unsaved(Path(self.root_dir))
+        if lost and not self.was_told:
+            print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
+            self.was_told = True
+            return
         watch = threading.Timer(PATIENCE, os._exit, [0])
         watch.daemon = True
         watch.start()
@@ -143,7 +164,13 @@ def arguments_of(work: Path, solo: bool, save_delay: float = SAVE_DELAY) -> list
         "--Application.log_level=WARN",  # else the links scroll away
         "--LabApp.extension_manager=readonly",  # the other one asks a server elsewhere
         "--ServerApp.contents_manager_class=reimpl_helpers.lab.PairContents",
+        "--ServerApp.kernel_spec_manager_class=reimpl_helpers.lab.Kernels",
+        # whoever finds a kernel's port is told what it prints: files have none, keys keep it secret
+        "--KernelManager.transport_encryption=auto"
+        if os.name == "nt"
+        else "--ConnectionFileMixin.transport=ipc",
         f"--LabApp.app_settings_dir={SETTINGS / ('solo' if solo else 'pair')}",
+        f"--LabApp.extra_labextensions_path={SETTINGS / 'extensions'}",
         f"--LabApp.workspaces_dir={state / 'workspaces'}",
         "--LanguageServerManager.autodetect=False",  # else it asks npm, at every start
         f"--YDocExtension.disable_rtc={solo}",
@@ -180,10 +207,13 @@ def serving(work: Path, names: list[str]):
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the workbook's kernel before the user's own
     os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
     os.environ[NAMES] = str(work / ".lab/names")
-    with no_lab(work):
+    short = None if os.name == "nt" else "/tmp"  # the path of a socket has some 100 bytes
+    with no_lab(work), tempfile.TemporaryDirectory(prefix="reimpl-", dir=short) as sockets:
+        os.environ["JUPYTER_RUNTIME_DIR"] = sockets
         name_here(work / ".lab/names", names)
         redraw_in_place()
-        save_while_typing()
+        saving.save_while_typing()
+        saving.save_again()
         yield
 
 
@@ -230,28 +260,3 @@ def redraw_in_place():
                     }
 
     actions._output_hook = with_updates
-
-
-def save_while_typing():
-    """Let a shared notebook be saved soon after a change, however soon the next one follows.
-
-    Source: jupyter_server_ydoc.rooms.DocumentRoom._on_document_change, which puts off a save at
-    every change, and cancels one that is under way: who types without a pause is never saved.
-    """
-    from jupyter_server_ydoc.rooms import DocumentRoom
-
-    save = DocumentRoom._on_document_change
-
-    def changed(room, target, event):
-        if room._update_lock.locked():  # the room's own, as it notes that all is saved
-            return
-        saving = room._saving_document
-        if saving is None or saving.done():
-            room.saves_again = False
-            save(room, target, event)
-        elif not room.saves_again:
-            room.saves_again = True
-            saving.add_done_callback(lambda _: changed(room, target, event))
-
-    DocumentRoom.saves_again = False
-    DocumentRoom._on_document_change = changed

@@ -41,7 +41,6 @@ class Lab:
         self.home.mkdir(parents=True, exist_ok=True)
         self.log = self.home / f"log{time.monotonic_ns()}"
         environment = os.environ | STABLE | {"REIMPL_WORK": str(self.work), "HOME": str(self.home)}
-        environment |= {"JUPYTER_RUNTIME_DIR": str(self.home / "runtime")}
         command = [sys.executable, "-m", "reimpl_helpers.cli", "lab", *self.options]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -179,6 +178,10 @@ class Seat:
 
         wait_for(there, what=f"{text[-200:]!r} in cell {number}")
         return time.monotonic() - start
+
+    def is_told(self, text: str):
+        """Wait until the page says something in its corner."""
+        self.page.locator(".Toastify__toast", has_text=text).last.wait_for()
 
     def bar(self):
         return self.page.locator(f"{PANEL} .reimpl-bar")

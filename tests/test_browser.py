@@ -1,9 +1,14 @@
 """Two people in two browsers, in one notebook: everything both must see, and nothing lost."""
 
+import functools
 import re
+import shutil
+import sys
 import time
+from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from browser import SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
 
@@ -220,6 +225,47 @@ def test_what_nobody_changes_is_not_saved_again(shared, pair):
     wait_for(is_left_alone, 10, "two seconds without a save")
 
 
+def full_disk(server, path):
+    """Let a server write no file as large as this one; return what makes room."""
+    before = server.rlimit(psutil.RLIMIT_FSIZE)
+    server.rlimit(psutil.RLIMIT_FSIZE, (path.stat().st_size - 1000, before[1]))
+    return lambda: server.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+def renamed_folder(server, path):
+    folder = path.parent
+    return functools.partial(folder.rename(folder.with_name("elsewhere")).rename, folder)
+
+
+def deleted_file(server, path):
+    path.unlink()
+
+
+HINDRANCES = (full_disk, "File too large"), (renamed_folder, "No such file"), (deleted_file, "")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no limit can be set")
+
+
+@pytest.mark.slow
+@on_linux
+def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(shared, pair):
+    name = "gnn/02_shapes.ipynb"
+    seats = ada, grace = pair(name)
+    path, server = shared.work / name, psutil.Process(shared.process.pid)
+    place = places(shared, name)["start"]
+    for number, (hinder, why) in enumerate(HINDRANCES):
+        typed = f"typed = {number}"
+        allow = hinder(server, path)
+        ada.write(place, typed)
+        if allow:
+            for seat in seats:
+                seat.is_told(f"{name} is not saved: {why}")
+            allow()
+        wait_for(lambda t=typed: path.exists() and t in path.read_text("utf-8"), what=typed)
+        for seat in seats if allow else ():
+            seat.is_told(f"{name} is saved again")
+        grace.sees_source(place, typed)
+
+
 @pytest.mark.slow
 def test_who_runs_a_cell_may_leave(shared, pair):
     name = "gnn/03_params.ipynb"
@@ -411,6 +457,22 @@ def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stop_ends_the_lab_with_browsers_connected(shared, kept):
+@on_linux
+def test_a_stop_ends_the_lab_with_browsers_connected_and_says_what_is_not_saved(shared, kept):
+    name, ada = "gnn/05_training_test.ipynb", kept[0]
+    ada.open_here(name)
+    path, server = shared.work / name, psutil.Process(shared.process.pid)
+    place = places(shared, name)["start"]
+    allow = full_disk(server, path)
+    ada.write(place, "typed = 'at the end'")
+    ada.is_told(f"{name} is not saved")
     shared.process.terminate()  # the last test that needs it
+    wait_for(lambda: "Make room for it, or stop again and lose it." in shared.log.read_text())
+    renamed_folder(server, path)
+    allow()
+    shared.process.terminate()
     assert shared.process.wait(20) == 0
+    said = rf"{name} could not be saved: .* What it holds is in (.*)"
+    (copy,) = re.findall(said, shared.log.read_text())
+    assert "typed = 'at the end'" in nbformat.read(copy, as_version=4).cells[place].source
+    shutil.rmtree(Path(copy).parent)

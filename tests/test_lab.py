@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import websocket
 from browser import Lab, wait_for
@@ -115,11 +118,13 @@ def test_only_the_pairs_folder_is_served(lab):
     assert "01_forward_pass.ipynb" in names and "recording.safetensors" in names
 
 
-@pytest.mark.parametrize("path", ["00_start_here.ipynb", FIRST])
-def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
+@contextlib.contextmanager
+def kernel_of(lab, path):
+    """Start the kernel of a notebook as a browser does, and run cells in it."""
     session = {"path": path, "type": "notebook", "name": path, "kernel": {"name": "python3"}}
     kernel = json.loads(ask(lab, "api/sessions", session))["kernel"]["id"]
-    client = BlockingKernelClient(connection_file=str(lab.home / f"runtime/kernel-{kernel}.json"))
+    (known_by,) = Path(tempfile.gettempdir()).glob(f"reimpl-*/kernel-{kernel}.json")
+    client = BlockingKernelClient(connection_file=str(known_by))
     client.load_connection_file()
     client.start_channels()
 
@@ -128,16 +133,38 @@ def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
             client.wait_for_ready(timeout=60)
             return True
 
+    def run(source):
+        said = []
+        reply = client.execute_interactive(
+            source, timeout=60, output_hook=said.append, stdin_hook=None
+        )
+        assert reply["content"]["status"] == "ok", source
+        return "".join(message["content"].get("text", "") for message in said)
+
     try:
         wait_for(is_ready, what="the kernel")
-        for cell in nbformat.read(lab.work / path, as_version=4).cells:
-            if cell.cell_type == "code":
-                reply = client.execute_interactive(
-                    cell.source, timeout=60, output_hook=lambda message: None, stdin_hook=None
-                )
-                assert reply["content"]["status"] == "ok", cell.source
+        yield run
     finally:
         client.stop_channels()
+
+
+@pytest.mark.parametrize("path", ["00_start_here.ipynb", FIRST])
+def test_a_kernel_of_the_lab_runs_the_notebook(lab, path):
+    with kernel_of(lab, path) as run:
+        for cell in nbformat.read(lab.work / path, as_version=4).cells:
+            if cell.cell_type == "code":
+                run(cell.source)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no sockets that are files there")
+def test_nobody_else_on_the_machine_hears_a_kernel_and_a_forked_process_is_heard(lab):
+    with kernel_of(lab, FIRST) as run:
+        process = psutil.Process(int(run("import os\nprint(os.getpid())")))
+        assert process.net_connections("inet") == []
+        sockets = [Path(each.laddr) for each in process.net_connections("unix") if each.laddr]
+        assert sockets and not any(path.parent.stat().st_mode & 0o077 for path in sockets)
+        forked = "if not (child := os.fork()):\n    print('hello', flush=True)\n    os._exit(0)"
+        assert "hello" in run(f"{forked}\n_ = os.waitpid(child, 0)\nimport time\ntime.sleep(1)")
 
 
 def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):

@@ -132,7 +132,8 @@ def kernels_of(pair):
     found = psutil.process_iter(["uids", "cmdline"])
     return [
         each for each in found
-        if each.info["uids"].real == user and "ipykernel_launcher" in (each.info["cmdline"] or [])
+        if each.info["uids"].real == user
+        and "reimpl_helpers.kernel" in (each.info["cmdline"] or [])
     ]  # fmt: skip
 
 

@@ -1,0 +1,42 @@
+// Says in the page when a notebook could not be saved, and when it was. JupyterLab loads this as
+// it is: what a build would make of it is written by hand, as it is short.
+(() => {
+  const EVENTS = "https://schema.jupyter.org/jupyter_collaboration/session/v1";
+  const UNSAVED = "not saved: "; // as reimpl_helpers/saving.py spells it
+  let shared;
+
+  function watch(app, Notification) {
+    const shown = new Map(); // by path
+    app.serviceManager.events.stream.connect((_, event) => {
+      if (event.schema_id !== EVENTS) return;
+      const { path, action, msg } = event;
+      if (msg.startsWith(UNSAVED) && !shown.has(path)) {
+        const text = `${path} is ${msg}. Leave this page open: it is tried again and again.`;
+        shown.set(path, Notification.error(text, { autoClose: false }));
+      }
+      if (action === "save" && shown.has(path)) {
+        const message = `${path} is saved again.`;
+        const id = shown.get(path);
+        Notification.update({ id, message, type: "success", autoClose: 10000 });
+        shown.delete(path);
+      }
+    });
+  }
+
+  window._JUPYTERLAB = window._JUPYTERLAB || {};
+  window._JUPYTERLAB["reimpl-unsaved"] = {
+    init: (scope) => {
+      shared = scope;
+    },
+    get: async () => {
+      const [apputils] = Object.values(shared["@jupyterlab/apputils"]);
+      const { Notification } = (await apputils.get())();
+      const plugin = {
+        id: "reimpl-unsaved:plugin",
+        autoStart: true,
+        activate: (app) => watch(app, Notification),
+      };
+      return () => plugin;
+    },
+  };
+})();
