@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +39,7 @@ from reimpl_helpers.workbook import (
 GIVEN = ".workbook"  # in a pair's folder: what they were given, as it was given
 BACKUPS = ".backups"  # and what their files were before a command changed them
 LAB_LOCK = Path(".lab", "open.lock")  # held by a lab as long as it runs
+LOOK = 1.0  # seconds between two looks at whether the file is still there
 
 
 @dataclass
@@ -137,10 +139,26 @@ def no_lab(work: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise cannot_write(work, error) from error
+    over, held = threading.Event(), [lock]
+
+    def keep():
+        """Lock it again where somebody deleted the file: else another lab could open here."""
+        while not over.wait(LOOK):
+            if work.is_dir() and not (work / LAB_LOCK).exists():
+                again = FileLock(work / LAB_LOCK, timeout=0, thread_local=False)
+                with contextlib.suppress(Timeout, OSError):  # it is locked by another lab
+                    again.acquire()
+                    held.append(again)
+
+    keeping = threading.Thread(target=keep, daemon=True)
+    keeping.start()
     try:
         yield
     finally:
-        lock.release()
+        over.set()
+        keeping.join()
+        for each in held:
+            each.release()
 
 
 def read(path: Path) -> bytes | None:

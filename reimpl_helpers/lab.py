@@ -20,8 +20,10 @@ from reimpl_helpers.compiling import COMPILATION
 # isort: split
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth import IdentityProvider, User
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server_ydoc.handlers import YDocWebSocketHandler
 from jupyterlab.labapp import LabApp
 from traitlets import Dict
 from traitlets.config import Config
@@ -211,6 +213,7 @@ def serving(work: Path, names: list[str]):
     with no_lab(work), tempfile.TemporaryDirectory(prefix="reimpl-", dir=short) as sockets:
         os.environ["JUPYTER_RUNTIME_DIR"] = sockets
         name_here(work / ".lab/names", names)
+        ask_for_the_origin()
         redraw_in_place()
         saving.save_while_typing()
         saving.save_again()
@@ -230,6 +233,14 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
         server = LabApp.initialize_server(argv=given, config=Config(Links={"users": users}))
         server.people, server.is_again = people, is_again
         server.start()
+
+
+def ask_for_the_origin():
+    """Let no page of another origin open a shared notebook's socket.
+
+    Source: jupyter_server_ydoc.handlers.YDocWebSocketHandler.check_origin, which lets in all.
+    """
+    YDocWebSocketHandler.check_origin = JupyterHandler.check_origin
 
 
 def redraw_in_place():

@@ -117,6 +117,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
+def fault(record_property):
+    """Note a fault that was tried, and what it cost; the last line of the tests sums up."""
+
+    def tried(files_lost: int, events_lost: int):
+        record_property("FAULT", [files_lost, events_lost])
+        assert (files_lost, events_lost) == (0, 0)
+
+    return tried
+
+
+@pytest.fixture
 def keeps_out(record_property):
     """Note whether somebody who must not come in does, and require that they do not."""
 

@@ -247,7 +247,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no limi
 
 @pytest.mark.slow
 @on_linux
-def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(shared, pair):
+def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(shared, pair, fault):
     name = "gnn/02_shapes.ipynb"
     seats = ada, grace = pair(name)
     path, server = shared.work / name, psutil.Process(shared.process.pid)
@@ -261,6 +261,7 @@ def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(share
                 seat.is_told(f"{name} is not saved: {why}")
             allow()
         wait_for(lambda t=typed: path.exists() and t in path.read_text("utf-8"), what=typed)
+        fault(files_lost=typed not in path.read_text("utf-8"), events_lost=0)
         for seat in seats if allow else ():
             seat.is_told(f"{name} is saved again")
         grace.sees_source(place, typed)
@@ -458,7 +459,9 @@ def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
 
 @pytest.mark.slow
 @on_linux
-def test_a_stop_ends_the_lab_with_browsers_connected_and_says_what_is_not_saved(shared, kept):
+def test_a_stop_ends_the_lab_with_browsers_connected_and_says_what_is_not_saved(
+    shared, kept, fault
+):
     name, ada = "gnn/05_training_test.ipynb", kept[0]
     ada.open_here(name)
     path, server = shared.work / name, psutil.Process(shared.process.pid)
@@ -474,5 +477,6 @@ def test_a_stop_ends_the_lab_with_browsers_connected_and_says_what_is_not_saved(
     assert shared.process.wait(20) == 0
     said = rf"{name} could not be saved: .* What it holds is in (.*)"
     (copy,) = re.findall(said, shared.log.read_text())
-    assert "typed = 'at the end'" in nbformat.read(copy, as_version=4).cells[place].source
+    kept_text = nbformat.read(copy, as_version=4).cells[place].source
+    fault(files_lost=kept_text != "typed = 'at the end'", events_lost=0)
     shutil.rmtree(Path(copy).parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import wait_for
 from filelock import FileLock, Timeout
 from merges import (
     SOLVED,
@@ -411,6 +412,17 @@ def test_no_lab_opens_while_a_command_runs(house):
         with pytest.raises(WorkbookError, match="a lab is open"):
             restore_work()
     FileLock(house.work / ".lab" / "open.lock", timeout=0).acquire()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="what is locked cannot be deleted there")
+def test_no_lab_opens_where_the_lock_of_another_was_deleted(house):
+    lock = house.work / ".lab" / "open.lock"
+    with copies.no_lab(house.work):
+        lock.unlink()
+        wait_for(lock.exists, 10, "the lock again")
+        with pytest.raises(WorkbookError, match="a lab is open"):
+            restore_work()
+    FileLock(lock, timeout=0).acquire()
 
 
 def test_commands_make_no_folder(work):

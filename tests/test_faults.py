@@ -23,17 +23,6 @@ needs_limits = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork a
 
 
 @pytest.fixture
-def fault(record_property):
-    """Note a fault that was tried, and what it cost; the last line of the tests sums up."""
-
-    def tried(files_lost: int, events_lost: int):
-        record_property("FAULT", [files_lost, events_lost])
-        assert (files_lost, events_lost) == (0, 0)
-
-    return tried
-
-
-@pytest.fixture
 def pair(tmp_path, monkeypatch):
     monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "work"))
     monkeypatch.delenv("REIMPL_PAIR", raising=False)

@@ -27,7 +27,7 @@ from hub_machine import IS_ROOT, Visitor, hub_machine
 from reimpl_helpers.hub.codes import FREE
 from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, largest_of_greedy, memory_of
 from reimpl_helpers.hub.roles import account_of
-from reimpl_helpers.hub.spawner import BOUNDS
+from reimpl_helpers.hub.spawner import BOUNDS, YIELDS
 from reimpl_helpers.hub.users import BOARD_USER, processes_of
 
 pytestmark = pytest.mark.slow
@@ -384,6 +384,7 @@ SAID = {  # how Linux says what is bounded
 def test_a_pairs_processes_are_bounded(servers):
     user = pwd.getpwnam(account_of("ash"))
     for process in processes_of(user.pw_uid):
+        assert process.nice() == YIELDS
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         for what, most in BOUNDS.items():
             assert re.search(rf"^{SAID[what]} +{most} +{most} ", limits, re.M), limits

@@ -14,7 +14,7 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
 
-from reimpl_helpers.hub.start import MOST_SAID, write_log
+from reimpl_helpers.hub.start import GIB, MOST_SAID, Disk, write_log
 from reimpl_helpers.hub.state import LONGEST, only_hub
 
 pytestmark = pytest.mark.slow
@@ -121,6 +121,20 @@ def test_the_hubs_log_keeps_the_last_and_is_bounded(tmp_path):
     write_log(io.BytesIO(b"x" * 3 * MOST_SAID + b"\nthe last\n"), tmp_path / "hub.log")
     assert (tmp_path / "hub.log").read_text().endswith("\nthe last\n")
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * MOST_SAID
+
+
+def test_a_disk_that_is_nearly_full_is_said_once_with_who_has_it(tmp_path, monkeypatch, capsys):
+    for pair, size in ("oak", 1), ("elm", 3):
+        home = tmp_path / "homes" / f"pair-{pair}"
+        home.mkdir(parents=True)
+        (home / "big").write_bytes(b"x" * size * 100_000_000)
+    disk, left = Disk(tmp_path), shutil.disk_usage(tmp_path)
+    for free in 3 * GIB, GIB, GIB, 3 * GIB, 5 * GIB, GIB:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, f=free: left._replace(free=f))
+        disk.look()
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and said[0] == said[1]
+    assert "1.0 GiB are left. In GiB, the pairs hold: pair-elm 0.3, pair-oak 0.1." in said[0]
 
 
 def test_a_roster_with_a_fault_is_refused_before_anything_is_made(run_hub, machine, tmp_path):

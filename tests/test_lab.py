@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+import requests
 import websocket
 from browser import Lab, wait_for
 from jupyter_client import BlockingKernelClient
@@ -246,23 +247,31 @@ def test_without_a_link_a_page_is_the_one_that_asks_for_it(lab, path):
     assert "Token authentication is enabled" in page and "nn_layer" not in page
 
 
-@pytest.mark.parametrize("what", ["notebook", "kernel"])
-def test_without_a_link_no_socket_opens(lab, what):
+@pytest.mark.parametrize("what", ["notebook", "kernel", "events"])
+def test_without_a_link_or_from_another_page_no_socket_opens(lab, what, keeps_out):
     if what == "notebook":
         session = {"format": "json", "type": "notebook"}
         reply = ask(lab, f"api/collaboration/session/{FIRST}", session, method="PUT")
         path = f"api/collaboration/room/json:notebook:{json.loads(reply)['fileId']}"
-    else:
+    elif what == "kernel":
         kernel = json.loads(ask(lab, "api/kernels", {}))["id"]
         path = f"api/kernels/{kernel}/channels"
-    address = lab.links[0].partition("lab/")[0].replace("http", "ws") + path
-    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
-        websocket.create_connection(address, timeout=20)
-    assert refusal.value.status_code == 403
-    with contextlib.closing(
-        websocket.create_connection(f"{address}?token={lab.token}", timeout=20)
-    ) as connection:
-        assert connection.connected
+    else:
+        path = "api/events/subscribe"
+    home = lab.links[0].partition("lab/")[0]
+    address, by_link = home.replace("http", "ws") + path, {"token": lab.token}
+    session = requests.Session()
+    session.get(f"{home}lab", params=by_link, timeout=20)
+    cookie = "; ".join(f"{each.name}={each.value}" for each in session.cookies)
+    alien = {"cookie": cookie, "origin": "http://elsewhere.example"}
+    for how in {}, alien:
+        with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+            websocket.create_connection(address, timeout=20, **how)
+        keeps_out(refusal.value.status_code == 403)
+    for how in {"cookie": cookie, "origin": home.rstrip("/")}, {"header": {}}:
+        asked = address if "cookie" in how else f"{address}?token={lab.token}"
+        with contextlib.closing(websocket.create_connection(asked, timeout=20, **how)) as mine:
+            assert mine.connected
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])

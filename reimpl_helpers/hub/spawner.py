@@ -17,6 +17,7 @@ from reimpl_helpers.hub.service import LISTENER
 from reimpl_helpers.hub.users import make_pair_user
 
 GIB = 2**30
+YIELDS = 5  # of 19: the hub, the proxy and the board come first where processors are short
 QUEUE = 4096  # connections that wait at a socket: a room that comes in at once
 BOUNDS = {  # of each process; the processes are of the pair's system user, all together
     resource.RLIMIT_DATA: 3 * GIB,
@@ -34,6 +35,7 @@ def bounded(start):
         for what, most in BOUNDS.items():
             if what != resource.RLIMIT_NPROC or os.geteuid() == 0:  # else it is everybody's
                 resource.setrlimit(what, (most, most))
+        os.nice(YIELDS)
         start()
         log = os.open("server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for said in 1, 2:  # else the hub's own, which a pair could fill

@@ -35,6 +35,8 @@ from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
 CONFIG = Path(__file__).parent / "config.py"
+GIB = 2**30
+LITTLE = 2 * GIB  # of the disk
 MOST_SAID, LONGEST_LINE = 10_000_000, 10_000  # bytes of the hub's log, and as much before it
 NOBODY = 65534  # a user who may read what everybody may
 PROXY = Path(sys.prefix) / "proxy/node_modules/.bin/configurable-http-proxy"
@@ -137,8 +139,9 @@ def run_hub(
     writing.start()
     signal.signal(signal.SIGTERM, lambda *_: hub.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the hub as well
-    is_up = False
+    is_up, disk = False, Disk(state)
     while hub.poll() is None:
+        disk.look()
         sheets = {*state.glob(SHEETS)}
         for sheet in sorted(sheets - told):
             print(f"New codes: print {sheet}, hand out the cards, delete the file.", flush=True)
@@ -151,6 +154,38 @@ def run_hub(
         lines = (state / SAID).read_text("utf-8", errors="replace").splitlines()
         why = [line for line in lines if line.startswith(("[C", "[E"))] or lines or ["no reason"]
         raise WorkbookError(f"the hub did not start. {state / SAID} says more after: {why[-1]}")
+
+
+class Disk:
+    """Say when little is left of the disk, and who has how much of it."""
+
+    def __init__(self, state: Path):
+        self.state, self.is_short = state, False
+
+    def look(self) -> None:
+        left = shutil.disk_usage(self.state).free
+        if left < LITTLE and not self.is_short:
+            held = [(size_of(home), home.name) for home in (self.state / HOMES).iterdir()]
+            listed = ", ".join(f"{name} {size / GIB:.1f}" for size, name in sorted(held)[::-1])
+            print(
+                f"The disk of {self.state} is nearly full: {left / GIB:.1f} GiB are left. In GiB, "
+                f"the pairs hold: {listed}. Make room, or nothing more can be saved.",
+                flush=True,
+            )
+        self.is_short = left < (2 if self.is_short else 1) * LITTLE
+
+
+def size_of(folder: Path) -> int:
+    """Measure what a folder takes of the disk.
+
+    Units: bytes.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired, ValueError, IndexError):
+        measured = subprocess.run(
+            ["du", "-skx", folder], capture_output=True, text=True, timeout=30
+        )
+        return 1024 * int(measured.stdout.split()[0])
+    return 0
 
 
 def write_log(said: BinaryIO, path: Path) -> None:
