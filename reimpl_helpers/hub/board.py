@@ -17,7 +17,7 @@ from tornado.web import HTTPError
 from reimpl_helpers.board.page import FACTS, Board, Readings, application, listen
 from reimpl_helpers.hub.roles import ACCOUNT
 from reimpl_helpers.hub.service import serve
-from reimpl_helpers.hub.users import BOARD_USER, become
+from reimpl_helpers.hub.users import become
 
 TRUSTED = 10  # seconds that a word of the hub holds: who may come in can change
 
@@ -66,8 +66,8 @@ class Callback(Door, HubOAuthCallbackHandler):
     get = HubOAuthCallbackHandler.get
 
 
-def main(folder: str) -> None:
-    """Serve the board of a folder of the pairs' logs until the hub ends this."""
+def main(folder: str, user: str | None = None) -> None:
+    """Serve the board of a folder of the pairs' logs as a user, until the hub ends this."""
     app_log.setLevel(logging.ERROR)  # without https it would be warned at every request
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
@@ -76,7 +76,8 @@ def main(folder: str) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the hub holds the port
     listener.bind((address.hostname, address.port))
     listener.listen()
-    become(BOARD_USER)
+    if user:
+        become(user)
     served = application(
         [(f"{prefix}oauth_callback", Callback), (".*", Door)],
         Readings(Path(folder), (False, True)),

@@ -14,6 +14,7 @@ from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING, PAIRS
 from reimpl_helpers.hub.service import watch_parent
 from reimpl_helpers.hub.shared_config import configure
 from reimpl_helpers.hub.state import HOMES, LOGS, PROXY_IS, SOCKETS
+from reimpl_helpers.hub.users import BOARD_USER
 from reimpl_helpers.network import HERE
 
 STATE = Path(os.environ["REIMPL_HUB"])
@@ -56,7 +57,9 @@ c.JupyterHub.services = [
     {"name": "confirmer", "command": module("reimpl_helpers.hub.confirmer", STATE / LOGS)},
     {
         "name": BOARD,
-        "command": module("reimpl_helpers.hub.board", STATE / LOGS),
+        "command": module(
+            "reimpl_helpers.hub.board", STATE / LOGS, *([BOARD_USER] if is_root else [])
+        ),
         "url": f"http://{HERE}:{held.getsockname()[1]}",
         "oauth_no_confirm": True,
     },
