@@ -30,8 +30,6 @@ def save_while_typing():
     Source: jupyter_server_ydoc.rooms.DocumentRoom._on_document_change, which puts off a save at
     every change, and cancels one that is under way: who types without a pause is never saved.
     """
-    from jupyter_server_ydoc.rooms import DocumentRoom
-
     save = DocumentRoom._on_document_change
 
     def changed(room, target, event):
@@ -66,9 +64,8 @@ def save_again():
         try:
             while room._file.failure:
                 unsaved[room] = room._file.failure
-                room._emit(
-                    LogLevel.ERROR, msg=UNSAVED + room._file.failure
-                )  # again: some come late
+                # again and again, as somebody may have opened the page since
+                room._emit(LogLevel.ERROR, msg=UNSAVED + room._file.failure)
                 await asyncio.sleep(AGAIN)
                 with contextlib.suppress(Exception):
                     content = await room._document.aget()

@@ -33,7 +33,8 @@ def only_hub(state: Path, patience: float = 5) -> Iterator[TextIO]:
 
     Raises: WorkbookError when another one runs there, and does not stop.
     """
-    with open(state / LOCK, "w") as lock:
+    # closed to pairs: who may read a file may lock it
+    with open(state / LOCK, "w", opener=lambda *a: os.open(*a, mode=0o600)) as lock:
         until = time.monotonic() + patience
         while True:
             try:

@@ -14,6 +14,7 @@ MARK = "a pair of the re-implementation workbook"  # of the pairs' users
 OURS = "the board of the re-implementation workbook"
 BOARD_USER = "reimpl-board"  # reads copies of the logs, and nothing else
 JUDGE_USER = "reimpl-judge"  # runs what a pair wrote, to confirm that it is right
+PATIENCE = 30  # seconds for the end of a process: one that waits for a disk hears no signal
 
 
 def make_pair_user(name: str, home: Path) -> None:
@@ -75,8 +76,8 @@ def pair_users(homes: Path) -> dict[int, str]:
 
 def end_processes(user: int) -> bool:
     """End all that runs as a user, and wait until it has; return whether there was anything."""
-    found = False
-    while processes_of(user):
+    found, until = False, time.monotonic() + PATIENCE
+    while processes_of(user) and time.monotonic() < until:
         found = True
         # one call of the system's for all of them: one at a time, some may start others meanwhile
         group = pwd.getpwuid(user).pw_gid
