@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PATIENCE = 30  # seconds that a writer waits for another one
+KEPT = "unsaved-"  # begins the name of a temporary folder for what could not be saved in its place
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ from jupyter_server_ydoc.rooms import DocumentRoom
 from jupyter_server_ydoc.utils import LogLevel, OutOfBandChanges
 from tornado.web import HTTPError
 
-from reimpl_helpers.files import replace_file
+from reimpl_helpers.files import KEPT, replace_file
 
 AGAIN = 2.0  # seconds between two attempts
 unsaved: dict[DocumentRoom, str] = {}  # what could not be saved up to now, and why
@@ -134,7 +134,7 @@ def keep_unsaved(work: Path) -> list[str]:
             replace_file(work / path, content)
             continue
         try:
-            copy = Path(tempfile.mkdtemp(prefix="unsaved-"), path.name)
+            copy = Path(tempfile.mkdtemp(prefix=KEPT), path.name)
             replace_file(copy, content)
             print(f"{path} could not be saved: {why}. What it holds is in {copy}", flush=True)
         except OSError as error:

@@ -16,7 +16,7 @@ import pwd
 from hub_machine import IS_ROOT, open_folder, readable_venv
 
 from reimpl_helpers.board.confirm import confirmed_in
-from reimpl_helpers.hub.users import JUDGE_USER, make_board_users, processes_of
+from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users, processes_of
 from reimpl_helpers.package import definition_of
 from reimpl_helpers.workbook import NOTEBOOKS
 
@@ -36,7 +36,7 @@ TOKEN = {"JUPYTERHUB_API_TOKEN": "the hub's"}
 
 @pytest.fixture(scope="module")
 def machine():
-    make_board_users()
+    make_hub_users()
     with open_folder() as folder:
         yield folder, readable_venv(folder)
 

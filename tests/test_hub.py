@@ -3,10 +3,12 @@
 One hub on this machine serves the whole file; as root each pair is a system user of its own.
 """
 
+import contextlib
 import os
 import re
 import stat
 import subprocess
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -25,10 +27,10 @@ import resource
 from hub_machine import IS_ROOT, Visitor, hub_machine
 
 from reimpl_helpers.hub.codes import FREE
-from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, largest_of_greedy, memory_of
+from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, memory_of, too_much
+from reimpl_helpers.hub.launch import BOUNDS, YIELDS
 from reimpl_helpers.hub.roles import account_of
-from reimpl_helpers.hub.spawner import BOUNDS, YIELDS
-from reimpl_helpers.hub.users import BOARD_USER, processes_of
+from reimpl_helpers.hub.users import BOARD_USER, end_processes, processes_of
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can make system users")
@@ -39,6 +41,7 @@ Joan,elm
 Ida,elm
 Rosa,ash
 Emmy,ash
+Hedy,fir
 Mary,facilitator
 """
 PAIRS = "oak", "elm", "ash"
@@ -349,6 +352,40 @@ def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
 
 
 @as_root
+def test_a_pair_that_stops_its_own_server_as_it_starts_stops_nobody_else(hub, keeps_out):
+    """Nor where its log is a pipe that nobody reads."""
+    hedy = Visitor(hub, "Hedy")
+    hedy.enter()
+    server = f"{hub.address}/hub/api/users/pair-fir/server"
+    headers = {"X-XSRFToken": hedy.cookies.get("_xsrf", path="/hub/")}
+    assert hedy.delete(server, headers=headers, timeout=60).ok
+    fir = pwd.getpwnam(account_of("fir")).pw_uid
+    wait_for(lambda: not processes_of(fir), 30, "the server's end")
+    (hub.work("fir").parent / "server.log").unlink()
+    run_as("fir", "mkfifo", "server.log")
+    run_as("fir", hub.python, "-c", DETACHED, "stop all")
+    with contextlib.suppress(requests.Timeout):
+        hedy.post(server, headers=headers, timeout=3)
+    wait_for(lambda: len(processes_of(fir)) > 1, 10, "a server that starts")
+    keeps_out(requests.get(f"{hub.address}/hub/health", timeout=10).ok)
+    end_processes(fir)
+
+
+def test_a_name_that_takes_long_to_compare_keeps_nobody_waiting(hub, keeps_out):
+    visitor = Visitor(hub, "\u0301" * 60_000 + "\u0316" * 60_000)
+    start = time.monotonic()
+    assert visitor.log_in("aaaa-aaaa-aaaa").status_code == 403
+    keeps_out(time.monotonic() - start < 5)
+
+
+def test_what_is_too_large_to_be_meant_is_not_taken(hub, keeps_out):
+    visitor = Visitor(hub, "Ada")
+    reply = visitor.post(f"{hub.address}/hub/login", data=b"x" * 10_000_000, timeout=30)
+    keeps_out(reply.status_code in (400, 413, 503), reply)
+    assert requests.get(f"{hub.address}/hub/health", timeout=10).ok
+
+
+@as_root
 def test_what_a_pair_makes_its_server_say_is_in_the_pairs_home(hub, servers):
     user = pwd.getpwnam(account_of("elm"))
     for process in processes_of(user.pw_uid):
@@ -429,8 +466,8 @@ def test_a_pair_that_holds_too_much_loses_its_largest_process(
     greedy = subprocess.Popen(command, stdin=subprocess.PIPE, **of_pair("ash"))
     with greedy:
         wait_for(lambda: size_of(psutil.Process(greedy.pid)) > least, 30, "what it takes")
-        assert largest_of_greedy(homes, size_of, most) == []
-        found = largest_of_greedy(homes, size_of, least)
+        assert too_much(homes, size_of, most) == []
+        found = too_much(homes, size_of, least)
         assert [(pair, process.pid) for pair, process in found] == [("pair-ash", greedy.pid)]
         greedy.kill()
 
@@ -482,7 +519,7 @@ def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, serve
 
 
 DETACHED = """
-import os, socket, sys, time
+import fcntl, os, signal, socket, sys, time
 if os.fork() or os.setsid() is None and os.fork():
     os._exit(0)
 for said in range(3):
@@ -490,6 +527,9 @@ for said in range(3):
 while True:
     for take in sys.argv[1:]:
         try:
+            if take == "stop all":
+                os.kill(-1, signal.SIGSTOP)
+                continue
             if take.isdigit():
                 socket.create_server(("127.0.0.1", int(take)))
             else:
@@ -512,7 +552,7 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     codes, port = hub.codes, hub.port
     if IS_ROOT:
         oak = pwd.getpwnam(account_of("oak"))
-        run_as("oak", hub.python, "-c", DETACHED, str(port), hub.state / "sockets/hub")
+        run_as("oak", hub.python, "-c", DETACHED, str(port), hub.state / "sockets/hub", "stop all")
     started = psutil.Process(hub.process.pid).children(recursive=True)
     services = [each for each in started if "reimpl_helpers.hub" in " ".join(each.cmdline())]
     if how == "stop":

@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tornado import netutil
+from tornado import httpserver, netutil
 from traitlets.config import get_config
 
 from reimpl_helpers.hub import spawner
@@ -68,6 +68,10 @@ if is_root:
     keeper = {"name": "keeper", "command": module("reimpl_helpers.hub.keeper", STATE)}
     c.JupyterHub.services.append(keeper)
 
+# What anybody may send to the hub is small, and is not waited for long; the library takes 100 MB.
+httpserver.HTTPServer = partial(
+    httpserver.HTTPServer, max_body_size=2**20, body_timeout=30, idle_connection_timeout=60
+)
 # Who finds a queue full at a port waits, at a socket is refused; the library's holds 128.
 netutil.bind_unix_socket = partial(netutil.bind_unix_socket, backlog=spawner.QUEUE)
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = spawner.url_of(HUB)
@@ -82,7 +86,6 @@ c.ConfigurableHTTPProxy.pid_file = str(STATE / PROXY_IS)
 chosen = spawner.PairSpawner if is_root else spawner.TrustedSpawner
 chosen.homes, chosen.sockets = STATE / HOMES, STATE / SOCKETS / PAIRS
 c.JupyterHub.spawner_class = chosen
-c.Spawner.cmd = module("reimpl_helpers.hub.server")
 c.Spawner.env_keep = ["LANG", "LC_ALL", "PATH"]
 c.Spawner.http_timeout = c.Spawner.start_timeout = STARTS
 c.LocalProcessSpawner.interrupt_timeout = 8

@@ -19,7 +19,7 @@ from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
 
 EVERY = 3  # seconds
-PATIENCE = 1800  # seconds for all that is new of one pair
+PATIENCE = 600  # seconds for all that is new of one pair, as the others wait
 LONGEST = 1_000_000  # bytes of what is judged of one pair
 
 

@@ -15,11 +15,11 @@ import psutil
 
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.state import HOMES, end_what_is_left, only_hub
-from reimpl_helpers.hub.users import pair_users
+from reimpl_helpers.hub.users import bounded_users
 from reimpl_helpers.workbook import WorkbookError
 
 MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
-MOST_FILES = 10_000  # that they may have open, sockets among them
+MOST_FILES = 3000  # that they may have open, sockets and terminals among them
 EVERY = 2  # seconds
 TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 
@@ -28,18 +28,21 @@ def memory_of(process: psutil.Process) -> int:
     return process.memory_info().rss
 
 
-def largest_of_greedy(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
-    """Find the pairs whose processes together are larger than this, and the largest of each."""
-    pairs, held = pair_users(homes), defaultdict(list)
+def too_much(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
+    """Find whose processes together are larger than this; name the largest, until the rest fit."""
+    users, held = bounded_users(homes), defaultdict(list)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it has ended
-            if (user := process.uids().real) in pairs:
-                held[pairs[user]].append((size_of(process), process.pid, process))
-    return [
-        (pair, max(processes)[2])
-        for pair, processes in held.items()
-        if sum(size for size, _, _ in processes) > most
-    ]
+            if (user := process.uids().real) in users:
+                held[users[user]].append((size_of(process), process.pid, process))
+    found = []
+    for name, processes in held.items():
+        total = sum(size for size, _, _ in processes)
+        for size, _, process in sorted(processes, reverse=True):
+            if total > most:
+                found.append((name, process))
+                total -= size
+    return found
 
 
 BOUNDS = {
@@ -49,12 +52,13 @@ BOUNDS = {
 
 
 def main(homes: Path) -> None:
-    """Look again and again; end the largest process of a pair that holds too much."""
+    """Look again and again; end the largest processes of a pair that holds too much."""
     while True:
         for what, (size_of, most) in BOUNDS.items():
-            for pair, process in largest_of_greedy(homes, size_of, most):
-                print(f"{pair} holds {what}: ending {process}", flush=True)
-                process.kill()
+            for name, process in too_much(homes, size_of, most):
+                print(f"{name} holds {what}: ending {process}", flush=True)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         time.sleep(EVERY)
 
 

@@ -5,43 +5,17 @@ server answers at a socket that the hub makes and hands over, in a folder closed
 nobody else can answer in its place, or reach it but through the hub.
 """
 
-import os
-import resource
 import socket
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
+from jupyterhub.spawner import LocalProcessSpawner
 
 from reimpl_helpers.hub.service import LISTENER
 from reimpl_helpers.hub.users import make_pair_user
 
-GIB = 2**30
-YIELDS = 5  # of 19: the hub, the proxy and the board come first where processors are short
 QUEUE = 4096  # connections that wait at a socket: a room that comes in at once
-BOUNDS = {  # of each process; the processes are of the pair's system user, all together
-    resource.RLIMIT_DATA: 3 * GIB,
-    resource.RLIMIT_NPROC: 400,  # threads count
-    resource.RLIMIT_NOFILE: 4096,
-    resource.RLIMIT_FSIZE: 2 * GIB,
-    resource.RLIMIT_CORE: 0,
-}
-
-
-def bounded(start):
-    """Add the bounds, and a log in the pair's home, to what is done before a server starts."""
-
-    def first():
-        for what, most in BOUNDS.items():
-            if what != resource.RLIMIT_NPROC or os.geteuid() == 0:  # else it is everybody's
-                resource.setrlimit(what, (most, most))
-        os.nice(YIELDS)
-        start()
-        log = os.open("server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for said in 1, 2:  # else the hub's own, which a pair could fill
-            os.dup2(log, said)
-
-    return first
 
 
 def url_of(path: Path) -> str:
@@ -49,8 +23,8 @@ def url_of(path: Path) -> str:
     return f"http+unix://{quote(str(path), safe='')}"
 
 
-class AtSocket(LocalProcessSpawner):
-    """Start a server that answers at a socket of the hub's."""
+class TrustedSpawner(LocalProcessSpawner):
+    """Start the server of a pair as whoever runs the hub: nothing keeps pairs apart but manners."""
 
     homes = sockets = Path()
 
@@ -61,35 +35,29 @@ class AtSocket(LocalProcessSpawner):
             listener.bind(str(path))
             listener.listen(QUEUE)
             self.popen_kwargs = {"pass_fds": [listener.fileno()]}
+            # isolated, as it begins as root: it reads nothing of the pair's home
+            self.cmd = [sys.executable, "-I", "-m", "reimpl_helpers.hub.launch", self.user.name]
             self.environment = {LISTENER: str(listener.fileno())}
             await super().start()
         # else the hub puts a port behind what start returns, and the proxy takes it for the path's
         self.server.connect_url = url_of(path)
         return self.server.connect_url
 
+    def make_preexec_fn(self, name):
+        return None  # whatever is done before a process begins, the whole hub waits for
+
+    def load_state(self, state):
+        """Know nothing of what an earlier hub started: it has ended, its numbers are others'."""
+
     def user_env(self, env):
-        env = super().user_env(env)
-        return {**env, "REIMPL_WORK": f"{env['HOME']}/work"}
+        home = self.homes / self.user.name
+        env |= {"USER": self.user.name, "HOME": str(home), "SHELL": "/bin/bash"}
+        return env | {"REIMPL_WORK": str(home / "work")}
 
 
-class PairSpawner(AtSocket):
+class PairSpawner(TrustedSpawner):
     """Start the server of a pair as the pair's system user, which is made where there is none."""
 
     async def start(self):
         make_pair_user(self.user.name, self.homes / self.user.name)
         return await super().start()
-
-    def make_preexec_fn(self, name):
-        return bounded(super().make_preexec_fn(name))
-
-
-class TrustedSpawner(AtSocket, SimpleLocalProcessSpawner):
-    """Start the server of a pair as whoever runs the hub: nothing keeps pairs apart but manners."""
-
-    def make_preexec_fn(self, name):
-        self.home_dir = str(self.homes / name)
-        return bounded(super().make_preexec_fn(name))
-
-    def user_env(self, env):
-        self.home_dir = str(self.homes / self.user.name)
-        return super().user_env(env)

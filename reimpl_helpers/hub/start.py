@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -17,6 +19,7 @@ from typing import BinaryIO, TextIO
 from urllib.parse import urlparse
 
 from reimpl_helpers.board import CONFIRMED
+from reimpl_helpers.files import KEPT
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roles import PAIRS
 from reimpl_helpers.hub.roster import RosterError, read_roster
@@ -30,7 +33,7 @@ from reimpl_helpers.hub.state import (
     hub_folder,
     only_hub,
 )
-from reimpl_helpers.hub.users import BOARD_USER, make_board_users
+from reimpl_helpers.hub.users import BOARD_USER, make_hub_users, pair_users
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
@@ -99,6 +102,14 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
             run_hub(state, address, os.environ | settings, known, lock)
         finally:
             end_what_is_left(state)
+            for path in unsaved_of(pair_users(state / HOMES)):
+                print(f"{path} holds what could not be saved in its place.", flush=True)
+
+
+def unsaved_of(users: dict[int, str]) -> list[Path]:
+    """List the folders in which pairs' servers kept what they could not save."""
+    found = Path(tempfile.gettempdir()).glob(f"{KEPT}*")
+    return sorted(path for path in found if path.lstat().st_uid in users)
 
 
 def refuse_taken(address: str) -> None:
@@ -131,6 +142,10 @@ def run_hub(
     # A shell's background jobs ignore it, and so would all that the hub starts, and stops with it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o077)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, most)
+    )  # who waits at a socket is an open file
     hub = subprocess.Popen(
         command, env=environment, cwd=state, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, pass_fds=[lock.fileno()],
@@ -218,7 +233,7 @@ def prepare_folders(state: Path, is_root: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(opened.get(folder, 0o700) if is_root else 0o700)
     if is_root:
-        make_board_users()
+        make_hub_users()
         for folder in logs, logs / CONFIRMED:
             shutil.chown(folder, group=BOARD_USER)
 

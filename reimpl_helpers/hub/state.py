@@ -10,7 +10,7 @@ from typing import TextIO
 
 import psutil
 
-from reimpl_helpers.hub.users import end_processes, pair_users
+from reimpl_helpers.hub.users import bounded_users, end_processes, processes_of
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
 HOMES, LOGS = "homes", "logs"  # of the pairs; copies for the board
@@ -35,6 +35,7 @@ def only_hub(state: Path, patience: float = 5) -> Iterator[TextIO]:
     """
     # closed to pairs: who may read a file may lock it
     with open(state / LOCK, "w", opener=lambda *a: os.open(*a, mode=0o600)) as lock:
+        os.fchmod(lock.fileno(), 0o600)  # where an earlier version made it
         until = time.monotonic() + patience
         while True:
             try:
@@ -57,8 +58,11 @@ def end_what_is_left(state: Path) -> list[str]:
 
     Nothing of the pairs' may be left when its proxy ends: it would take the proxy's port.
     """
-    pairs = pair_users(state / HOMES) if os.geteuid() == 0 else {}
-    ended = [name for user, name in sorted(pairs.items()) if end_processes(user)]
+    users = bounded_users(state / HOMES) if os.geteuid() == 0 else {}
+    ended = [name for user, name in sorted(users.items()) if end_processes(user)]
+    ended += [
+        f"{name} (and not all of it ended)" for user, name in users.items() if processes_of(user)
+    ]
     ended += end_proxy(state / PROXY_IS)
     for path in (state / SOCKETS).glob("**/*"):
         if path.is_socket():

@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ MARK = "a pair of the re-implementation workbook"  # of the pairs' users
 OURS = "the board of the re-implementation workbook"
 BOARD_USER = "reimpl-board"  # reads copies of the logs, and nothing else
 JUDGE_USER = "reimpl-judge"  # runs what a pair wrote, to confirm that it is right
+ENDS_USER = "reimpl-ends"  # ends the processes of others; nothing else runs as it
 PATIENCE = 30  # seconds for the end of a process: one that waits for a disk hears no signal
 
 
@@ -26,16 +28,18 @@ def make_pair_user(name: str, home: Path) -> None:
         raise PermissionError(f"{name} is no pair, and has no server")
     # expired: nobody comes in as it by ssh or su, and cron starts nothing of it after the hub
     more = ["--create-home", "--shell", "/bin/bash", "--expiredate", "1970-01-02"]
+    # no numbers of other users, under which what it runs would not be known as its own
+    more += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
     make_user(name, home, MARK, more)
     os.chmod(home, 0o700)
 
 
-def make_board_users() -> None:
-    """Make the users of the board where there are none; they have no home, and no shell.
+def make_hub_users() -> None:
+    """Make the hub's own users where there are none; they have no home, and no shell.
 
     Raises: PermissionError when somebody else has that name.
     """
-    for name in (BOARD_USER, JUDGE_USER):
+    for name in (BOARD_USER, JUDGE_USER, ENDS_USER):
         make_user(name, Path("/nonexistent"), OURS, ["--system", "--shell", "/usr/sbin/nologin"])
 
 
@@ -65,6 +69,11 @@ def become(name: str) -> None:
     os.setuid(user.pw_uid)
 
 
+def bounded_users(homes: Path) -> dict[int, str]:
+    """Name the users whose code is a pair's, by their number: the pairs', and the judge's."""
+    return pair_users(homes) | {pwd.getpwnam(JUDGE_USER).pw_uid: JUDGE_USER}
+
+
 def pair_users(homes: Path) -> dict[int, str]:
     """Name the users of a hub's pairs, by their number."""
     return {
@@ -74,15 +83,30 @@ def pair_users(homes: Path) -> dict[int, str]:
     }
 
 
+END_ALL = """
+import os, signal, sys
+other, group, user = map(int, sys.argv[1:])
+os.setgroups([])
+os.setresgid(group, group, group)
+os.setresuid(other, user, other)
+os.kill(-1, signal.SIGKILL)
+"""
+
+
 def end_processes(user: int) -> bool:
-    """End all that runs as a user, and wait until it has; return whether there was anything."""
+    """End all that runs as a user, and wait until it has; return whether there was anything.
+
+    One call of the system's ends them all: one at a time, some may start others meanwhile. It is
+    made by a process that may signal theirs, and that none of them may signal, stop or look into,
+    as only its effective user is theirs. So nothing may be started in between.
+    """
+    other = pwd.getpwnam(ENDS_USER)
+    command = [sys.executable, "-I", "-S", "-c", END_ALL]
+    command += map(str, (other.pw_uid, other.pw_gid, user))
     found, until = False, time.monotonic() + PATIENCE
     while processes_of(user) and time.monotonic() < until:
         found = True
-        # one call of the system's for all of them: one at a time, some may start others meanwhile
-        group = pwd.getpwuid(user).pw_gid
-        command = ["/bin/sh", "-c", "kill -KILL -1"]
-        subprocess.run(command, user=user, group=group, extra_groups=[])
+        subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", env={})
         time.sleep(0.05)
     return found
 

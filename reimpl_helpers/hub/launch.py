@@ -1,0 +1,63 @@
+"""Become a pair's system user, within its bounds, and then the pair's server: the hub starts this.
+
+Between the two the pair's other processes may do anything to this one. So it is here, where only
+this server waits for it, and not before the hub's own process has let go.
+"""
+
+import os
+import pwd
+import resource
+import stat
+import sys
+from pathlib import Path
+
+GIB = 2**30
+YIELDS = 5  # of 19: the hub, the proxy and the board come first where processors are short
+BOUNDS = {  # of each process; the processes are of the pair's system user, all together
+    resource.RLIMIT_DATA: 3 * GIB,
+    resource.RLIMIT_NPROC: 400,  # threads count
+    resource.RLIMIT_NOFILE: 1024,
+    resource.RLIMIT_FSIZE: 2 * GIB,
+    resource.RLIMIT_CORE: 0,
+}
+SERVER = [sys.executable, "-P", "-m", "reimpl_helpers.hub.server"]
+
+
+def bound() -> None:
+    """Bound what this process may use, and what it starts."""
+    for what, most in BOUNDS.items():
+        if what != resource.RLIMIT_NPROC or os.geteuid() == 0:  # else it is everybody's
+            resource.setrlimit(what, (most, most))
+    os.nice(YIELDS)
+
+
+def log_to(path: Path) -> None:
+    """Write what is said to a file, if it is one: a pair may have put anything in its place."""
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        log = os.open(path, how, 0o600)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY)
+    if not stat.S_ISREG(os.fstat(log).st_mode):
+        log = os.open(os.devnull, os.O_WRONLY)
+    for said in 1, 2:
+        os.dup2(log, said)
+
+
+def main(name: str, *arguments: str) -> None:
+    """Become a user, or stay who this is; serve from a home."""
+    bound()
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(name)
+        os.initgroups(name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    home = Path(os.environ["HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    os.chdir(home)
+    log_to(home / "server.log")
+    os.execv(SERVER[0], [*SERVER, *arguments])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
