@@ -112,18 +112,23 @@ class Kernels(KernelSpecManager):
 class PairServer(ServerApp):
     """Stop within a time limit, and not before it is said what would be lost."""
 
-    was_told = False
+    ending, was_told = None, False
 
     def stop(self, from_signal=False):
+        if self.ending is None:
+            self.ending = threading.Timer(PATIENCE, os._exit, [0])
+            self.ending.daemon = True
+            self.ending.start()
+        if from_signal:  # it may be in the middle of a change to what is read here
+            self.io_loop.add_callback_from_signal(self.stop)
+            return
         lost = saving.keep_unsaved(Path(self.root_dir))
         if lost and not self.was_told:
             print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
-            self.was_told = True
+            self.ending.cancel()
+            self.ending, self.was_told = None, True
             return
-        watch = threading.Timer(PATIENCE, os._exit, [0])
-        watch.daemon = True
-        watch.start()
-        super().stop(from_signal)
+        super().stop()
 
 
 class LinkedServer(PairServer):

@@ -17,7 +17,7 @@
       if (action === "save" && shown.has(path)) {
         const message = `${path} is saved again.`;
         const id = shown.get(path);
-        Notification.update({ id, message, type: "success", autoClose: 10000 });
+        Notification.update({ id, message, type: "success", autoClose: 30000 });
         shown.delete(path);
       }
     });
