@@ -342,7 +342,7 @@ with socket.socket() as mine:
 
 @as_root
 def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
-    board = service_of(hub, "board")
+    (board,) = services_of(hub, "board")
     assert board.uids().real == pwd.getpwnam(BOARD_USER).pw_uid
     (port,) = {each.laddr.port for each in board.net_connections("tcp") if not each.raddr}
     board.kill()
@@ -493,17 +493,20 @@ def test_somebody_is_moved_to_another_pair_and_a_late_one_comes_in(hub, servers,
     wait_for(lambda: names.read_text().split() == ["Joan", "Ida"], 30, "the way back")
 
 
-def service_of(hub, name: str) -> psutil.Process:
-    """Find the process of one of the hub's services."""
-    started = psutil.Process(hub.process.pid).children(recursive=True)
-    (found,) = [each for each in started if f"reimpl_helpers.hub.{name}" in each.cmdline()]
+def services_of(hub, name: str = "") -> list[psutil.Process]:
+    """List what the hub runs of ours: one service, or all, the pairs' servers too."""
+    found = []
+    for process in psutil.Process(hub.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if f"reimpl_helpers.hub.{name}" in " ".join(process.cmdline()):
+                found.append(process)
     return found
 
 
 @as_root
 def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, servers):
     """Run the hub's own culler, with the token that the hub gave it, and less patience."""
-    culler = service_of(hub, "culler")
+    (culler,) = services_of(hub, "culler")
     *command, patience = culler.cmdline()
     assert patience == "--timeout=3600"
     ash = pwd.getpwnam(account_of("ash")).pw_uid
@@ -553,8 +556,7 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     if IS_ROOT:
         oak = pwd.getpwnam(account_of("oak"))
         run_as("oak", hub.python, "-c", DETACHED, str(port), hub.state / "sockets/hub", "stop all")
-    started = psutil.Process(hub.process.pid).children(recursive=True)
-    services = [each for each in started if "reimpl_helpers.hub" in " ".join(each.cmdline())]
+    services = services_of(hub)
     if how == "stop":
         hub.stop()
         assert not IS_ROOT or not processes_of(oak.pw_uid), "it is stopped, and they run"
