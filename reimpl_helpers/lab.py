@@ -40,6 +40,7 @@ START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
 SAVE_DELAY = 0.1  # seconds from a keystroke until it is saved: what kill -9 may lose, about
 PATIENCE = 4.0  # seconds that stopping may take: with a browser connected it may never end
+LONGEST = 30.0  # seconds until it begins to: a server may be busy
 
 
 def people_of(names: str) -> list[Person]:
@@ -115,20 +116,27 @@ class PairServer(ServerApp):
     ending, was_told = None, False
 
     def stop(self, from_signal=False):
-        if self.ending is None:
-            self.ending = threading.Timer(PATIENCE, os._exit, [0])
-            self.ending.daemon = True
-            self.ending.start()
         if from_signal:  # it may be in the middle of a change to what is read here
+            self.end_within(LONGEST)
             self.io_loop.add_callback_from_signal(self.stop)
             return
         lost = saving.keep_unsaved(Path(self.root_dir))
         if lost and not self.was_told:
             print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
-            self.ending.cancel()
-            self.ending, self.was_told = None, True
+            self.was_told = True
+            if self.ending:
+                self.ending.cancel()
             return
+        self.end_within(PATIENCE)
         super().stop()
+
+    def end_within(self, seconds):
+        """End at the latest after so many seconds from now."""
+        if self.ending:
+            self.ending.cancel()
+        self.ending = threading.Timer(seconds, os._exit, [0])
+        self.ending.daemon = True
+        self.ending.start()
 
 
 class LinkedServer(PairServer):
