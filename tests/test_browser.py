@@ -2,10 +2,8 @@
 
 import functools
 import re
-import shutil
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import psutil
@@ -459,25 +457,6 @@ def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
 
 
 @pytest.mark.slow
-@on_linux
-def test_a_stop_ends_the_lab_with_browsers_connected_and_says_what_is_not_saved(
-    shared, kept, fault
-):
-    name, ada = "gnn/05_training_test.ipynb", kept[0]
-    ada.open_here(name)
-    path, server = shared.work / name, psutil.Process(shared.process.pid)
-    place = places(shared, name)["start"]
-    allow = full_disk(server, path)
-    ada.write(place, "typed = 'at the end'")
-    ada.is_told(f"{name} is not saved")
+def test_a_stop_ends_the_lab_with_browsers_connected(shared, kept):
     shared.process.terminate()  # the last test that needs it
-    wait_for(lambda: "Make room for it, or stop again and lose it." in shared.log.read_text())
-    renamed_folder(server, path)
-    allow()
-    shared.process.terminate()
     assert shared.process.wait(20) == 0
-    said = rf"{name} could not be saved: .* What it holds is in (.*)"
-    (copy,) = re.findall(said, shared.log.read_text())
-    kept_text = nbformat.read(copy, as_version=4).cells[place].source
-    fault(files_lost=kept_text != "typed = 'at the end'", events_lost=0)
-    shutil.rmtree(Path(copy).parent)
