@@ -11,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import psutil
@@ -22,6 +23,7 @@ from jupyter_client import BlockingKernelClient
 from jupyter_server.auth import IdentityProvider, User
 
 from reimpl_helpers import lab as served
+from reimpl_helpers import saving
 from reimpl_helpers.lab import (
     Links,
     PairContents,
@@ -179,6 +181,27 @@ def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
     assert beside and all(".lab" in path.parts for path in lab.work.rglob("*.db"))
     assert not list(lab.work.rglob(".jupyter*"))
     assert not list(ROOT.glob(".jupyter*"))
+
+
+@pytest.mark.parametrize("place", ["its own", "a temporary folder", "nowhere"])
+def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
+    place, tmp_path, monkeypatch, capsys, fault
+):
+    work, temporary = tmp_path / "work", tmp_path / "temporary"
+    (work / "gnn" if place == "its own" else work).mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    if place != "nowhere":
+        temporary.mkdir()
+    room = Mock()
+    room._file.path, room._document.get.return_value = "gnn/x.py", "typed"
+    monkeypatch.setattr(saving, "unsaved", {room: "No space left on device"})
+    lost, said = saving.keep_unsaved(work), capsys.readouterr().out
+    if place == "nowhere":
+        assert lost[0].startswith("gnn/x.py is not saved: No space left on device. A copy cannot")
+        return
+    where = work / "gnn/x.py" if place == "its own" else Path(said.rpartition(" is in ")[2].strip())
+    fault(files_lost=where.read_text() != "typed", events_lost=0)
+    assert lost == [] and where.is_relative_to(temporary if said else work)
 
 
 @pytest.mark.parametrize("text", [True, False])
