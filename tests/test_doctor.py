@@ -114,7 +114,9 @@ def test_nothing_is_left_behind_and_the_pairs_folder_is_untouched(healthy):
 def test_processes_that_are_left_would_be_seen():
     marker = str(uuid.uuid4())
     with subprocess.Popen(["sleep", "60"], env=os.environ | {"A_TEST": marker}) as process:
-        assert str(process.pid) in processes_with(marker)
+        # Popen returns when the old program is gone, a moment before the new one's environment
+        # can be read.
+        wait_until(lambda: str(process.pid) in processes_with(marker))
         process.kill()
 
 
