@@ -159,7 +159,7 @@ class Cost:
 
 def kind_of(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    kinds = {"ipykernel": "kernels", "hub.server": "servers", "http-proxy": "proxy"}
+    kinds = {"reimpl_helpers.kernel": "kernels", "hub.server": "servers", "http-proxy": "proxy"}
     return next((kind for part, kind in kinds.items() if part in command), "hub")
 
 
