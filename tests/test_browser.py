@@ -2,8 +2,10 @@
 
 import functools
 import re
+import shutil
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -457,6 +459,27 @@ def test_one_person_has_a_lab_without_a_bar(chromium, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stop_ends_the_lab_with_browsers_connected(shared, kept):
+@on_linux
+def test_a_stop_with_browsers_connected_says_what_is_not_saved(shared, kept, fault):
+    name, ada = "gnn/05_training_test.ipynb", kept[0]
+    ada.open_here(name)
+    path, server = shared.work / name, psutil.Process(shared.process.pid)
+    place = places(shared, name)["start"]
+    ada.write(place, "print('x' * 200_000)")
+    ada.page.keyboard.press("Control+Enter")
+    # larger than the lab's log, which is a file that must still be written to
+    wait_for(lambda: path.stat().st_size > 200_000, what="a large notebook")
+    allow = full_disk(server, path)
+    ada.write(place, "typed = 'at the end'")
+    ada.is_told(f"{name} is not saved")
     shared.process.terminate()  # the last test that needs it
+    wait_for(lambda: "Make room for it, or stop again and lose it." in shared.log.read_text())
+    renamed_folder(server, path)
+    allow()
+    shared.process.terminate()
     assert shared.process.wait(20) == 0
+    said = rf"{name} could not be saved: .* What it holds is in (.*)"
+    (copy,) = re.findall(said, shared.log.read_text())
+    kept_text = nbformat.read(copy, as_version=4).cells[place].source
+    fault(files_lost=kept_text != "typed = 'at the end'", events_lost=0)
+    shutil.rmtree(Path(copy).parent)
