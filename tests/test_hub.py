@@ -255,7 +255,7 @@ BOARD = {
     "pairs' sockets": "ls {state}/sockets/pairs",
     "the hub's socket": "mv {state}/sockets/hub {state}/sockets/mine",
     "a log before": "cat {state}/hub.log.1 {state}/hub.log",
-    "lock": "flock -n {state}/hub.lock true",
+    "lock": "flock -n /run/reimpl-hub.lock true",
     "roster": "echo x >> {roster}",
     "workbook": "touch {code}/mine",
 }

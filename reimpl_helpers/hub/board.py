@@ -72,10 +72,8 @@ def main(folder: str, user: str | None = None) -> None:
     HubOAuth.instance(cache_max_age=TRUSTED)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     address = urlparse(os.environ["JUPYTERHUB_SERVICE_URL"])
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # the hub holds the port
-    listener.bind((address.hostname, address.port))
-    listener.listen()
+    # the hub holds the port
+    listener = socket.create_server((address.hostname, address.port), reuse_port=True)
     if user:
         become(user)
     served = application(

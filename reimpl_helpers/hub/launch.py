@@ -4,12 +4,14 @@ Between the two the pair's other processes may do anything to this one. So it is
 this server waits for it, and not before the hub's own process has let go.
 """
 
+import contextlib
 import os
-import pwd
 import resource
 import stat
 import sys
 from pathlib import Path
+
+from reimpl_helpers.hub.users import become
 
 GIB = 2**30
 YIELDS = 5  # of 19: the hub, the proxy and the board come first where processors are short
@@ -34,12 +36,10 @@ def bound() -> None:
 def log_to(path: Path) -> None:
     """Write what is said to a file, if it is one: a pair may have put anything in its place."""
     how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        log = os.open(path, how, 0o600)
-    except OSError:
-        log = os.open(os.devnull, os.O_WRONLY)
-    if not stat.S_ISREG(os.fstat(log).st_mode):
-        log = os.open(os.devnull, os.O_WRONLY)
+    log = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError):
+        found = os.open(path, how, 0o600)
+        log = found if stat.S_ISREG(os.fstat(found).st_mode) else log
     for said in 1, 2:
         os.dup2(log, said)
 
@@ -48,10 +48,7 @@ def main(name: str, *arguments: str) -> None:
     """Become a user, or stay who this is; serve from a home."""
     bound()
     if os.geteuid() == 0:
-        user = pwd.getpwnam(name)
-        os.initgroups(name, user.pw_gid)
-        os.setgid(user.pw_gid)
-        os.setuid(user.pw_uid)
+        become(name)
     home = Path(os.environ["HOME"])
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)

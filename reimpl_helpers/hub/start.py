@@ -250,13 +250,19 @@ def why_not_readable() -> str:
         if not tried.returncode:
             return ""
         said = (tried.stderr.strip().splitlines() or [said])[-1]
-    for needed in ROOT, Path(sys.prefix), Path(sys.executable).resolve():
+    python = Path(sys.executable).resolve()
+    for needed in ROOT, Path(sys.prefix), python:
         for path in [*reversed(needed.parents), needed]:
             asked = 0o005 if path == needed else 0o001  # to read it; on the way there, to pass
             if path.stat().st_mode & asked != asked:
+                cure = f"Move {needed} to a folder that everybody may read, such as /opt."
+                if needed == python:
+                    cure = (
+                        "Remove .venv, and make it with a Python that everybody may run: "
+                        "make hub PYTHON=/usr/bin/python3"
+                    )
                 return (
                     f"{path} is closed to the system users of the pairs, so their servers could "
-                    f"not start. Move {needed} to a folder that everybody may read, such as /opt, "
-                    f"or open it: chmod o+rx {path}"
+                    f"not start. {cure}"
                 )
     return f"A system user of a pair could not start the workbook: {said}"

@@ -14,7 +14,7 @@ from reimpl_helpers.hub.users import bounded_users, end_processes, processes_of
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
 HOMES, LOGS = "homes", "logs"  # of the pairs; copies for the board
-SAID, PROXY_IS, LOCK = "hub.log", "proxy.pid", "hub.lock"
+SAID, PROXY_IS = "hub.log", "proxy.pid"
 SOCKETS = "sockets"  # the hub's and its proxy's, and in a closed folder those of pairs' servers
 LONGEST = 80  # bytes of the folder's path: the system allows 100 or so to a socket's
 STOPS = 30  # seconds that a hub may take to stop
@@ -25,17 +25,21 @@ def hub_folder() -> Path:
     return Path(os.environ.get("REIMPL_HUB") or ROOT / "hub").resolve()
 
 
+def lock_of(state: Path) -> Path:
+    """Name the file that one hub alone locks: root's hubs share the system users of the machine."""
+    return Path("/run/reimpl-hub.lock") if os.geteuid() == 0 else state / "hub.lock"
+
+
 @contextlib.contextmanager
 def only_hub(state: Path, patience: float = 5) -> Iterator[TextIO]:
-    """Be the only hub on a folder, as long as the file that this yields is open in any process.
+    """Be the only hub here, as long as the file that this yields is open in any process.
 
     Units: seconds to wait for one that is stopping.
 
-    Raises: WorkbookError when another one runs there, and does not stop.
+    Raises: WorkbookError when another one runs, and does not stop.
     """
     # closed to pairs: who may read a file may lock it
-    with open(state / LOCK, "w", opener=lambda *a: os.open(*a, mode=0o600)) as lock:
-        os.fchmod(lock.fileno(), 0o600)  # where an earlier version made it
+    with open(lock_of(state), "w", opener=lambda *a: os.open(*a, mode=0o600)) as lock:
         until = time.monotonic() + patience
         while True:
             try:
@@ -43,9 +47,8 @@ def only_hub(state: Path, patience: float = 5) -> Iterator[TextIO]:
             except BlockingIOError as error:
                 if time.monotonic() > until:
                     raise WorkbookError(
-                        f"a hub runs on {state} already, or is still stopping. Stop it, and wait "
-                        "until it has ended; or give this one a folder of its own: "
-                        "REIMPL_HUB=another/folder"
+                        f"another hub holds {lock.name}: it runs, or is still stopping. Stop it, "
+                        "and wait until it has ended."
                     ) from error
                 time.sleep(0.2)
             else:
