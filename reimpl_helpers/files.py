@@ -19,8 +19,10 @@ def replace_file(path: Path, content: bytes) -> None:
     replace_files({path: content})
 
 
-def replace_files(contents: dict[Path, bytes]) -> None:
+def replace_files(contents: dict[Path, bytes], mode: int = 0o644) -> None:
     """Write several files, in this order, once every one of them is safely on the disk.
+
+    `mode` says who may read and write those that are new.
 
     Raises: OSError when the folder is read-only or the disk is full; the old files are then whole.
     """
@@ -32,7 +34,7 @@ def replace_files(contents: dict[Path, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(staged[path], path.stat().st_mode & 0o777 if path.exists() else 0o644)
+            os.chmod(staged[path], path.stat().st_mode & 0o777 if path.exists() else mode)
         for path, temporary in staged.items():
             os.replace(temporary, path)
     except BaseException:

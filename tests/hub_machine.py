@@ -101,7 +101,7 @@ class Hub:
                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
                 **({"user": user, "group": user, "extra_groups": []} if user else {}),
             )  # fmt: skip
-        wait_for(self._answers, STARTS, "the hub's answer")
+        wait_for(self.answers, STARTS, "the hub's answer")
         return self
 
     def command(self, trusted: bool) -> list:
@@ -109,7 +109,7 @@ class Hub:
         command = [self.python, "-P", "-m", "reimpl_helpers.cli", "hub", self.roster]
         return [*command, f"--port={self.port}", *(["--trusted"] if trusted else [])]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"the hub ended: {self.said}")
         try:

@@ -1,12 +1,22 @@
 """Codes to log in with: given once, kept as digests, and slow to guess."""
 
 import os
+import re
 import stat
 import sys
 
 import pytest
 
-from reimpl_helpers.hub.codes import FREE, LETTERS, LONGEST_WAIT, Codes, Patience, hand_out, sheet
+from reimpl_helpers.hub.codes import (
+    CODES,
+    FREE,
+    LETTERS,
+    LONGEST_WAIT,
+    Codes,
+    Patience,
+    hand_out,
+    sheet,
+)
 from reimpl_helpers.hub.roster import Roster
 
 ROSTER = Roster({"oak": ("Ada", "Grace")}, ("Mary",))
@@ -14,11 +24,23 @@ ROSTER = Roster({"oak": ("Ada", "Grace")}, ("Mary",))
 
 @pytest.fixture
 def codes(tmp_path):
-    return Codes(tmp_path / "codes.json")
+    return Codes(tmp_path / CODES)
 
 
-def test_each_has_a_code_of_their_own_and_no_other_opens(codes):
-    given = codes.renew(ROSTER.people)
+@pytest.fixture
+def give(tmp_path):
+    """Hand out codes to some people; read those that are new off the sheet."""
+
+    def give(*people):
+        page = hand_out(tmp_path, Roster({"oak": people}, ()), "http://127.0.0.1:1")
+        lines = page.read_text("utf-8") if page else ""
+        return dict(re.findall(r'Name <b>(.*?)</b></p><p>Code <b class="code">(.*?)</b>', lines))
+
+    return give
+
+
+def test_each_has_a_code_of_their_own_and_no_other_opens(codes, give):
+    given = give("Ada", "Grace", "Mary")
     assert sorted(given) == ["Ada", "Grace", "Mary"] and len(set(given.values())) == 3
     assert all(codes.is_right(name, code) for name, code in given.items())
     assert not codes.is_right("Ada", given["Grace"]) and not codes.is_right("Ada", "")
@@ -26,19 +48,33 @@ def test_each_has_a_code_of_their_own_and_no_other_opens(codes):
     assert not codes.is_right("Ada", given["Ada"][:-1]) and not codes.is_right("Ada", "x" * 10**6)
 
 
-def test_capitals_spaces_and_hyphens_do_not_matter(codes):
-    code = codes.renew(["Ada"])["Ada"]
+def test_capitals_spaces_and_hyphens_do_not_matter(codes, give):
+    code = give("Ada")["Ada"]
     assert codes.is_right("Ada", f" {code.upper().replace('-', ' ')} ")
     assert len(code) == 14 and set(code) <= {*LETTERS, "-"}
 
 
-def test_codes_stay_until_somebody_leaves_the_roster(codes):
-    first = codes.renew(["Ada", "Grace"])
-    assert codes.renew(["Ada", "Grace"]) == {}
-    assert list(codes.renew(["Ada", "Joan"])) == ["Joan"]
-    again = codes.renew(["Ada", "Grace"])
+def test_codes_stay_until_somebody_leaves_the_roster(codes, give):
+    first = give("Ada", "Grace")
+    assert give("Ada", "Grace") == {}
+    assert list(give("Ada", "Joan")) == ["Joan"]
+    again = give("Ada", "Grace")
     assert list(again) == ["Grace"] and again["Grace"] != first["Grace"]
     assert codes.is_right("Ada", first["Ada"]) and not codes.is_right("Grace", first["Grace"])
+
+
+def test_where_a_sheet_cannot_be_written_nobody_has_a_code_that_nobody_knows(
+    codes, give, monkeypatch
+):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            give("Ada")
+    assert codes.read() == {} and not list(codes.path.parent.glob("sheet*"))
+    assert list(give("Ada")) == ["Ada"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such bits")

@@ -6,17 +6,20 @@ import subprocess
 import textwrap
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 import pwd
+import resource
 
 from hub_machine import IS_ROOT, open_folder, readable_venv
 
 from reimpl_helpers.board.confirm import confirmed_in
-from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users, processes_of
+from reimpl_helpers.hub.launch import BOUNDS
+from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
 from reimpl_helpers.package import definition_of
 from reimpl_helpers.workbook import NOTEBOOKS
 
@@ -94,8 +97,11 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
         for name, code in {"itself": "os.listdir('.')", **ATTEMPTS}.items()
     )
     hostile = f"""
-    import json, os, sys, time
-    reached = {{"user": os.getuid()}}
+    import ctypes, json, os, resource, sys, tempfile, time
+    ctypes.CDLL(None).prctl(15, b"Uid:\\t0\\t0\\t0", 0, 0, 0)  # what psutil takes for root's
+    tempfile.mkdtemp()
+    processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    reached = {{"user": os.getuid(), "processes": processes, "folder": tempfile.gettempdir()}}
     exec({tried!r}, globals() | locals())
     with open({str(told)!r}, "w") as file:
         json.dump(reached, file)
@@ -112,6 +118,10 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
     reached = json.loads(told.read_text())
     judge = pwd.getpwnam(JUDGE_USER).pw_uid
     assert reached.pop("user") == judge and reached.pop("itself") is True
+    assert reached.pop("processes") == BOUNDS[resource.RLIMIT_NPROC]
+    assert not Path(reached.pop("folder")).exists()
     assert reached.keys() == ATTEMPTS.keys()
     assert set(reached.values()) <= {"KeyError", "PermissionError"}, reached
-    assert processes_of(judge) == []
+    listed = ["ps", "--User", str(judge), "-o", "stat="]  # and not by what the hub looks with
+    found = subprocess.run(listed, capture_output=True, text=True).stdout.split()
+    assert all(state.startswith("Z") for state in found), found

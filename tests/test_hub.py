@@ -6,6 +6,7 @@ One hub on this machine serves the whole file; as root each pair is a system use
 import contextlib
 import os
 import re
+import socket
 import stat
 import subprocess
 import time
@@ -30,6 +31,7 @@ from reimpl_helpers.hub.codes import FREE
 from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, memory_of, too_much
 from reimpl_helpers.hub.launch import BOUNDS, YIELDS
 from reimpl_helpers.hub.roles import account_of
+from reimpl_helpers.hub.state import PROXY_IS, SAID
 from reimpl_helpers.hub.users import BOARD_USER, end_processes, processes_of
 
 pytestmark = pytest.mark.slow
@@ -352,6 +354,32 @@ def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
 
 
 @as_root
+def test_the_hubs_port_is_held_while_its_proxy_is_dead(hub, servers, keeps_out):
+    proxy = psutil.Process(int((hub.state / PROXY_IS).read_text()))
+    run_as("ash", hub.python, "-c", DETACHED, str(hub.port))
+    proxy.kill()
+    wait_for(lambda: proxy.status() == psutil.STATUS_ZOMBIE, 10, "its end")
+    wait_for(hub.answers, 60, "another proxy, which has to know all addresses")
+    keeps_out(not Path(pwd.getpwnam(account_of("ash")).pw_dir, "taken").exists())
+    assert Visitor(hub, "Ada").enter() == servers["oak"]
+
+
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS"])
+def test_a_body_is_not_read_as_the_next_request(method, hub, keeps_out):
+    within = "GET /hub/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    asked = (
+        f"{method} /hub/health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        f"{len(within):x}\r\n{within}\r\n0\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as sent:
+        sent.sendall(asked.encode())
+        said = sent.recv(10_000)
+    requests.get(f"{hub.address}/hub/another", timeout=10)  # answered after what came before
+    wait_for(lambda: "/hub/another" in (hub.state / SAID).read_text(), 10, "the hub's log")
+    keeps_out("/hub/smuggled" not in (hub.state / SAID).read_text(), said)
+
+
+@as_root
 def test_a_pair_that_stops_its_own_server_as_it_starts_stops_nobody_else(hub, keeps_out):
     """Nor where its log is a pipe that nobody reads."""
     hedy = Visitor(hub, "Hedy")
@@ -406,7 +434,7 @@ def test_what_is_sent_through_the_proxy_arrives(servers, visitor):
 
 # --- what a pair may use up ---
 
-SAID = {  # how Linux says what is bounded
+IN_LINUX = {  # how Linux says what is bounded
     resource.RLIMIT_DATA: "Max data size",
     resource.RLIMIT_NPROC: "Max processes",
     resource.RLIMIT_NOFILE: "Max open files",
@@ -422,7 +450,7 @@ def test_a_pairs_processes_are_bounded(servers):
         assert process.nice() == YIELDS
         limits = Path(f"/proc/{process.pid}/limits").read_text()
         for what, most in BOUNDS.items():
-            assert re.search(rf"^{SAID[what]} +{most} +{most} ", limits, re.M), limits
+            assert re.search(rf"^{IN_LINUX[what]} +{most} +{most} ", limits, re.M), limits
 
 
 @as_root
@@ -522,11 +550,12 @@ def test_idle_servers_are_stopped_and_start_again_when_somebody_comes(hub, serve
 
 
 DETACHED = """
-import fcntl, os, signal, socket, sys, time
+import ctypes, fcntl, os, signal, socket, sys, time
 if os.fork() or os.setsid() is None and os.fork():
     os._exit(0)
 for said in range(3):
     os.close(said)
+ctypes.CDLL(None).prctl(15, b"Uid:\\t0\\t0\\t0", 0, 0, 0)  # its name, which psutil takes for root's
 while True:
     for take in sys.argv[1:]:
         try:

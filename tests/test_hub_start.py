@@ -6,16 +6,19 @@ import shutil
 import signal
 import socket
 import subprocess
+from importlib.resources import files
 from importlib.util import find_spec
 
+import psutil
 import pytest
 
 if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
 
-from reimpl_helpers.hub.start import GIB, MOST_SAID, Disk, write_log
+from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, write_log
 from reimpl_helpers.hub.state import LONGEST, only_hub
+from reimpl_helpers.network import HERE
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
@@ -116,6 +119,31 @@ def test_a_folder_that_is_too_deep_is_named(run_hub, tmp_path):
     refused = run_hub(*([] if IS_ROOT else ["--trusted"]), folder=deep)
     assert refused.returncode == 2 and not deep.exists()
     assert f"the hub's folder {deep} is too deep down" in refused.stderr
+
+
+def test_the_proxy_does_not_hold_what_nobody_reads(tmp_path):
+    """Where a pair answers an upgrade without end, to a browser that reads nothing."""
+    upstream, public = socket.create_server((HERE, 0)), socket.create_server((HERE, 0))
+    target = f"http://{HERE}:{upstream.getsockname()[1]}"
+    mend = files("reimpl_helpers.hub") / "proxy.js"
+    proxy = subprocess.Popen(
+        ["node", "--require", mend, PROXY, "--port=1", f"--default-target={target}",
+         f"--api-socket={tmp_path / 'api'}", "--log-level=error"],
+        pass_fds=[public.fileno()],
+        env=os.environ | {"REIMPL_PUBLIC": str(public.fileno())},
+    )  # fmt: skip
+    with upstream, public, proxy, socket.create_connection(public.getsockname()) as browser:
+        try:
+            browser.sendall(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            upstream.settimeout(30)
+            answering, _ = upstream.accept()
+            with answering:
+                answering.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+                for _ in range(400):
+                    answering.sendall(b"x" * 2**20)
+            assert psutil.Process(proxy.pid).memory_info().rss < 300 * 2**20
+        finally:
+            proxy.kill()
 
 
 def test_the_hubs_log_keeps_the_last_and_is_bounded(tmp_path):

@@ -61,7 +61,10 @@ class RosterAuthenticator(Authenticator):
                 self._read = now
                 self._roster = read_roster(path)
                 hand_out(Path(self.folder), self._roster, self.address)
-        except (RosterError, OSError) as error:
+        except RosterError as error:
+            self.log.error("The roster stays as it was: %s", error)
+        except OSError as error:  # a full disk: try again
+            self._read = 0
             self.log.error("The roster stays as it was: %s", error)
         return self._roster
 

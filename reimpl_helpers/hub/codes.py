@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from reimpl_helpers.files import replace_file
+from reimpl_helpers.files import replace_files
 from reimpl_helpers.hub.roster import Roster
 
 CODES, SHEETS = "codes.json", "sheet-[0-9]*.html"
@@ -43,18 +43,18 @@ class Codes:
         except FileNotFoundError:
             return {}
 
-    def renew(self, names: Iterable[str]) -> dict[str, str]:
-        """Give a code to each who has none, forget those who left; return the new codes."""
+    def renewed(self, names: Iterable[str]) -> tuple[dict[str, str], bytes]:
+        """Give a code to each who has none, forget those who left.
+
+        Returns the new codes, and what the file is to hold.
+        """
         known = self.read()
         kept = {name: known[name] for name in names if name in known}
         given = {name: new_code() for name in names if name not in known}
         for name, code in given.items():
             salt = secrets.token_hex(8)
             kept[name] = [salt, digest(code, salt)]
-        if kept != known:
-            self.path.touch(mode=0o600)
-            replace_file(self.path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
-        return given
+        return given, json.dumps(kept, ensure_ascii=False, indent=1).encode()
 
     def is_right(self, name: str, code: str) -> bool:
         """Tell whether somebody's code is right; it takes as long for who is not known."""
@@ -107,14 +107,16 @@ reads it can log in as anyone on it.</p>
 
 def hand_out(folder: Path, roster: Roster, address: str) -> Path | None:
     """Give codes to those of a roster who have none, on a sheet to print; return the sheet."""
-    given = Codes(folder / CODES).renew(roster.people)
+    codes = Codes(folder / CODES)
+    given, kept = codes.renewed(roster.people)
     if not given:
+        replace_files({codes.path: kept}, mode=0o600)
         return None
     numbers = [int(path.stem.removeprefix("sheet-")) for path in folder.glob(SHEETS)]
     path = folder / f"sheet-{max(numbers, default=0) + 1}.html"
-    path.touch(mode=0o600)
     pairs = {name: roster.pair_of(name) for name in given}
-    replace_file(path, sheet(given, pairs, address).encode())
+    page = sheet(given, pairs, address).encode()
+    replace_files({path: page, codes.path: kept}, mode=0o600)  # both, or on a full disk none
     return path
 
 

@@ -5,7 +5,10 @@ import socket
 import sys
 from functools import partial
 from pathlib import Path
+from subprocess import Popen
+from urllib.parse import urlparse
 
+from jupyterhub import proxy
 from tornado import httpserver, netutil
 from traitlets.config import get_config
 
@@ -33,6 +36,7 @@ c.JupyterHub.bind_url = URL
 c.JupyterHub.db_url = f"sqlite:///{STATE / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")
 c.JupyterHub.load_roles.append(CULLING)
+c.JupyterHub.cookie_max_age_days = 1  # who hears one may use it as long
 c.JupyterHub.concurrent_spawn_limit = 0  # the whole room comes in at once
 
 
@@ -77,6 +81,10 @@ netutil.bind_unix_socket = partial(netutil.bind_unix_socket, backlog=spawner.QUE
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = spawner.url_of(HUB)
 c.JupyterHub.hub_socket_mode = 0o666 if is_root else 0o600  # pairs' servers ask the hub
 c.ConfigurableHTTPProxy.api_url = spawner.url_of(STATE / SOCKETS / "proxy")
+# The hub keeps the public port while its proxy is dead, so that no pair can take it.
+public = socket.create_server((urlparse(URL).hostname, urlparse(URL).port))
+os.environ["REIMPL_PUBLIC"] = str(public.fileno())
+proxy.Popen = partial(Popen, pass_fds=[public.fileno()])
 mend = Path(__file__).with_name("proxy.js")
 c.ConfigurableHTTPProxy.command = ["node", "--require", str(mend), os.environ["REIMPL_HUB_PROXY"]]
 c.ConfigurableHTTPProxy.log_level = "error"

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from reimpl_helpers.board.confirm import confirmed_in, keep, understood
+from reimpl_helpers.hub.launch import bound
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
 
@@ -44,14 +46,18 @@ class Confirmer:
 def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
     """Judge a log's new claims in a process of another user; return what it said of them."""
     asked = {"log": log.decode("utf-8", errors="replace"), "judged": known}
-    other = {"user": JUDGE_USER, "group": JUDGE_USER, "extra_groups": []}
-    with tempfile.TemporaryFile() as said:
+    is_root = os.geteuid() == 0
+    other = {"user": JUDGE_USER, "group": JUDGE_USER, "extra_groups": []} if is_root else {}
+    kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with tempfile.TemporaryFile() as said, kept as scratch:
+        if is_root:
+            shutil.chown(scratch, JUDGE_USER)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "reimpl_helpers.hub.judge"],
             stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, cwd="/",
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},  # no token of the hub's
-            start_new_session=True, preexec_fn=lambda: os.nice(19),
-            **(other if os.geteuid() == 0 else {}),
+            # no token of the hub's
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": scratch},
+            start_new_session=True, preexec_fn=lambda: bound(is_root, yields=19), **other,
         )  # fmt: skip
         with process:
             try:

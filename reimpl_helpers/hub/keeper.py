@@ -15,7 +15,7 @@ import psutil
 
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.state import HOMES, end_what_is_left, only_hub
-from reimpl_helpers.hub.users import bounded_users
+from reimpl_helpers.hub.users import bounded_users, user_of
 from reimpl_helpers.workbook import WorkbookError
 
 MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
@@ -33,7 +33,7 @@ def too_much(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]
     users, held = bounded_users(homes), defaultdict(list)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it has ended
-            if (user := process.uids().real) in users:
+            if (user := user_of(process)) in users:
                 held[users[user]].append((size_of(process), process.pid, process))
     found = []
     for name, processes in held.items():

@@ -15,7 +15,7 @@ from reimpl_helpers.hub.users import become
 
 GIB = 2**30
 YIELDS = 5  # of 19: the hub, the proxy and the board come first where processors are short
-BOUNDS = {  # of each process; the processes are of the pair's system user, all together
+BOUNDS = {  # of each process; the number of processes is of all that the user runs
     resource.RLIMIT_DATA: 3 * GIB,
     resource.RLIMIT_NPROC: 400,  # threads count
     resource.RLIMIT_NOFILE: 1024,
@@ -25,12 +25,12 @@ BOUNDS = {  # of each process; the processes are of the pair's system user, all 
 SERVER = [sys.executable, "-P", "-m", "reimpl_helpers.hub.server"]
 
 
-def bound() -> None:
+def bound(is_root: bool, yields: int = YIELDS) -> None:
     """Bound what this process may use, and what it starts."""
     for what, most in BOUNDS.items():
-        if what != resource.RLIMIT_NPROC or os.geteuid() == 0:  # else it is everybody's
+        if what != resource.RLIMIT_NPROC or is_root:  # else it is everybody's
             resource.setrlimit(what, (most, most))
-    os.nice(YIELDS)
+    os.nice(yields)
 
 
 def log_to(path: Path) -> None:
@@ -46,8 +46,9 @@ def log_to(path: Path) -> None:
 
 def main(name: str, *arguments: str) -> None:
     """Become a user, or stay who this is; serve from a home."""
-    bound()
-    if os.geteuid() == 0:
+    is_root = os.geteuid() == 0
+    bound(is_root)
+    if is_root:
         become(name)
     home = Path(os.environ["HOME"])
     home.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,7 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
         finally:
             end_what_is_left(state)
             for path in unsaved_of(pair_users(state / HOMES)):
-                print(f"{path} holds what could not be saved in its place.", flush=True)
+                print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
 
 
 def unsaved_of(users: dict[int, str]) -> list[Path]:
@@ -205,6 +205,7 @@ def size_of(folder: Path) -> int:
 
 def write_log(said: BinaryIO, path: Path) -> None:
     """Write down what a hub says until it ends; of very much, the last."""
+    logging.raiseExceptions = False  # or a full disk is a traceback in the terminal for each line
     log = RotatingFileHandler(path, maxBytes=MOST_SAID, backupCount=1, encoding="utf-8")
     with contextlib.closing(log):
         for line in iter(lambda: said.readline(LONGEST_LINE), b""):

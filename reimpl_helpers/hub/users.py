@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ OURS = "the board of the re-implementation workbook"
 BOARD_USER = "reimpl-board"  # reads copies of the logs, and nothing else
 JUDGE_USER = "reimpl-judge"  # runs what a pair wrote, to confirm that it is right
 ENDS_USER = "reimpl-ends"  # ends the processes of others; nothing else runs as it
+# nobody comes in as these by ssh or su, and cron starts nothing of theirs after the hub
+EXPIRED = "--expiredate", "1970-01-02"
 PATIENCE = 30  # seconds for the end of a process: one that waits for a disk hears no signal
 
 
@@ -26,8 +29,7 @@ def make_pair_user(name: str, home: Path) -> None:
     """
     if not name.startswith(ACCOUNT):
         raise PermissionError(f"{name} is no pair, and has no server")
-    # expired: nobody comes in as it by ssh or su, and cron starts nothing of it after the hub
-    more = ["--create-home", "--shell", "/bin/bash", "--expiredate", "1970-01-02"]
+    more = ["--create-home", "--shell", "/bin/bash", *EXPIRED]
     # no numbers of other users, under which what it runs would not be known as its own
     more += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
     make_user(name, home, MARK, more)
@@ -39,8 +41,9 @@ def make_hub_users() -> None:
 
     Raises: PermissionError when somebody else has that name.
     """
+    more = ["--system", "--shell", "/usr/sbin/nologin", *EXPIRED]
     for name in (BOARD_USER, JUDGE_USER, ENDS_USER):
-        make_user(name, Path("/nonexistent"), OURS, ["--system", "--shell", "/usr/sbin/nologin"])
+        make_user(name, Path("/nonexistent"), OURS, more)
 
 
 def make_user(name: str, home: Path, mark: str, more: list[str]) -> None:
@@ -115,6 +118,15 @@ def processes_of(user: int) -> list[psutil.Process]:
     """List what runs as a user, and is more than a name in a table."""
     return [
         process
-        for process in psutil.process_iter(["uids", "status"])
-        if process.info["uids"].real == user and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in psutil.process_iter(["status"])
+        if user_of(process) == user and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
+
+
+def user_of(process: psutil.Process) -> int | None:
+    """Read who runs a process; psutil believes one that calls itself "Uid:\t0"."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_bytes()
+    except OSError:  # it has ended
+        return None
+    return int(re.search(rb"^Uid:\t(\d+)", status, re.MULTILINE)[1])
