@@ -34,7 +34,7 @@ from reimpl_helpers.workbook import LAST_STEP, Track
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
 
 
-class Answerer:
+class SandboxWorker:
     """Answer requests about one pair's package."""
 
     def __init__(self, track: Track, send):
@@ -149,7 +149,7 @@ def main(folder: str, name: str) -> None:
 
     import jax  # noqa: F401  before the first answer, or that would be in float32
 
-    answerer = Answerer(Track(name, Path(folder), LAST_STEP), send)
+    answerer = SandboxWorker(Track(name, Path(folder), LAST_STEP), send)
     for line in sys.stdin:
         request = json.loads(line)
         reply = getattr(answerer, request.pop("do"))(**request)

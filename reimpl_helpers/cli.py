@@ -241,9 +241,9 @@ def board(options) -> int:
 
         print(*write_charts(facts, options.charts), sep="\n")
     else:
-        from reimpl_helpers.board.text import csv_of, text_of
+        from reimpl_helpers.board.text import board_as_text, csv_of
 
-        print(csv_of(facts) if options.csv else text_of(facts))
+        print(csv_of(facts) if options.csv else board_as_text(facts))
     return 0
 
 

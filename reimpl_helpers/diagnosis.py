@@ -125,7 +125,7 @@ def first_difference(
     """
     try:
         with time_limit(SECONDS), quiet(), float64_in_jax(), np.errstate(all="ignore"):
-            target = place_of(probe, expected)
+            target = first_place_of(probe, expected)
             return target and diagnose(probe, target, call, function, args)
     except KeyboardInterrupt:
         raise
@@ -169,7 +169,7 @@ def diagnose(probe: Probe, target: Place, call, function, args) -> FirstDifferen
     return FirstDifference(operation, value, equal, candidate)
 
 
-def place_of(probe: Probe, expected) -> Place | None:
+def first_place_of(probe: Probe, expected) -> Place | None:
     """Find the first operation that gave this array, but for its last bits."""
     places = [
         (operation.index, output)
@@ -219,7 +219,9 @@ def nearest(value: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray | Non
     def distance(turn):
         return np.linalg.norm(turn - value)
 
-    fitting = (turn for other in others for turn in turns(other) if turn.shape == value.shape)
+    fitting = (
+        turn for other in others for turn in axis_permutations(other) if turn.shape == value.shape
+    )
     turn = min(fitting, key=distance, default=None)
     return None if turn is None or distance(turn) > FAR * np.linalg.norm(value) else turn
 
@@ -348,7 +350,7 @@ def slice_sizes(shape: tuple[int, ...]) -> set[int]:
     return {math.prod(kept) for count in counts for kept in itertools.combinations(shape, count)}
 
 
-def turns(array: np.ndarray) -> Iterable[np.ndarray]:
+def axis_permutations(array: np.ndarray) -> Iterable[np.ndarray]:
     """Give an array with its axes in every order; one with more than four axes only as it is."""
     axes = range(array.ndim)
     return map(array.transpose, itertools.permutations(axes) if len(axes) <= 4 else [axes])
@@ -358,8 +360,8 @@ def same(ours: np.ndarray, original: np.ndarray) -> bool:
     """Compare two arrays of one size, their axes in any order and of any shape."""
     return any(
         (np.abs(left.ravel() - right.ravel()) <= TOLERANCE * (1 + np.abs(right.ravel()))).all()
-        for left in turns(ours)
-        for right in turns(original)
+        for left in axis_permutations(ours)
+        for right in axis_permutations(original)
     )
 
 

@@ -44,11 +44,11 @@ NONSENSE = (
 LONGEST = 2**28  # characters of one reply
 
 
-class Gone(Exception):
+class WorkerDied(Exception):
     """Say that the process that runs the pair's code is there no more, and why."""
 
 
-class Answers:
+class SandboxClient:
     """Talk to a process that runs the pair's code; start it where there is none."""
 
     def __init__(self, track, hashed="0"):
@@ -94,7 +94,7 @@ class Answers:
     def replies(self, do: str, **request) -> Iterator[dict]:
         """Send a request and yield the replies to it; the last one is done.
 
-        Raises: Gone when the process ends, or says nothing for too long.
+        Raises: WorkerDied when the process ends, or says nothing for too long.
         """
         if self.process is None:
             self.start()
@@ -111,7 +111,7 @@ class Answers:
         except (OSError, ValueError, AttributeError, RecursionError):  # a reply that is none
             why = "ended before it was done"
         self.end()
-        raise Gone(f"the check {why}. Does a module of yours exit, or never return?")
+        raise WorkerDied(f"the check {why}. Does a module of yours exit, or never return?")
 
     def next_line(self) -> bytes:
         """Read one line of what the process says, and no more: it may say anything.
@@ -126,13 +126,13 @@ class Answers:
     def ask(self, do: str, **request) -> dict:
         """Send a request and return the one reply to it.
 
-        Raises: Gone, as replies does, or when there are more.
+        Raises: WorkerDied, as replies does, or when there are more.
         """
         for reply in self.replies(do, **request):
             if reply.get("done"):
                 return reply
             self.end()
-            raise Gone(NONSENSE)
+            raise WorkerDied(NONSENSE)
 
     def last_words(self) -> str:
         """Return the last line that the process wrote to standard error."""
@@ -170,7 +170,7 @@ def judge_package(
         texts = track.texts()
     except package.PackageError as error:
         return report(Verdict(track.name, WRONG, str(error)))
-    with Answers(track) as answers, Answers(track, hashed="1") as others:
+    with SandboxClient(track) as answers, SandboxClient(track, hashed="1") as others:
         broken = {module: why for module in texts if (why := why_broken(answers, module))}
         for number, piece in enumerate(track.pieces):
             if not piece.module or not is_asked(piece):
@@ -184,7 +184,7 @@ def judge_package(
                 if verdict.right and package.depends_on_process(texts[piece.module]):
                     verdict = drawn_otherwise(answers, others, number, verdict) or verdict
                 report(verdict)
-            except Gone as gone:
+            except WorkerDied as gone:
                 report(Verdict(piece.label, WRONG, str(gone), answers.last_words()))
 
 
@@ -192,7 +192,7 @@ def why_broken(answers, module) -> str:
     """Say why a module does not import, or nothing."""
     try:
         return str(answers.ask("import_module", module=module).get("broken", ""))
-    except Gone:
+    except WorkerDied:
         return (
             f"{module}.py ends the check while it is imported. Does it exit, or never return? "
             f"{answers.last_words()}"
@@ -214,7 +214,7 @@ def why_not_there(track, piece, texts) -> Verdict | None:
 def confirmed(answers, number, piece, texts) -> Verdict:
     """Judge one piece by what it answers in the other process.
 
-    Raises: Gone when that process ends.
+    Raises: WorkerDied when that process ends.
     """
     if piece.is_test:  # in other processes anyway
         return answers.track.judge_alone(piece, texts)
@@ -223,7 +223,9 @@ def confirmed(answers, number, piece, texts) -> Verdict:
     if verdict.right:
         return judged_unseen(answers, number, piece, cases) or verdict
     if verdict.refused is not None:  # else it never ends: once is enough
-        with contextlib.suppress(Gone):  # the words are the other process's, the verdict is not
+        with contextlib.suppress(
+            WorkerDied
+        ):  # the words are the other process's, the verdict is not
             words = words_of(answers, number)
             return replace(verdict, **words) if words["state"] == WRONG else verdict
     return verdict
@@ -234,7 +236,7 @@ def words_of(answers, number) -> dict:
     words = {key: str(reply.get(key, "")) for key in ("state", "headline", "details")}
     if words["state"] not in (NOT_WRITTEN, WRONG, RIGHT):
         answers.end()
-        raise Gone(NONSENSE)
+        raise WorkerDied(NONSENSE)
     return words
 
 
@@ -250,7 +252,7 @@ def asking(answers, number, cases, seed):
             refusal = Refusal(*map(str, reply["refusal"]))
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             answers.end()
-            raise Gone(NONSENSE) from error
+            raise WorkerDied(NONSENSE) from error
         raise refusal from (TookTooLong(TIME_LIMIT) if reply.get("too_long") else None)
 
     return answer_to
@@ -259,7 +261,7 @@ def asking(answers, number, cases, seed):
 def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
     """Say that a piece which draws at random does so otherwise in another process, if it does.
 
-    Raises: Gone when one of the processes ends.
+    Raises: WorkerDied when one of the processes ends.
     """
     piece = answers.track.pieces[number]
     cases = [] if piece.is_test else list(piece.cases(answers.track.recording))
@@ -306,13 +308,13 @@ def score_package(track) -> dict:
     A run that never ends is given up with its process; the next one goes on without it.
     """
     never_ends, running = [], ""
-    with Answers(track) as answers:
+    with SandboxClient(track) as answers:
         while True:
             try:
                 for reply in answers.replies("score", never_ends=never_ends):
                     running = reply.get("running", running)
                 return reply
-            except Gone as gone:
+            except WorkerDied as gone:
                 if not running or running in never_ends:
                     words = f"no score: {gone} {answers.last_words()}".strip()
                     return {"score": words, "all_caught": False, "failing": "", "findings": []}
@@ -328,9 +330,9 @@ def training_losses(track, texts) -> tuple[list[float], str]:
     *_, loss = [piece.name for piece in track.listed if piece.module == "losses"]
     if not all(track.is_written(name, texts) for name in (model, loss, *TRAINING)):
         return [], "training is not written yet."
-    with Answers(track) as answers:
+    with SandboxClient(track) as answers:
         try:
             reply = answers.ask("losses", model=model, loss=loss)
             return reply["losses"], reply["why_none"]
-        except Gone as gone:
+        except WorkerDied as gone:
             return [], f"{gone} {answers.last_words()}".strip()

@@ -97,14 +97,14 @@ def source_of(cell) -> str:
     return "".join(cell.source)
 
 
-def text_of(cell) -> tuple[str, str]:
+def type_and_source(cell) -> tuple[str, str]:
     """Return what makes two cells the same to a reader: their type and source."""
     return cell.cell_type, source_of(cell)
 
 
 def given_of(cell):
     """Return all of a cell that the workbook gives: everything but what running it adds."""
-    return text_of(cell), cell.metadata, cell.get("attachments", {})
+    return type_and_source(cell), cell.metadata, cell.get("attachments", {})
 
 
 def ids_of(cells) -> set[str]:
@@ -153,7 +153,7 @@ def merge_notebooks(base, ours, new) -> Merge:
     newer, merge = {cell.id: cell for cell in new.cells}, Merge()
     for cell in ours.cells:
         old, fresh = given.get(cell.id), newer.get(cell.id)
-        is_theirs = not old or text_of(cell) != text_of(old)
+        is_theirs = not old or type_and_source(cell) != type_and_source(old)
         if fresh:
             cell = merge_cell(merge, cell, old, fresh, ours.cells, has_base=bool(base))
         elif not is_theirs:
@@ -168,7 +168,7 @@ def merge_notebooks(base, ours, new) -> Merge:
         if cell.id not in given:
             merge.counts["new"] += 1
             insert_after(merge.cells, new.cells[:place], cell)
-        elif text_of(cell) != text_of(given[cell.id]):
+        elif type_and_source(cell) != type_and_source(given[cell.id]):
             merge.notes.append((DELETED, cell.id, heading_over(new.cells, cell.id)))
     if base and [*map(id_and_text, ours.cells)] == [*map(id_and_text, base.cells)]:
         order = {cell.id: place for place, cell in enumerate(new.cells)}
@@ -186,17 +186,17 @@ def check_ids(cells) -> None:
 
 
 def id_and_text(cell):
-    return cell.id, text_of(cell)
+    return cell.id, type_and_source(cell)
 
 
 def merge_cell(merge, cell, old, fresh, ours, has_base):
     """Return the cell to go on with where both the pair and the workbook have one."""
-    if text_of(cell) == text_of(old or fresh):
+    if type_and_source(cell) == type_and_source(old or fresh):
         if given_of(old or cell) != given_of(fresh) != given_of(cell):
             merge.counts["renewed"] += 1
             return renewed(cell, fresh)
-    elif text_of(cell) != text_of(fresh):
-        if not has_base or not old or text_of(old) != text_of(fresh):
+    elif type_and_source(cell) != type_and_source(fresh):
+        if not has_base or not old or type_and_source(old) != type_and_source(fresh):
             what = CONFLICT if has_base else UNKNOWN
             merge.notes.append((what, cell.id, heading_over(ours, cell.id)))
     return cell
@@ -204,7 +204,7 @@ def merge_cell(merge, cell, old, fresh, ours, has_base):
 
 def renewed(cell, fresh):
     """Give a cell what the workbook gives now; what another text printed does not stay."""
-    if text_of(cell) != text_of(fresh):
+    if type_and_source(cell) != type_and_source(fresh):
         return fresh
     ran = {name: cell[name] for name in ("outputs", "execution_count") if name in cell}
     return from_dict({**fresh, **ran})
@@ -289,7 +289,9 @@ def name_cells(mend, workbook) -> None:
 
 def stands_for(cell, workbooks) -> bool:
     name = piece_of(workbooks)
-    return text_of(cell) == text_of(workbooks) or (name is not None and piece_of(cell) == name)
+    return type_and_source(cell) == type_and_source(workbooks) or (
+        name is not None and piece_of(cell) == name
+    )
 
 
 def fresh_id() -> str:
@@ -301,20 +303,22 @@ def drop_doubles(mend, workbook) -> None:
 
     A text of the workbook's own gives way to the pair's, which takes its place.
     """
-    given = {cell.id: text_of(cell) for cell in workbook.cells}
+    given = {cell.id: type_and_source(cell) for cell in workbook.cells}
     of_id = {}
     for cell in mend.cells:
         of_id.setdefault(cell.id, []).append(cell)
     there = given.keys() & of_id.keys()
     standing = {given[name] for name in there}
-    standing |= {text_of(cell) for name in there for cell in of_id[name]}
+    standing |= {type_and_source(cell) for name in there for cell in of_id[name]}
     kept = []
     for cell in mend.cells:
-        if text_of(cell) == given.get(cell.id):
-            cell = next((c for c in of_id[cell.id] if text_of(c) != given[c.id]), cell)
-        before = [text_of(other) for other in kept if other.id == cell.id]
-        is_copy = cell.id not in given and text_of(cell) in standing and source_of(cell).strip()
-        if text_of(cell) in before or is_copy:
+        if type_and_source(cell) == given.get(cell.id):
+            cell = next((c for c in of_id[cell.id] if type_and_source(c) != given[c.id]), cell)
+        before = [type_and_source(other) for other in kept if other.id == cell.id]
+        is_copy = (
+            cell.id not in given and type_and_source(cell) in standing and source_of(cell).strip()
+        )
+        if type_and_source(cell) in before or is_copy:
             mend.doubles.append(cell.id)
         else:
             kept.append(from_dict({**cell, "id": fresh_id()}) if before else cell)
@@ -343,7 +347,7 @@ def refilled(cell, asked, saved) -> str | None:
         return saved or source_of(asked)
     if saved is None or source.rstrip() == saved:
         return None
-    if text_of(cell) == text_of(asked) or is_broken(cell):
+    if type_and_source(cell) == type_and_source(asked) or is_broken(cell):
         return saved
     if is_unwritten(source, name):
         return package.with_definition(source, name, saved, "the cell").rstrip()

@@ -190,11 +190,12 @@ def load_pieces(folder: Path, module: str, replaced: dict[str, str] | None = Non
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise PackageError(
             f"{folder.name}/{module}.py cannot be imported: {type(error).__name__}"
-            f"{place_of(error, folder)}: {reason}. Mend that line; the file was not touched."
+            f"{import_error_place(error, folder)}: {reason}. Mend that line; "
+            "the file was not touched."
         ) from error
 
 
-def place_of(error, folder):
+def import_error_place(error, folder):
     """Name the last line of a folder's own on the way to an exception."""
     if isinstance(error, SyntaxError):
         places = [(error.filename or "", error.lineno)]
@@ -209,7 +210,7 @@ def place_of(error, folder):
 
 
 @dataclass
-class Needs:
+class Dependencies:
     """List what a piece, and the pair's small functions that it uses, take from around them."""
 
     imports: dict[str, str] = field(default_factory=dict)  # name -> import statement
@@ -307,12 +308,12 @@ def fixtures_used(function, namespace) -> set[str]:
     return {name for name, kind in kinds.items() if kind == "FixtureFunctionDefinition"}
 
 
-def needs_of(function, piece_modules) -> Needs:
+def dependencies_of(function, piece_modules) -> Dependencies:
     """Find the imports, constants, small functions and pieces that a function uses.
 
     Raises: PackageError for a value that a file cannot carry.
     """
-    needs = Needs()
+    needs = Dependencies()
     add_needs(needs, function, piece_modules, {}, set())
     return needs
 
@@ -321,10 +322,10 @@ def add_needs(needs, function, piece_modules, namespace, seen):
     plain, source = inspect.unwrap(function), source_of_piece(function)
     namespace = getattr(plain, "__globals__", namespace)  # a class has none: its user's then
     names = names_used(source) | fixtures_used(function, namespace)
-    add_needs_of(needs, plain.__name__, source, names, piece_modules, namespace, seen)
+    add_dependencies_of(needs, plain.__name__, source, names, piece_modules, namespace, seen)
 
 
-def add_needs_of(needs, user, source, names, piece_modules, namespace, seen):
+def add_dependencies_of(needs, user, source, names, piece_modules, namespace, seen):
     """Add what a statement needs, which uses these names."""
     refuse_helpers_inside(user, source)
     for name in sorted(names):
@@ -342,7 +343,7 @@ def add_needs_of(needs, user, source, names, piece_modules, namespace, seen):
             needs.helpers[name] = source_of_piece(value)
         elif statement := sort_need(needs, user, name, value, piece_modules):
             more = names_used(statement)
-            add_needs_of(needs, name, statement, more, piece_modules, namespace, seen)
+            add_dependencies_of(needs, name, statement, more, piece_modules, namespace, seen)
             needs.helpers[name] = statement
 
 
@@ -446,12 +447,12 @@ def import_from_line(name, value):
         ]
         if modules:
             home = top(value)
-            module = min(modules, key=lambda module: roundabout(module, home))
+            module = min(modules, key=lambda module: import_path_rank(module, home))
             return f"from {module} import {offered}" + (f" as {name}" if name != offered else "")
     return None
 
 
-def roundabout(module, home):
+def import_path_rank(module, home):
     """Order modules: public first, then of the value's own package, then short."""
     parts = module.split(".")
     private = any(part.startswith("_") for part in parts)
@@ -834,7 +835,7 @@ def with_piece(texts, function, module, piece_modules, mark="") -> dict[str, str
             f"a file called {filename} would hide {hidden_by(module)} from everything that runs in "
             "its folder. Choose another name; nothing was saved."
         )
-    needs = needs_of(function, piece_modules)
+    needs = dependencies_of(function, piece_modules)
     for beside, value in needs.beside.items():
         if find_definition(texts.get(needs.homes[beside], ""), beside) is None:
             texts = with_piece(texts, value, needs.homes[beside], piece_modules, mark)

@@ -19,11 +19,11 @@ NAMES = "REIMPL_PAIR"  # a file that names who shares this session, one a line; 
 
 def names_here() -> tuple[str, ...]:
     """Name the two of this session, or the three; none where it is not shared."""
-    names = names_in(Path(os.environ.get(NAMES, "")))
+    names = read_names(Path(os.environ.get(NAMES, "")))
     return names if len(names) > 1 else ()
 
 
-def names_in(file: Path) -> tuple[str, ...]:
+def read_names(file: Path) -> tuple[str, ...]:
     """Read who shares a session, from the file that says so."""
     try:
         names = file.read_text("utf-8", "replace").split("\n")
@@ -93,7 +93,7 @@ class Pair:
         for changed in self._watchers:
             changed()
 
-    def _look_round(self):
+    def _refresh_names(self):
         """Notice who joined and who left; two who are still here go on as they were."""
         names = names_here() or self.names
         if set(names) != set(self.names):
@@ -103,7 +103,7 @@ class Pair:
     @property
     def turn(self) -> Turn:
         """Find the turn that is on; the last known one where the log is gone."""
-        self._look_round()
+        self._refresh_names()
         self._known = turn_in(self.log.read(), self.names) or self._known
         return self._known
 
@@ -119,7 +119,7 @@ class Pair:
         Of two who ask for the same swap at once, or by hand and by the clock, one gets it.
         """
         swapped = []
-        self._look_round()
+        self._refresh_names()
 
         def choose(events):
             turn = turn_in(events, self.names) or self._known

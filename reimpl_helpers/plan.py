@@ -16,7 +16,7 @@ from statistics import median
 
 import nbformat
 
-from reimpl_helpers.board.logs import Kept
+from reimpl_helpers.board.logs import PairLog
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, plural
 from reimpl_helpers.minutes import stretches
 from reimpl_helpers.notebooks import exercise_of, notebooks_of, step_of
@@ -471,7 +471,7 @@ class Measured:
         return f"{self.planned:7}  {took:>6}  {spread:>6}  {counts}  {self.exercise.name}"
 
 
-def compare(name: str, logs: dict[str, Kept]) -> str:
+def compare(name: str, logs: dict[str, PairLog]) -> str:
     """Set the planned minutes of a track beside those that pairs took, and name what to correct.
 
     Raises: WorkbookError for an unknown track, or when no log tells of it.

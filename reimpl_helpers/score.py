@@ -24,7 +24,7 @@ from reimpl_helpers.testing import (
     TIME_LIMIT,
     Suite,
     in_one_session,
-    passing_on_nonsense,
+    vacuous_tests,
     with_modules,
 )
 
@@ -402,7 +402,7 @@ class Scorer:
     def remark_on_empty_tests(self, suite, tests, called):
         """Name those of the tests that pass on nonsense, and on every mistake."""
         limit = PATIENCE + 5 * max(self.seconds.values())
-        for name in sorted(passing_on_nonsense(suite, self.texts, tests, limit), key=tests.index):
+        for name in sorted(vacuous_tests(suite, self.texts, tests, limit), key=tests.index):
             passes = (
                 self.caught_by(suite, mistake, [name], called) is None for mistake in self.mistakes
             )

@@ -56,7 +56,7 @@ def own_leaf(value):
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def explained(
+def with_explanation(
     verdict: Verdict, piece: Piece, function: Callable, recording, suspects: Iterable[Suspect]
 ) -> Verdict:
     """Add to the verdict on a refused answer what is known about it.

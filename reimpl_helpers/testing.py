@@ -394,7 +394,7 @@ def in_one_session(text: str, folder: Path, work: Callable[[Suite], object]):
 # --- a model that computes nonsense -------------------------------------------------------
 
 
-def passing_on_nonsense(suite, texts: dict[str, str], tests, limit=None) -> set[str]:
+def vacuous_tests(suite, texts: dict[str, str], tests, limit=None) -> set[str]:
     """Name the tests that pass though every function of the package answers nonsense."""
     passing = set()
     for model in nonsense_models(texts):
@@ -409,7 +409,7 @@ def nonsense_models(texts: dict[str, str]) -> list[dict[str, str]]:
     Where the true function would raise, that is a number, or else an array: a test may be able to
     go on with one of them alone.
     """
-    return [wrapped(texts, hollow, fallback) for fallback in ("-7.0", "[7.0, -5.0]")]
+    return [wrapped(texts, garbage_output, fallback) for fallback in ("-7.0", "[7.0, -5.0]")]
 
 
 def wrapped(texts: dict[str, str], wrapper: Callable, *more: str) -> dict[str, str]:
@@ -426,7 +426,7 @@ def wrapped(texts: dict[str, str], wrapper: Callable, *more: str) -> dict[str, s
     return texts
 
 
-def hollow(function, fallback):
+def garbage_output(function, fallback):
     """Make a function answer with other values, other shapes, and never with an exception."""
 
     @functools.wraps(function)

@@ -34,7 +34,7 @@ from reimpl_helpers.recording import RecordingError, read_recording
 from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.structure import with_structure
 from reimpl_helpers.summary import Summary
-from reimpl_helpers.suspects import Suspect, explained
+from reimpl_helpers.suspects import Suspect, with_explanation
 from reimpl_helpers.testing import TestRun, run_tests
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -57,7 +57,7 @@ class WorkbookError(Exception):
 
 
 class Note(str):
-    """Be a line that a notebook shows as it is, without quotation marks."""
+    """String whose repr has no quotes: a notebook shows it as it is."""
 
     def __repr__(self):
         return str(self)
@@ -218,7 +218,7 @@ class Track:
         if verdict.refused is None:
             return verdict
         suspects = self.suspects_asked(piece, verdict.refused)
-        return explained(verdict, piece, function, self.recording, suspects)
+        return with_explanation(verdict, piece, function, self.recording, suspects)
 
     def why_not_in_jax(self, piece, function) -> str:
         """Say why a piece of the model cannot be used in JAX, if this step does, or nothing.
@@ -433,9 +433,9 @@ class Track:
                 return Verdict(piece.label, PREDICT, question)
         verdict, saved = self.judge_and_save(piece, function)
         if self.pair:
-            swap = self.pair.checked(piece, verdict, text_of(function))
+            swap = self.pair.checked(piece, verdict, source_text(function))
         else:
-            log_check(self.log, self, piece, verdict, text_of(function))
+            log_check(self.log, self, piece, verdict, source_text(function))
             swap = SWAP if saved else ""
         return replace(verdict, headline=f"{verdict.headline} {swap}".strip())
 
@@ -477,14 +477,14 @@ class Track:
 
         Raises: WorkbookError when nobody is named.
         """
-        return Note(self.two().predict(name, said))
+        return Note(self.require_pair().predict(name, said))
 
     def swap(self) -> str:
         """Let the navigator drive.
 
         Raises: WorkbookError when nobody is named.
         """
-        self.two().swap()
+        self.require_pair().swap()
         return Note(self.pair)
 
     def raise_hand(self) -> str:
@@ -504,7 +504,7 @@ class Track:
             f"{HAND_IS_UP} Lower it: track.lower_hand()" if raised else "Your hand is down."
         )
 
-    def two(self) -> Pair:
+    def require_pair(self) -> Pair:
         if self.pair is None:
             raise WorkbookError(f"nobody is named here. {NAME_THE_TWO}")
         return self.pair
@@ -614,8 +614,8 @@ class Track:
             return self.judge_alone(piece, before), f"It is saved in {file}.", False
         if not piece.port and self.keeps_port(piece.name, function, before):
             return self.judge_alone(piece, before), f"{file} keeps your JAX version.", False
-        texts = self.with_needs(self.with_vocabulary_ported(before), function)
-        texts = self.with_users(texts, piece)
+        texts = self.add_dependencies(self.with_vocabulary_ported(before), function)
+        texts = self.add_dependents(texts, piece)
         verdict = self.judge_alone(piece, texts)
         if verdict.right:
             package.write_texts(self.folder, texts, before)
@@ -649,13 +649,13 @@ class Track:
         alone = package.with_piece({}, function, module, self.modules)
         return package.is_in_numpy(alone[module], name, self.modules)
 
-    def with_needs(self, texts, function) -> dict[str, str]:
+    def add_dependencies(self, texts, function) -> dict[str, str]:
         """Put a function into the texts of a package, the pieces it uses first.
 
         Raises: PackageError when one of those is not right itself, or not in JAX yet.
         """
         user = inspect.unwrap(function).__name__
-        for name, used in package.needs_of(function, self.modules).pieces.items():
+        for name, used in package.dependencies_of(function, self.modules).pieces.items():
             origin, module = self.origin(used), self.modules[name]
             if origin == "given" and not self.is_written(name, texts):
                 texts = self.with_given(texts, used)
@@ -669,7 +669,7 @@ class Track:
                 texts = self.with_piece_used(texts, user, name, used)
         return self.with_piece(texts, function)
 
-    def with_users(self, texts, piece) -> dict[str, str]:
+    def add_dependents(self, texts, piece) -> dict[str, str]:
         """Put what the workbook adds around a piece into the texts, as `train` around a step."""
         for name, user in self.vocabulary.items():
             if user.from_track == self.name and not self.is_written(name, texts):
@@ -677,7 +677,7 @@ class Track:
                 if piece.name not in package.names_used(text):
                     continue  # told by its text alone: JAX takes as long to import as all else
                 function = self.given(user)
-                if piece.name in package.needs_of(function, self.modules).pieces:
+                if piece.name in package.dependencies_of(function, self.modules).pieces:
                     texts = self.with_given(texts, function)
         return texts
 
@@ -691,7 +691,7 @@ class Track:
 
     def with_given(self, texts, function) -> dict[str, str]:
         """Put a piece that the pair did not write here into the texts, those that it uses first."""
-        for name, used in package.needs_of(function, self.modules).pieces.items():
+        for name, used in package.dependencies_of(function, self.modules).pieces.items():
             if not self.is_written(name, texts) and used is not function:
                 texts = self.with_given(texts, used)
         return self.with_piece(texts, function, self.mark_of(function))
@@ -711,7 +711,7 @@ class Track:
             raise package.PackageError(
                 f"{user} uses {name}, which is not right yet. Mend that one first: {verdict}"
             )
-        return self.with_needs(texts, used)
+        return self.add_dependencies(texts, used)
 
 
 # --- opening a notebook -------------------------------------------------------------------
@@ -750,10 +750,10 @@ def show_roles(track):
 
 def is_stub(function) -> bool:
     """Tell whether the body of an exercise is still as it was found."""
-    return "raise NotImplementedError" in text_of(function)
+    return "raise NotImplementedError" in source_text(function)
 
 
-def text_of(function) -> str:
+def source_text(function) -> str:
     """Return the text of a function; nothing where there is none to be had."""
     try:
         return package.source_of_piece(function)

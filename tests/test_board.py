@@ -23,7 +23,7 @@ from reimpl_helpers.board.charts import charts_of, write_charts
 from reimpl_helpers.board.confirm import BEWARE, confirmed_in, package_of
 from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
-from reimpl_helpers.board.text import LEGEND, WIDTH, csv_of, text_of
+from reimpl_helpers.board.text import LEGEND, WIDTH, board_as_text, csv_of
 from reimpl_helpers.checks import NOT_WRITTEN
 from reimpl_helpers.log import Log
 from reimpl_helpers.people import is_name
@@ -445,7 +445,7 @@ def test_the_text_shows_who_waits_then_who_is_where_then_mistakes(room):
     judged = {"oak": {"autoencoder/1/nn_layer": {
         "state": "right", "of": digest_of("def nn_layer(): ..."),
     }}}  # fmt: skip
-    text = text_of(facts_in(room, confirmed=judged))
+    text = board_as_text(facts_in(room, confirmed=judged))
     text = re.sub(r"\(\d+\)", "(m)", re.sub(r"\d+ minutes$", "m minutes", text, flags=re.M))
     assert text.split("\n\n") == [
         """\
@@ -479,7 +479,7 @@ def test_claimed_and_confirmed_are_told_apart_without_colour(state, mark, tmp_pa
     write(tmp_path / "oak.jsonl", line(0), check(3, "nn_layer", source="x"))
     judged = {"oak": {"autoencoder/1/nn_layer": {"state": state, "of": digest_of("x")}}}
     (row,) = [
-        line for line in text_of(facts_in(tmp_path, confirmed=judged)).splitlines()
+        line for line in board_as_text(facts_in(tmp_path, confirmed=judged)).splitlines()
         if line.startswith("  oak")
     ]  # fmt: skip
     assert row.split()[2] == mark
@@ -498,13 +498,13 @@ def test_twenty_pairs_fit_a_terminal(tmp_path):
                 for at, name in enumerate(12 * names)
             ),
         )
-    lines = text_of(facts_in(tmp_path, at=10**6)).splitlines()
+    lines = board_as_text(facts_in(tmp_path, at=10**6)).splitlines()
     assert max(map(len, lines)) <= WIDTH and len(lines) < 60
 
 
 def test_an_empty_log_is_named(tmp_path):
     write(tmp_path / "oak.jsonl")
-    assert text_of(facts_in(tmp_path)) == (
+    assert board_as_text(facts_in(tmp_path)) == (
         "Nobody waits for help.\n\noak: Its log tells of no notebook yet."
     )
 
@@ -680,7 +680,7 @@ def test_hostile_logs_add_nothing_that_is_not_there(besieged):
 
 def test_hostile_logs_are_written_down_as_text_that_harms_nobody(besieged):
     facts = facts_in(besieged[0])
-    lines = text_of(facts).splitlines()
+    lines = board_as_text(facts).splitlines()
     assert all(line.isprintable() for line in lines)
     for row in csv.reader(csv_of(facts).splitlines()):
         assert all(cell[:1] not in ("=", "+", "-", "@") and cell.isprintable() for cell in row)

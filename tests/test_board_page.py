@@ -32,7 +32,7 @@ from reimpl_helpers.board import page
 folder, port, token, enter, hidden = json.loads(sys.argv[1])
 if token:
     page.secrets.token_urlsafe = lambda length: token
-page.Link.enter = enter
+page.TokenBoard.enter = enter
 page.serve_board(Path(folder), port, hidden=hidden, opens_browser=False)
 """
 

@@ -13,7 +13,7 @@ from reimpl_helpers.hub.codes import (
     LETTERS,
     LONGEST_WAIT,
     Codes,
-    Patience,
+    LoginThrottle,
     hand_out,
     sheet,
 )
@@ -99,16 +99,16 @@ def test_names_on_a_sheet_are_shown_as_text():
 
 def test_whoever_gives_wrong_codes_waits_longer_each_time():
     clock = [0.0]
-    patience, ada = Patience(lambda: clock[0]), ("Ada", "127.0.0.1")
+    throttle, ada = LoginThrottle(lambda: clock[0]), ("Ada", "127.0.0.1")
     waits = []
     for _ in range(FREE + 8):
-        waits.append(patience.wait(ada))
+        waits.append(throttle.wait(ada))
         clock[0] += waits[-1]
-        patience.was_wrong(ada)
+        throttle.was_wrong(ada)
     assert waits == [0.0] * FREE + [1, 2, 4, 8, 16, 32, LONGEST_WAIT, LONGEST_WAIT]
-    assert patience.wait(ada) == LONGEST_WAIT and patience.wait(("Ada", "127.0.0.2")) == 0
+    assert throttle.wait(ada) == LONGEST_WAIT and throttle.wait(("Ada", "127.0.0.2")) == 0
     clock[0] += LONGEST_WAIT
-    assert patience.wait(ada) == 0
-    patience.was_right(ada)
-    patience.was_wrong(ada)
-    assert patience.wait(ada) == 0
+    assert throttle.wait(ada) == 0
+    throttle.was_right(ada)
+    throttle.was_wrong(ada)
+    assert throttle.wait(ada) == 0

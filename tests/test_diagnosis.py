@@ -18,7 +18,7 @@ from reimpl_helpers import diagnosis, package
 from reimpl_helpers.diagnosis import (
     Values,
     first_difference,
-    place_of,
+    first_place_of,
     value_at,
     walk_back,
     watch,
@@ -252,7 +252,7 @@ def test_right_code_misses_nothing_but_what_is_asked_for(name):
     asked = 0
     for case in piece.cases(TRACK.recording):
         probe = PROBES.get(case.probe)
-        target = probe and place_of(probe, case.expected)
+        target = probe and first_place_of(probe, case.expected)
         if target and case.probe in ("other sizes", "one row", "large values"):
             asked += 1
             with jax.enable_x64(True):

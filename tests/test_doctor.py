@@ -19,9 +19,9 @@ import matplotlib.axes
 import pytest
 
 from reimpl_helpers.doctor import machine, report, trials
-from reimpl_helpers.doctor.machine import CATCH, NOTE, UNWELL, WELL, Seen
+from reimpl_helpers.doctor.machine import FAIL, NOTE, OK, WARN, CheckResult
 from reimpl_helpers.doctor.report import CHECKS, WAITS, Check, examine, line_of, trial, within
-from reimpl_helpers.doctor.trials import Unwell
+from reimpl_helpers.doctor.trials import TrialFailed
 from reimpl_helpers.workbook import ROOT
 
 LOOK = {check.name: check.look for check in CHECKS}
@@ -94,9 +94,9 @@ def test_a_machine_that_is_well_is_called_ready(healthy):
     assert (
         status == 0 and f"{len(LOOK) - 1} of {len(LOOK) - 1} well. This machine is ready." in text
     )
-    assert not [name for name, (mark, _) in lines.items() if mark in (UNWELL, WAITS)]
+    assert not [name for name, (mark, _) in lines.items() if mark in (FAIL, WAITS)]
     assert lines["weights"][0] == NOTE
-    assert all(lines[name][0] == WELL for name in NEEDS_PACKAGES)
+    assert all(lines[name][0] == OK for name in NEEDS_PACKAGES)
 
 
 def test_the_report_fits_a_terminal(healthy):
@@ -145,13 +145,13 @@ def test_without_packages_there_is_one_cure(project, module):
     command = python_of(project / ".venv"), "-m", f"reimpl_helpers.{module}", *rest
     status, lines, text = report_of(*command, cwd=project, PYTHONPATH="")
     assert status == 1 and text.count("make lab") == text.count("rm -rf .venv") == 1
-    unwell = [name for name, (mark, _) in lines.items() if mark == UNWELL]
+    unwell = [name for name, (mark, _) in lines.items() if mark == FAIL]
     assert unwell == ["packages"] + [n for n in unwell if n != "packages" and n == "browser"]
     assert re.match(
         r"\d+ of \d+ missing: anywidget, filelock, ipywidgets and", lines["packages"][1]
     )
     assert all(lines[name] == (WAITS, "waits for: packages") for name in NEEDS_PACKAGES)
-    assert f"well. Mend the line with {UNWELL}, then look again." in " ".join(text.split())
+    assert f"well. Mend the line with {FAIL}, then look again." in " ".join(text.split())
 
 
 def test_another_python_is_sent_to_the_workbooks(project):
@@ -190,7 +190,7 @@ def test_a_python_that_is_too_old_comes_first(project, tmp_path):
     text = (newer / "pyproject.toml").read_text("utf-8")
     (newer / "pyproject.toml").write_text(re.sub(r":: 3\.\d+", ":: 3.99", text), "utf-8")
     status, lines, text = report_of(cwd=newer, PYTHONPATH="")
-    assert status == 1 and lines["Python"][0] == UNWELL and "Python 3.99 to 3.99 is needed" in text
+    assert status == 1 and lines["Python"][0] == FAIL and "Python 3.99 to 3.99 is needed" in text
     assert lines["packages"] == lines["kernel"] == (WAITS, "waits for: Python")
 
 
@@ -212,11 +212,11 @@ def test_an_old_python_can_read_the_doctor(name):
 @pytest.mark.parametrize(
     "bits, version, mark",
     [
-        (64, (3, 11), WELL),
-        (64, (3, 15), WELL),
-        (32, (3, 12), UNWELL),
-        (64, (3, 9), UNWELL),
-        (64, (3, 16), UNWELL),
+        (64, (3, 11), OK),
+        (64, (3, 15), OK),
+        (32, (3, 12), FAIL),
+        (64, (3, 9), FAIL),
+        (64, (3, 16), FAIL),
     ],
 )
 @pytest.mark.parametrize("system", [*machine.ANOTHER_PYTHON])
@@ -225,20 +225,20 @@ def test_python(monkeypatch, bits, version, mark, system):
     monkeypatch.setattr(machine.sys, "version_info", version)
     monkeypatch.setattr(machine, "system", lambda: system)
     seen = machine.look_at_python()
-    assert seen.mark == mark and ("\n    " in seen.cure) == (mark == UNWELL)
+    assert seen.mark == mark and ("\n    " in seen.cure) == (mark == FAIL)
 
 
 @pytest.mark.parametrize(
     "kind, processor, libc, mark",
     [
-        ("Linux", "x86_64", "glibc", WELL),
-        ("Linux", "aarch64", "glibc", WELL),
-        ("Linux", "x86_64", "", UNWELL),
-        ("Linux", "riscv64", "glibc", UNWELL),
-        ("Darwin", "arm64", "", WELL),
-        ("Darwin", "x86_64", "", UNWELL),
-        ("Windows", "AMD64", "", WELL),
-        ("Windows", "ARM64", "", UNWELL),
+        ("Linux", "x86_64", "glibc", OK),
+        ("Linux", "aarch64", "glibc", OK),
+        ("Linux", "x86_64", "", FAIL),
+        ("Linux", "riscv64", "glibc", FAIL),
+        ("Darwin", "arm64", "", OK),
+        ("Darwin", "x86_64", "", FAIL),
+        ("Windows", "AMD64", "", OK),
+        ("Windows", "ARM64", "", FAIL),
     ],
 )
 def test_system(monkeypatch, kind, processor, libc, mark):
@@ -247,7 +247,7 @@ def test_system(monkeypatch, kind, processor, libc, mark):
     monkeypatch.setattr(machine.platform, "libc_ver", lambda: (libc, ""))
     monkeypatch.setattr(machine, "run", lambda *command: "")
     seen = machine.look_at_system()
-    assert seen.mark == mark and ("JAX has no build for" in seen.cure) == (mark == UNWELL)
+    assert seen.mark == mark and ("JAX has no build for" in seen.cure) == (mark == FAIL)
     if kind == "Darwin":
         monkeypatch.setattr(machine, "run", lambda *command: "1")
         assert "This Python is made for Intel" in machine.look_at_system().cure
@@ -263,11 +263,11 @@ def with_version(folder, name, version):
 @pytest.mark.parametrize(
     "name, version, mark, said",
     [
-        ("numpy", "2.3.9", UNWELL, "too old: numpy 2.3.9"),
-        ("jupyter_server", "2.9", UNWELL, "too old: jupyter-server 2.9"),
-        ("numpy", "99.1", CATCH, "1 in another version than was tried: numpy 99.1, not 2."),
-        ("pyzmq", "1.0", CATCH, "1 in another version than was tried: pyzmq 1.0, not 27"),
-        ("ruff", "0.1", WELL, "here, each as in requirements.lock"),  # nobody needs it to pair
+        ("numpy", "2.3.9", FAIL, "too old: numpy 2.3.9"),
+        ("jupyter_server", "2.9", FAIL, "too old: jupyter-server 2.9"),
+        ("numpy", "99.1", WARN, "1 in another version than was tried: numpy 99.1, not 2."),
+        ("pyzmq", "1.0", WARN, "1 in another version than was tried: pyzmq 1.0, not 27"),
+        ("ruff", "0.1", OK, "here, each as in requirements.lock"),  # nobody needs it to pair
     ],
 )
 def test_versions(tmp_path, monkeypatch, name, version, mark, said):
@@ -275,7 +275,7 @@ def test_versions(tmp_path, monkeypatch, name, version, mark, said):
     monkeypatch.syspath_prepend(tmp_path)
     seen = LOOK["packages"]()
     assert seen.mark == mark and said in seen.said
-    assert ("\n    " in f"\n{seen.cure}") == (mark != WELL)
+    assert ("\n    " in f"\n{seen.cure}") == (mark != OK)
 
 
 def test_a_lock_is_read_with_who_asks_for_what():
@@ -334,9 +334,9 @@ ASK = (
 def test_a_disk_that_is_nearly_full(tmp_path, variable):
     mount = f"mount -t tmpfs -o size=8m none '{tmp_path}'; "
     said = in_namespaces(mount + ASK.format("disk"), **{variable: str(tmp_path)})
-    assert said.startswith(f"{UNWELL} 0.0 GB free; ") and f", at {tmp_path} " in said
+    assert said.startswith(f"{FAIL} 0.0 GB free; ") and f", at {tmp_path} " in said
     assert ("export TMPDIR" in said) == (variable == "TMPDIR")
-    assert in_namespaces(ASK.format("disk")).startswith(f"{WELL} ")
+    assert in_namespaces(ASK.format("disk")).startswith(f"{OK} ")
 
 
 @in_a_world_apart
@@ -345,10 +345,10 @@ def test_a_folder_that_cannot_be_written(tmp_path, inside):
     mount = f"mount -t tmpfs none '{tmp_path}'; mkdir '{tmp_path}/work'; "
     script = mount + ASK.format("folder") + f"; mount -o remount,ro none '{tmp_path}'; "
     before, after = re.split(
-        rf"(?<=\n)(?={UNWELL})",
+        rf"(?<=\n)(?={FAIL})",
         in_namespaces(script + ASK.format("folder"), REIMPL_WORK=str(tmp_path) + inside),
     )
-    assert before.startswith(f"{WELL} ") and " cannot be written Make it yours" in after
+    assert before.startswith(f"{OK} ") and " cannot be written Make it yours" in after
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
@@ -362,12 +362,12 @@ def test_a_notebook_that_cannot_be_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "folder, mark",
     [
-        ("OneDrive - Somewhere/reimpl", CATCH),
-        ("Dropbox", CATCH),
-        ("Library/Mobile Documents/com~apple~CloudDocs", CATCH),
-        ("Library/CloudStorage/GoogleDrive-x", CATCH),
-        ("zwei Wörter/日本", WELL),
-        ("one drive", WELL),
+        ("OneDrive - Somewhere/reimpl", WARN),
+        ("Dropbox", WARN),
+        ("Library/Mobile Documents/com~apple~CloudDocs", WARN),
+        ("Library/CloudStorage/GoogleDrive-x", WARN),
+        ("zwei Wörter/日本", OK),
+        ("one drive", OK),
     ],
 )
 def test_a_folder_that_is_synchronised(tmp_path, monkeypatch, folder, mark):
@@ -378,13 +378,13 @@ def test_a_folder_that_is_synchronised(tmp_path, monkeypatch, folder, mark):
 
 MEGABYTE = 10**6
 MEMORY = {
-    "enough": ({}, WELL),
-    "little": ({"meminfo": 900}, CATCH),
-    "too little": ({"meminfo": 300}, UNWELL),
-    "a small container": ({"max": 700, "used": 400, "idle": 0}, UNWELL),
-    "a container full of files": ({"max": 4000, "used": 3900, "idle": 3000}, WELL),
-    "a container without a limit": ({"max": None, "used": 3900, "idle": 0}, WELL),
-    "a small container above": ({"max": 700, "used": 400, "idle": 0, "in": "a/b"}, UNWELL),
+    "enough": ({}, OK),
+    "little": ({"meminfo": 900}, WARN),
+    "too little": ({"meminfo": 300}, FAIL),
+    "a small container": ({"max": 700, "used": 400, "idle": 0}, FAIL),
+    "a container full of files": ({"max": 4000, "used": 3900, "idle": 3000}, OK),
+    "a container without a limit": ({"max": None, "used": 3900, "idle": 0}, OK),
+    "a small container above": ({"max": 700, "used": 400, "idle": 0, "in": "a/b"}, FAIL),
 }
 
 
@@ -410,7 +410,7 @@ def test_memory(tmp_path, monkeypatch, has, mark, kind):
         (group / used).write_text(f"{has['used'] * MEGABYTE}\n")
         (group / "memory.stat").write_text(f"anon 7\n{idle} {has['idle'] * MEGABYTE}\n")
     seen = machine.look_at_memory(tmp_path / "proc", tmp_path / "cgroup")
-    assert seen.mark == mark and bool(seen.cure) == (mark != WELL), seen
+    assert seen.mark == mark and bool(seen.cure) == (mark != OK), seen
 
 
 def test_memory_of_a_mac(monkeypatch):
@@ -422,7 +422,7 @@ def test_memory_of_a_mac(monkeypatch):
     monkeypatch.setattr(machine, "system", lambda: "macOS")
     monkeypatch.setattr(machine, "run", lambda *command: said)
     assert machine.memory_on_macos() == 31500 * 16384
-    assert machine.look_at_memory().mark == CATCH
+    assert machine.look_at_memory().mark == WARN
 
 
 # --- the network and the browser ---
@@ -431,14 +431,14 @@ def test_memory_of_a_mac(monkeypatch):
 @in_a_world_apart
 def test_a_machine_that_cannot_call_itself():
     said = in_namespaces(ASK.format("port"))
-    assert said.startswith(f"{UNWELL} no program can listen on 127.0.0.1") and "lo up" in said
+    assert said.startswith(f"{FAIL} no program can listen on 127.0.0.1") and "lo up" in said
     if shutil.which("ip"):
-        assert in_namespaces("ip link set lo up; " + ASK.format("port")).startswith(f"{WELL} ")
+        assert in_namespaces("ip link set lo up; " + ASK.format("port")).startswith(f"{OK} ")
 
 
 @pytest.mark.parametrize(
     "proxy, none, mark",
-    [("", "", WELL), ("http://proxy:1", "", CATCH), ("http://proxy:1", "127.0.0.1,a", WELL)],
+    [("", "", OK), ("http://proxy:1", "", WARN), ("http://proxy:1", "127.0.0.1,a", OK)],
 )
 def test_a_proxy_in_between(monkeypatch, proxy, none, mark):
     for name in ("HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "REQUEST_METHOD"):
@@ -449,16 +449,16 @@ def test_a_proxy_in_between(monkeypatch, proxy, none, mark):
 
 
 BROWSERS = {
-    "none": ({}, ":1", UNWELL, "none was found"),
-    "new": ({"firefox": "Mozilla Firefox 144.0.2"}, ":1", WELL, "Firefox 144.0.2"),
-    "old": ({"firefox-esr": "Mozilla Firefox 115.9.0esr"}, ":1", CATCH, "Firefox 115.9.0: too old"),
+    "none": ({}, ":1", FAIL, "none was found"),
+    "new": ({"firefox": "Mozilla Firefox 144.0.2"}, ":1", OK, "Firefox 144.0.2"),
+    "old": ({"firefox-esr": "Mozilla Firefox 115.9.0esr"}, ":1", WARN, "Firefox 115.9.0: too old"),
     "old and new": (
-        {"chromium": "Chromium 90.1", "firefox": "Mozilla Firefox 144.0"}, ":1", WELL,
+        {"chromium": "Chromium 90.1", "firefox": "Mozilla Firefox 144.0"}, ":1", OK,
         "Chromium 90.1, Firefox 144.0",
     ),
-    "not told": ({"google-chrome": ""}, ":1", WELL, "Chrome"),
-    "no screen": ({"chromium": "Chromium 140.0 built on X"}, "", CATCH, "Chromium 140.0, and no"),
-    "nothing at all": ({}, "", CATCH, "none, and no screen"),
+    "not told": ({"google-chrome": ""}, ":1", OK, "Chrome"),
+    "no screen": ({"chromium": "Chromium 140.0 built on X"}, "", WARN, "Chromium 140.0, and no"),
+    "nothing at all": ({}, "", WARN, "none, and no screen"),
 }  # fmt: skip
 
 
@@ -474,9 +474,9 @@ def test_browser(tmp_path, monkeypatch, programs, screen, mark, said):
     monkeypatch.setattr(machine.platform, "release", lambda: "6.1")
     seen = LOOK["browser"]()
     assert seen.mark == mark and seen.said.startswith(said)
-    assert bool(seen.cure) == (mark != WELL)
+    assert bool(seen.cure) == (mark != OK)
     monkeypatch.setattr(machine.platform, "release", lambda: "5.15-microsoft-standard-WSL2")
-    assert LOOK["browser"]().mark == WELL
+    assert LOOK["browser"]().mark == OK
 
 
 def test_browsers_of_a_mac(tmp_path):
@@ -523,7 +523,7 @@ def test_something_broken(tmp_path, monkeypatch, name, modules, said):
         (tmp_path / f"{module}.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
     seen = LOOK[name]()
-    assert seen.mark == UNWELL and seen.said.startswith(said) and "\n    " in seen.cure
+    assert seen.mark == FAIL and seen.said.startswith(said) and "\n    " in seen.cure
     assert list(ROOT.glob(".reimpl-doctor-*")) == []
 
 
@@ -532,7 +532,7 @@ def test_collaboration_that_is_switched_off(tmp_path, monkeypatch):
     (tmp_path / "jupyter_server_config.json").write_text(json.dumps(off))
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     seen = LOOK["two people"]()
-    assert seen.mark == UNWELL and seen.said.startswith("the lab opens, and shares no notebook: ")
+    assert seen.mark == FAIL and seen.said.startswith("the lab opens, and shares no notebook: ")
     assert "jupyter server extension list" in seen.cure
 
 
@@ -547,7 +547,7 @@ def test_a_kernel_of_another_python(tmp_path, monkeypatch):
     spec.write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     seen = LOOK["kernel"]()
-    assert seen.mark == UNWELL and "one of another Python, in " in seen.said
+    assert seen.mark == FAIL and "one of another Python, in " in seen.said
 
 
 CHECKS_FILE = "reimpl_helpers/checks.py"
@@ -585,7 +585,7 @@ def test_a_workbook_that_is_damaged(tmp_path, monkeypatch, file, edit, said):
     monkeypatch.setattr(report, "ROOT", tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     seen = LOOK["a check"]()
-    assert seen.mark == UNWELL and seen.said.startswith(said), seen.said
+    assert seen.mark == FAIL and seen.said.startswith(said), seen.said
     assert "git stash" in seen.cure
 
 
@@ -594,14 +594,14 @@ def test_jax_that_computes_something_else(tmp_path, monkeypatch):
 
     assert trials.jax(tmp_path).startswith("computes in float32 and float64")
     monkeypatch.setattr(jax.numpy, "tanh", jax.numpy.sin)
-    with pytest.raises(Unwell, match="of type float32, which is wrong"):
+    with pytest.raises(TrialFailed, match="of type float32, which is wrong"):
         trials.jax(tmp_path)
 
 
 def test_links_that_name_others(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "running_lab", lambda: contextlib.nullcontext(["a/lab/", "b/lab/"]))
     monkeypatch.setattr(trials.Seat, "name", "Ada")
-    with pytest.raises(Unwell, match="the links of Ada and Grace are those of Ada and Ada"):
+    with pytest.raises(TrialFailed, match="the links of Ada and Grace are those of Ada and Ada"):
         trials.collaboration(tmp_path)
 
 
@@ -611,13 +611,13 @@ def test_typing_that_does_not_arrive(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     wait_no_more = (trials, "PATIENCE", 0.5)
     monkeypatch.setattr(trials.Seat, "write", lambda *_: monkeypatch.setattr(*wait_no_more))
-    with pytest.raises(Unwell, match="what one of the two types does not reach the other"):
+    with pytest.raises(TrialFailed, match="what one of the two types does not reach the other"):
         trials.collaboration(tmp_path)
 
 
 def test_a_picture_that_stays_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(matplotlib.axes.Axes, "plot", lambda *_: None)
-    with pytest.raises(Unwell, match="draws an empty picture"):
+    with pytest.raises(TrialFailed, match="draws an empty picture"):
         trials.picture(tmp_path)
 
 
@@ -627,15 +627,15 @@ def test_a_picture_that_stays_empty(tmp_path, monkeypatch):
 def waiting_for(seconds):
     def look():
         time.sleep(seconds)
-        return Seen(WELL, "late")
+        return CheckResult(OK, "late")
 
     return look
 
 
 def test_a_look_that_hangs_is_left_to_itself():
     seen = within(waiting_for(5), 0.1)()
-    assert seen.mark == UNWELL and seen.said == "no answer within 0.1 seconds"
-    assert within(waiting_for(0))().mark == WELL
+    assert seen.mark == FAIL and seen.said == "no answer within 0.1 seconds"
+    assert within(waiting_for(0))().mark == OK
 
 
 HANGS = """
@@ -670,7 +670,7 @@ def test_a_trial_that_hangs_is_ended_with_all_it_started(hanging):
     start = time.monotonic()
     seen = trial("jax", str, seconds=1)()
     assert time.monotonic() - start < 30  # it hangs for a minute
-    assert seen.mark == UNWELL and seen.said == "no answer within 1 seconds"
+    assert seen.mark == FAIL and seen.said == "no answer within 1 seconds"
     wait_until(lambda: processes_with(hanging) == [])
     assert list(ROOT.glob(".reimpl-doctor-*")) == []
 
@@ -699,31 +699,29 @@ def test_what_nobody_foresaw_is_a_line_and_the_others_follow():
     said = []
     checks = [
         Check("one", fails),
-        Check("two", lambda: Seen(WELL, "there"), ("one",)),
-        Check("three", lambda: Seen(WELL, "here"), ("two",)),
-        Check("four", lambda: Seen(CATCH, "nearly", "Mind it.")),
-        Check("five", lambda: Seen(NOTE, "by the way")),
+        Check("two", lambda: CheckResult(OK, "there"), ("one",)),
+        Check("three", lambda: CheckResult(OK, "here"), ("two",)),
+        Check("four", lambda: CheckResult(WARN, "nearly", "Mind it.")),
+        Check("five", lambda: CheckResult(NOTE, "by the way")),
     ]
     assert examine(checks, said.append) == 1
     assert "could not be looked at: RuntimeError: out of order" in " ".join(said[0].split())
-    assert [line[0] for line in said[:-1]] == [UNWELL, WAITS, WAITS, CATCH, NOTE]
+    assert [line[0] for line in said[:-1]] == [FAIL, WAITS, WAITS, WARN, NOTE]
     assert said[1].endswith("waits for: one") and said[2].endswith("waits for: two")
-    assert said[-1] == f"\n1 of 4 well. Mend the line with {UNWELL}, then look again."
+    assert said[-1] == f"\n1 of 4 well. Mend the line with {FAIL}, then look again."
     assert examine(checks[3:], said.append) == 0
-    assert (
-        said[-1] == f"\n1 of 1 well. This machine is ready. Read what stands below {CATCH} first."
-    )
+    assert said[-1] == f"\n1 of 1 well. This machine is ready. Read what stands below {WARN} first."
 
 
 def test_each_line_comes_as_soon_as_it_is_known():
     said, seen = [], []
-    checks = [Check(n, lambda: seen.append(len(said)) or Seen(WELL, "")) for n in "abc"]
+    checks = [Check(n, lambda: seen.append(len(said)) or CheckResult(OK, "")) for n in "abc"]
     assert examine(checks, said.append) == 0 and seen == [0, 1, 2]
 
 
 def test_a_line_is_as_wide_as_a_terminal_and_a_command_stays_whole():
     command = f"    make {'x' * 90}"
-    line = line_of("disk", Seen(UNWELL, "word " * 40, f"{'cure ' * 40}\n{command}"))
+    line = line_of("disk", CheckResult(FAIL, "word " * 40, f"{'cure ' * 40}\n{command}"))
     *text, last = line.splitlines()
     assert max(map(len, text)) <= 80 and last == f"      {command}"
 

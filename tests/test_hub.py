@@ -28,7 +28,7 @@ import resource
 from hub_machine import IS_ROOT, Visitor, hub_machine
 
 from reimpl_helpers.hub.codes import FREE
-from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, memory_of, too_much
+from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, memory_of, pairs_over_limit
 from reimpl_helpers.hub.launch import BOUNDS, YIELDS
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.state import PROXY_IS, SAID
@@ -494,8 +494,8 @@ def test_a_pair_that_holds_too_much_loses_its_largest_process(
     greedy = subprocess.Popen(command, stdin=subprocess.PIPE, **of_pair("ash"))
     with greedy:
         wait_for(lambda: size_of(psutil.Process(greedy.pid)) > least, 30, "what it takes")
-        assert too_much(homes, size_of, most) == []
-        found = too_much(homes, size_of, least)
+        assert pairs_over_limit(homes, size_of, most) == []
+        found = pairs_over_limit(homes, size_of, least)
         assert [(pair, process.pid) for pair, process in found] == [("pair-ash", greedy.pid)]
         greedy.kill()
 

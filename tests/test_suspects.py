@@ -8,7 +8,7 @@ from cells import Notebook
 
 from reimpl_helpers.checks import WRONG, Case, judge
 from reimpl_helpers.package import load_pieces
-from reimpl_helpers.suspects import ADVICE, Suspect, explained, with_question
+from reimpl_helpers.suspects import ADVICE, Suspect, with_explanation, with_question
 from reimpl_helpers.workbook import Track
 
 
@@ -188,7 +188,9 @@ def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
     text = track.given_texts(in_jax=False)["model"]
     text = text.replace('+ weights["b"]', '+ 2 * weights["b"]')
     step = load_pieces(track.solution, "model", {"model": text}).mlstm_step
-    verdict = explained(judge(piece, step, track.recording), piece, step, track.recording, [])
+    verdict = with_explanation(
+        judge(piece, step, track.recording), piece, step, track.recording, []
+    )
     assert "line 51 of original.py, x @ wx + m @ wh + self.b:" in verdict.headline
 
 

@@ -87,7 +87,7 @@ def solve(pair, *steps):
         for piece in pair.track.pieces:
             if piece.step == step:
                 given = pair.track.given(piece)
-                for name in package.needs_of(given, pair.track.modules).homes:
+                for name in package.dependencies_of(given, pair.track.modules).homes:
                     pair.notebook.setdefault(name, pair.track.use(name))
                 verdict = pair.check(package.source_of_piece(given))
                 assert verdict.right, verdict
@@ -803,6 +803,6 @@ def test_what_is_written_around_a_piece_names_it(tmp_path, name):
     """The text alone tells which of the workbook's pieces come with one of the pair's."""
     track = Track(name, tmp_path / name, LAST_STEP)
     for user in (piece for piece in track.vocabulary.values() if piece.from_track == name):
-        needed = package.needs_of(track.given(user), track.modules).pieces
+        needed = package.dependencies_of(track.given(user), track.modules).pieces
         text = (track.solution / f"{user.module}.py").read_text("utf-8")
         assert {*needed} - package.names_used(package.definition_of(text, user.name)) == set()

@@ -8,7 +8,7 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from reimpl_helpers.board.facts import naturally
+from reimpl_helpers.board.facts import natural_sort_key
 from reimpl_helpers.checks import RIGHT
 from reimpl_helpers.export import png_of
 from reimpl_helpers.files import add_file
@@ -54,7 +54,7 @@ def charts_of(facts: dict) -> Iterator[tuple[str, Picture]]:
                     f"minutes-{track['name']}-{step['step']:02}",
                     minutes_chart(rows, f"{track['name']} {step['step']:02} {step['title']}"),
                 )
-    pairs = sorted(facts["pairs"], key=lambda pair: naturally(pair["label"]))
+    pairs = sorted(facts["pairs"], key=lambda pair: natural_sort_key(pair["label"]))
     said = [(p["label"], p["predictions"]["came_true"], p["predictions"]["said"]) for p in pairs]
     yield from pages("predictions", said, "predictions that came true")
     for track in facts["tracks"]:

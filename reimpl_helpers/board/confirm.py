@@ -19,8 +19,8 @@ import nbformat
 
 from reimpl_helpers import package
 from reimpl_helpers.board import CONFIRMED
-from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, told_by
-from reimpl_helpers.board.logs import Kept, end_of, logs_in, plain_file
+from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, summarise_log
+from reimpl_helpers.board.logs import PairLog, end_of, logs_in, plain_file
 from reimpl_helpers.checks import RIGHT, WRONG, Piece, plural
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.judge import judge_package
@@ -60,12 +60,12 @@ def judged_in(folder: Path, place: Path) -> dict[str, dict]:
     """Read what was judged of one pair; nothing where the file is not as it was written."""
     try:
         with plain_file(folder, place) as (descriptor, _):
-            return understood(end_of(descriptor, 0))
+            return parse_judgements(end_of(descriptor, 0))
     except OSError:
         return {}
 
 
-def understood(said: bytes) -> dict[str, dict]:
+def parse_judgements(said: bytes) -> dict[str, dict]:
     """Take from what was said of one pair what are judgements; nothing where it is damaged."""
     try:
         return {
@@ -121,11 +121,11 @@ def state_of(judged: dict[str, dict], key: Key, source: str) -> str | None:
     return found["state"] if found.get("of") == digest_of(source) else None
 
 
-def claims_in(kept: Kept) -> dict[Key, str]:
+def claims_in(kept: PairLog) -> dict[Key, str]:
     """Find the text of every piece that a log calls right, and can be judged."""
     return {
         key: tally.source
-        for key, tally in told_by(kept).pieces.items()
+        for key, tally in summarise_log(kept).pieces.items()
         if tally.claimed == RIGHT and tally.source and piece_of(key).module
     }
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from reimpl_helpers.board.logs import Kept
+from reimpl_helpers.board.logs import PairLog
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG
 from reimpl_helpers.log import moment_of
 from reimpl_helpers.minutes import stretches
@@ -32,7 +32,7 @@ Key = tuple[str, int, str]  # a piece: its track, its step, its name
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrackOutline:
     """What a track asks a pair for, and the question to each known mistake, by its name."""
 
     notebooks: dict[int, Notebook]
@@ -41,21 +41,21 @@ class Asked:
 
 
 @lru_cache
-def asked_in(name: str) -> Asked | None:
+def track_outline(name: str) -> TrackOutline | None:
     """Find out what a track asks for, once; None where there is no such track."""
     if name not in tracks():
         return None
     notebooks = {notebook.step: notebook for notebook in outlines_of(name)}
     pieces = {step: [e.name for e in notebooks[step].exercises] for step in notebooks}
     bugs = Track(name, Path(os.devnull), LAST_STEP).bugs
-    return Asked(notebooks, pieces, {bug.name: bug.question for bug in bugs})
+    return TrackOutline(notebooks, pieces, {bug.name: bug.question for bug in bugs})
 
 
 def known(events: Iterable[dict]) -> Iterator[dict]:
     """Leave out what tells of no track, notebook or piece that there is."""
     for event in events:
         if event["event"] != "turn":
-            asked = asked_in(event["track"])
+            asked = track_outline(event["track"])
             if asked is None or event["step"] not in asked.notebooks:
                 continue
             if "piece" in event and event["piece"] not in asked.pieces[event["step"]]:
@@ -100,7 +100,7 @@ class Tally:
         self.attempts += 1
         self.is_wrong = event["state"] == WRONG
         if self.is_wrong:
-            asked = asked_in(event["track"])
+            asked = track_outline(event["track"])
             mistake = event.get("mistake", "")
             self.mistake = mistake if mistake in asked.questions else ""
             self.claimed = self.claimed if self.claimed == RIGHT else WRONG
@@ -109,7 +109,7 @@ class Tally:
 
 
 @dataclass
-class Told:
+class PairState:
     """What a log tells of a pair, whatever time it is now."""
 
     pieces: dict[Key, Tally]
@@ -125,14 +125,14 @@ class Told:
 _told = WeakKeyDictionary()  # by what was kept of a log
 
 
-def told_by(kept: Kept) -> Told:
+def summarise_log(kept: PairLog) -> PairState:
     """Say what a log tells, and take it apart once."""
     if kept not in _told:
         events = list(known(kept.events))
         pieces, hand = pieces_in(events), hand_in(events)
-        _told[kept] = Told(
+        _told[kept] = PairState(
             pieces=pieces,
-            names=names_in(events),
+            names=people_in(events),
             hand=moment_of(hand) if hand else None,
             last=moment_of(events[-1]) if events else None,
             now=place_in(events, pieces),
@@ -143,7 +143,7 @@ def told_by(kept: Kept) -> Told:
                 for (track, _, piece), tally in pieces.items()
                 for check in tally.checks
                 if check["state"] == WRONG
-                if check.get("mistake") in asked_in(track).questions
+                if check.get("mistake") in track_outline(track).questions
             },
         )
     return _told[kept]
@@ -161,7 +161,7 @@ def pieces_in(events: list[dict]) -> dict[Key, Tally]:
     return dict(pieces)
 
 
-def names_in(events: list[dict]) -> list[str]:
+def people_in(events: list[dict]) -> list[str]:
     """Name who took the last turns."""
     turns = [event for event in events if event["event"] == "turn"][-MOST_PEOPLE:]
     names = {turn[role] for turn in turns for role in ("driver", "navigator")}
@@ -174,7 +174,7 @@ def place_in(events: list[dict], pieces: dict[Key, Tally]) -> dict | None:
     if not here:
         return None
     track, step = here[-1]["track"], here[-1]["step"]
-    asked, last = asked_in(track).pieces[step], ""
+    asked, last = track_outline(track).pieces[step], ""
     for event in reversed(here):
         if (event["track"], event["step"]) != (track, step):
             break
@@ -212,14 +212,14 @@ def predictions_in(events: list[dict], pieces: dict[Key, Tally]) -> dict[str, in
 
 
 def facts_of(
-    logs: dict[str, Kept], confirmed: dict[str, dict], now: datetime, hidden: bool = False
+    logs: dict[str, PairLog], confirmed: dict[str, dict], now: datetime, hidden: bool = False
 ) -> dict:
     """Say what the board shows at a moment; `hidden` leaves out every name, for a projector.
 
     `confirmed` is what was judged anew, by the label of the pair and the name of the piece.
     """
     shown = shown_labels(logs, hidden)
-    told = {label: told_by(logs[label]) for label in shown}
+    told = {label: summarise_log(logs[label]) for label in shown}
     pairs = [
         {
             "label": shown[label],
@@ -245,24 +245,24 @@ def facts_of(
 
 def shown_labels(labels: Iterable[str], hidden: bool) -> dict[str, str]:
     """Say how pairs are called in front of others, in the order in which people count them."""
-    ordered = enumerate(sorted(labels, key=naturally), 1)
+    ordered = enumerate(sorted(labels, key=natural_sort_key), 1)
     return {label: f"pair {number}" if hidden else label for number, label in ordered}
 
 
-def naturally(label: str) -> list:
+def natural_sort_key(label: str) -> list:
     """Order labels as people do: pair 2 before pair 10."""
     parts = re.split(r"([0-9]+)", label)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def places_of(told: Told) -> Iterator[tuple]:
+def places_of(told: PairState) -> Iterator[tuple]:
     """Say which tracks a log tells of."""
     yield from told.pieces
     if told.now:
         yield (told.now["track"],)
 
 
-def moment_facts(told: Told, now: datetime) -> dict:
+def moment_facts(told: PairState, now: datetime) -> dict:
     """Say how long a hand is up and a pair quiet; a clock that is ahead of ours says nothing."""
     hand, quiet = None, None
     if told.hand:
@@ -277,7 +277,7 @@ def minutes_since(moment: datetime, now: datetime) -> float:
     return round(max(now - moment, timedelta()) / timedelta(minutes=1), 1)
 
 
-def piece_facts(told: Told, confirmed: dict) -> dict[str, dict]:
+def piece_facts(told: PairState, confirmed: dict) -> dict[str, dict]:
     """Say of each piece that a log tells of how it stands."""
     facts = {}
     for key, tally in told.pieces.items():
@@ -290,7 +290,7 @@ def piece_facts(told: Told, confirmed: dict) -> dict[str, dict]:
             "minutes": round(tally.minutes, 1),
             "attempts": tally.attempts,
             "mistake": tally.mistake,
-            "question": asked_in(key[0]).questions.get(tally.mistake, ""),
+            "question": track_outline(key[0]).questions.get(tally.mistake, ""),
         }
     return facts
 
@@ -312,14 +312,14 @@ def track_facts(names: set[str]) -> list[dict]:
                     "minutes": notebook.minutes,
                     "pieces": [{"name": e.name, "minutes": e.minutes} for e in notebook.exercises],
                 }
-                for notebook in asked_in(name).notebooks.values()
+                for notebook in track_outline(name).notebooks.values()
             ],
         }
         for name in sorted(names)
     ]
 
 
-def mistake_facts(told: dict[str, Told]) -> list[dict]:
+def mistake_facts(told: dict[str, PairState]) -> list[dict]:
     """List the mistakes that were named: first those that most pairs are at now."""
     made, at_it = defaultdict(list), defaultdict(list)
     for label, each in told.items():
@@ -333,7 +333,7 @@ def mistake_facts(told: dict[str, Told]) -> list[dict]:
             "track": track,
             "piece": piece,
             "mistake": mistake,
-            "question": asked_in(track).questions[mistake],
+            "question": track_outline(track).questions[mistake],
             "pairs": [*(now := at_it[track, piece, mistake]), *(x for x in labels if x not in now)],
             "now": len(now),
         }
@@ -342,7 +342,7 @@ def mistake_facts(told: dict[str, Told]) -> list[dict]:
     return sorted(facts, key=lambda fact: (-fact["now"], -len(fact["pairs"])))
 
 
-def is_at_it(told: Told, track: str, piece: str, mistake: str) -> bool:
+def is_at_it(told: PairState, track: str, piece: str, mistake: str) -> bool:
     """Tell whether the last check of a piece named this mistake."""
     return any(
         tally.is_wrong and tally.mistake == mistake

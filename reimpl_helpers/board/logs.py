@@ -35,7 +35,7 @@ ODD_NAME = "The name of its file cannot be shown as it is."
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class PairLog:
     """What is known of one log: its events, the oldest first, and what is wrong with it."""
 
     events: list[dict]
@@ -43,19 +43,19 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Read:
+class CachedLog:
     """A log when it was last read: how it is recognised, its whole lines, what they told."""
 
     mark: tuple
     whole: bytes
     events: list[dict]
-    kept: Kept
+    kept: PairLog
 
 
-_last_read: dict[tuple[Path, Path], Read] = {}  # by folder, and place in it
+_last_read: dict[tuple[Path, Path], CachedLog] = {}  # by folder, and place in it
 
 
-def logs_in(folder: Path) -> dict[str, Kept]:
+def logs_in(folder: Path) -> dict[str, PairLog]:
     """Read the logs of the pairs in a folder, by the name of each one's file or folder.
 
     What a log says about whose it is counts for nothing.
@@ -65,7 +65,7 @@ def logs_in(folder: Path) -> dict[str, Kept]:
     found = {}
     for name, place in places_in(folder):
         if len(found) == MOST_LOGS:
-            found["and more", Path()] = Kept([], f"Only {MOST_LOGS} logs are read.")
+            found["and more", Path()] = PairLog([], f"Only {MOST_LOGS} logs are read.")
             break
         label = shown_safely(name)
         if kept := kept_of(folder, place, ODD_NAME if label != name else ""):
@@ -81,14 +81,14 @@ def logs_in(folder: Path) -> dict[str, Kept]:
     return told_apart(found)
 
 
-def told_apart(found: dict[tuple[str, Path], Kept]) -> dict[str, Kept]:
+def told_apart(found: dict[tuple[str, Path], PairLog]) -> dict[str, PairLog]:
     """Give logs of the same name a number each: none is taken for another."""
     names, logs = Counter(label for label, _ in found), {}
     for (label, _), kept in found.items():
         if names[label] > 1:
             numbered = (f"{label} ({number})" for number in count(1))
             label = next(name for name in numbered if name not in names and name not in logs)
-            kept = Kept(kept.events, f"{NAMESAKE} {kept.trouble}".strip())
+            kept = PairLog(kept.events, f"{NAMESAKE} {kept.trouble}".strip())
         logs[label] = kept
     return logs
 
@@ -124,7 +124,7 @@ def shown_safely(name: str) -> str:
 # --- one log ------------------------------------------------------------------------------
 
 
-def kept_of(folder: Path, place: Path, remark: str) -> Kept | None:
+def kept_of(folder: Path, place: Path, remark: str) -> PairLog | None:
     """Read one log, or say why it cannot be; None where there is none.
 
     As long as the file is as it was, so is what is handed out.
@@ -142,7 +142,7 @@ def kept_of(folder: Path, place: Path, remark: str) -> Kept | None:
     except OSError as error:
         why = error.strerror or ""
         trouble = why if error.errno is None else f"Its log cannot be read ({why.lower()})."
-        return Kept([], f"{trouble} {remark}".strip())
+        return PairLog([], f"{trouble} {remark}".strip())
 
 
 @contextlib.contextmanager
@@ -189,7 +189,9 @@ def refuse_link(path, **where) -> None:
         raise OSError(None, LINK)
 
 
-def read(descriptor: int, size: int, mark: tuple, before: Read | None, remark: str) -> Read:
+def read(
+    descriptor: int, size: int, mark: tuple, before: CachedLog | None, remark: str
+) -> CachedLog:
     """Read the end of a log; what was there the last time is not taken apart again."""
     start = max(0, size - MOST_BYTES)
     data = end_of(descriptor, start)
@@ -204,7 +206,7 @@ def read(descriptor: int, size: int, mark: tuple, before: Read | None, remark: s
     told = [*events, *filter(None, [event_of(last)])]
     is_cut = start or len(lines) > MOST_EVENTS or len(events) == MOST_EVENTS
     trouble = f"{TOO_LONG if is_cut else ''} {remark}".strip()
-    return Read(mark, whole, events, Kept(told, trouble))
+    return CachedLog(mark, whole, events, PairLog(told, trouble))
 
 
 def end_of(descriptor: int, start: int) -> bytes:

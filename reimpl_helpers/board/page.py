@@ -134,7 +134,7 @@ class Board(RequestHandler):
         self.finish(known.get(status_code, f"That did not work: {self._reason}."))
 
 
-class Link(Board):
+class TokenBoard(Board):
     """Let in who comes from this machine with the link's token; the first visit leaves a cookie."""
 
     refusal = (
@@ -184,7 +184,7 @@ def serve_board(
     port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     readings = Readings(folder, (True,) if hidden else (False, True))
     secret = {"token": token, "cookie": f"board-{port}"}  # cookies are shared by all ports
-    served = application([(".*", Link)], readings, "/", **secret)
+    served = application([(".*", TokenBoard)], readings, "/", **secret)
     link = f"http://{HERE}:{port}/?token={token}"
     print(f"The board:\n\n    {link}\n\nIt reads the logs alone. Ctrl-C stops it.", flush=True)
     if opens_browser:

@@ -24,7 +24,7 @@ COLUMNS = (
 # --- for a terminal -----------------------------------------------------------------------
 
 
-def text_of(facts: dict) -> str:
+def board_as_text(facts: dict) -> str:
     """Write the board for a terminal: who waits, who is where, which mistakes are commonest."""
     parts = [hands_in(facts), *tables_in(facts), mistakes_in(facts), troubles_in(facts)]
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
@@ -49,14 +49,14 @@ def tables_in(facts: dict) -> Iterator[Iterator[str]]:
     for track in facts["tracks"]:
         for step in track["steps"]:
             here = track["name"], step["step"]
-            pairs = [p for p in facts["pairs"] if p["now"] and place_of(p["now"]) == here]
+            pairs = [p for p in facts["pairs"] if p["now"] and notebook_of(p["now"]) == here]
             if pairs:
                 yield table(track["name"], step, pairs)
     if any(pair["now"] for pair in facts["pairs"]):
         yield iter(textwrap.wrap(LEGEND, WIDTH))
 
 
-def place_of(now: dict) -> tuple[str, int]:
+def notebook_of(now: dict) -> tuple[str, int]:
     return now["track"], now["step"]
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from reimpl_helpers.places import ROOT, work_folder
 
-WELL, CATCH, UNWELL = "✓", "!", "✗"  # a catch: it works, but
+OK, WARN, FAIL = "✓", "!", "✗"  # WARN: it works, but
 NOTE = "·"  # neither well nor ill
 HERE = "127.0.0.1"
 GB = 1e9
@@ -49,7 +49,7 @@ BROWSERS = {  # how each system names them
 
 
 @dataclass(frozen=True)
-class Seen:
+class CheckResult:
     """What a look at one thing found, and the cure; its commands are indented by four."""
 
     mark: str
@@ -102,17 +102,17 @@ ANOTHER_PYTHON = {
 }
 
 
-def look_at_python() -> Seen:
+def look_at_python() -> CheckResult:
     supported = re.findall(r'"Programming Language :: Python :: (.*)"', project_text())
     bits = struct.calcsize("P") * 8
     said = f"{platform.python_version()}, {bits} bit, {sys.executable}"
     if "{}.{}".format(*sys.version_info) not in supported:
         cure = f"Python {supported[0]} to {supported[-1]} is needed. Install one, give it to make:"
-        return Seen(UNWELL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
+        return CheckResult(FAIL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
     if bits != 64:
         cure = "JAX needs a Python of 64 bit. Install one, and give it to make:"
-        return Seen(UNWELL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
-    return Seen(WELL, said)
+        return CheckResult(FAIL, said, f"{cure}\n{ANOTHER_PYTHON[system()]}")
+    return CheckResult(OK, said)
 
 
 def project_text() -> str:
@@ -124,21 +124,21 @@ JAX_RUNS_ON = {
 }  # fmt: skip
 
 
-def look_at_system() -> Seen:
+def look_at_system() -> CheckResult:
     kind, processor = platform.system(), platform.machine()
     said = f"{system()}, {processor}, {os.cpu_count()} processors"
     if kind == "Darwin" and run("sysctl", "-n", "sysctl.proc_translated") == "1":
         cure = "This Python is made for Intel. Take one for Apple silicon:\n"
-        return Seen(UNWELL, said, cure + ANOTHER_PYTHON["macOS"])
+        return CheckResult(FAIL, said, cure + ANOTHER_PYTHON["macOS"])
     musl = kind == "Linux" and not platform.libc_ver()[0]
     if musl or (kind, processor) not in JAX_RUNS_ON:
         what = "Linux without glibc" if musl else f"{kind} on {processor}"
-        return Seen(
-            UNWELL,
+        return CheckResult(
+            FAIL,
             said,
             f"JAX has no build for {what}. Sit down at your partner's machine, or use a hub.",
         )
-    return Seen(WELL, said)
+    return CheckResult(OK, said)
 
 
 @dataclass
@@ -200,7 +200,7 @@ def requirements() -> tuple[dict[str, str], dict[str, str]]:
     )
 
 
-def look_at_packages() -> Seen:
+def look_at_packages() -> CheckResult:
     lock = locked((ROOT / "requirements.lock").read_text("utf-8"))
     direct, _ = requirements()
     names = [*direct, *sorted(needed(direct, lock) - direct.keys())]
@@ -213,28 +213,30 @@ def look_at_packages() -> Seen:
         if name in lock and version != lock[name].version
     ]
     if missing:
-        said = f"{len(missing)} of {len(missing) + len(here)} missing: {some(missing)}"
-        return Seen(UNWELL, said, reinstall())
+        said = f"{len(missing)} of {len(missing) + len(here)} missing: {first_few(missing)}"
+        return CheckResult(FAIL, said, reinstall())
     if old:
-        return Seen(UNWELL, f"too old: {some(old)}", reinstall())
+        return CheckResult(FAIL, f"too old: {first_few(old)}", reinstall())
     if other:
-        said = f"{len(here)} here, {len(other)} in another version than was tried: {some(other)}"
-        return Seen(CATCH, said, f"The versions that were tried:\n{as_locked()}")
-    return Seen(WELL, f"{len(here)} here, each as in requirements.lock")
+        said = (
+            f"{len(here)} here, {len(other)} in another version than was tried: {first_few(other)}"
+        )
+        return CheckResult(WARN, said, f"The versions that were tried:\n{as_locked()}")
+    return CheckResult(OK, f"{len(here)} here, each as in requirements.lock")
 
 
-def some(names: list[str]) -> str:
+def first_few(names: list[str]) -> str:
     """Name the first few."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def look_at_weights() -> Seen:
+def look_at_weights() -> CheckResult:
     """Look for what two tracks end on, and can do without."""
     _, real = requirements()
     if all(map(installed, real)):
-        return Seen(NOTE, "the published ones are here, for the mlstm and the transformer")
-    return Seen(NOTE, "none: two tracks leave out their last pages, else `make real`")
+        return CheckResult(NOTE, "the published ones are here, for the mlstm and the transformer")
+    return CheckResult(NOTE, "none: two tracks leave out their last pages, else `make real`")
 
 
 # --- how to install it again ---
@@ -297,7 +299,7 @@ def tools_missing() -> list[str]:
 # --- room ---
 
 
-def look_at_disk(places: list[Path] | None = None) -> Seen:
+def look_at_disk(places: list[Path] | None = None) -> CheckResult:
     """Look where the pair writes, and where programs put what is temporary."""
     asked = ROOM if installed("jax") else ROOM_TO_INSTALL
     free = {
@@ -307,12 +309,12 @@ def look_at_disk(places: list[Path] | None = None) -> Seen:
     tight = [place for place, room in free.items() if room < asked]
     said = f"{min(free.values()) / GB:.1f} GB free; {asked / GB:.1f} GB are needed"
     if not tight:
-        return Seen(WELL, said)
+        return CheckResult(OK, said)
     find = "cleanmgr" if system() == "Windows" else "du -h -d2 ~ 2>/dev/null | sort -h | tail"
     cure = f"Make room. What takes most of yours:\n    {find}"
     if tight == [Path(tempfile.gettempdir())]:
         cure = "Keep what is temporary elsewhere:\n    mkdir -p ~/tmp\n    export TMPDIR=~/tmp"
-    return Seen(UNWELL, f"{said}, at {tight[0]}", cure)
+    return CheckResult(FAIL, f"{said}, at {tight[0]}", cure)
 
 
 def existing(path: Path) -> Path:
@@ -320,7 +322,9 @@ def existing(path: Path) -> Path:
     return next(each for each in [path, *path.parents] if each.is_dir())
 
 
-def look_at_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Seen:
+def look_at_memory(
+    proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")
+) -> CheckResult:
     free = {"Windows": memory_on_windows, "macOS": memory_on_macos}.get(
         system(), lambda: memory_on_linux(proc, groups)
     )()
@@ -330,8 +334,8 @@ def look_at_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgro
         "already: Kernel › Shut Down All Kernels."
     )
     if free < MEMORY:
-        return Seen(UNWELL, said, cure + " A container or virtual machine may be given more.")
-    return Seen(WELL, said) if free >= MEMORY_AT_EASE else Seen(CATCH, said, cure)
+        return CheckResult(FAIL, said, cure + " A container or virtual machine may be given more.")
+    return CheckResult(OK, said) if free >= MEMORY_AT_EASE else CheckResult(WARN, said, cure)
 
 
 def memory_on_linux(proc: Path, groups: Path) -> float:
@@ -389,7 +393,7 @@ def memory_on_windows() -> float:
 # --- the folder, the network, the browser ---
 
 
-def look_at_folder() -> Seen:
+def look_at_folder() -> CheckResult:
     """Look whether a pair can write in its folder, without writing there."""
     work = work_folder()
     place, shown = existing(work), str(work).replace(str(Path.home()), "~", 1)
@@ -403,7 +407,7 @@ def look_at_folder() -> Seen:
             "If the disk itself is read-only, write elsewhere:\n"
             "    export REIMPL_WORK=~/reimpl-work"
         )
-        return Seen(UNWELL, f"{closed[0]} cannot be written", cure)
+        return CheckResult(FAIL, f"{closed[0]} cannot be written", cure)
     synced = [part for part in work.parts if part.lower().startswith(SYNCED)]
     if synced:
         move = f"mv {quoted(str(ROOT))} ~/" if ROOT in work.parents else "unset REIMPL_WORK"
@@ -411,8 +415,8 @@ def look_at_folder() -> Seen:
             f"{synced[0]} may replace a file that is open in the lab, and what you typed last is "
             f"lost. Keep the workbook out of it:\n    {move}"
         )
-        return Seen(CATCH, f"{shown} is synchronised by {synced[0]}", cure)
-    return Seen(WELL, f"{shown} can be written")
+        return CheckResult(WARN, f"{shown} is synchronised by {synced[0]}", cure)
+    return CheckResult(OK, f"{shown} can be written")
 
 
 def beside_work() -> Path:
@@ -421,7 +425,7 @@ def beside_work() -> Path:
     return beside if os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
 
 
-def look_at_port() -> Seen:
+def look_at_port() -> CheckResult:
     """Look whether a program here can listen, and be reached without a proxy."""
     try:
         with socket.create_server((HERE, 0)) as server:
@@ -438,12 +442,14 @@ def look_at_port() -> Seen:
             "    sudo ifconfig lo0 up",
         }
         cure = up.get(system(), "Bring the loopback up:\n    sudo ip link set lo up")
-        return Seen(UNWELL, f"no program can listen on {HERE}: {error.strerror or error}", cure)
+        return CheckResult(
+            FAIL, f"no program can listen on {HERE}: {error.strerror or error}", cure
+        )
     proxies = {k: v for k, v in urllib.request.getproxies().items() if k in ("http", "all")}
     if proxies and not urllib.request.proxy_bypass(HERE):
         cure = f"Leave this machine out of it:\n    export NO_PROXY={HERE},localhost"
-        return Seen(CATCH, f"{HERE} would be asked for at a proxy", cure)
-    return Seen(WELL, f"programs can listen on {HERE}, and be reached")
+        return CheckResult(WARN, f"{HERE} would be asked for at a proxy", cure)
+    return CheckResult(OK, f"programs can listen on {HERE}, and be reached")
 
 
 def browsers() -> dict[str, str]:
@@ -496,23 +502,23 @@ BROWSER = {
 }
 
 
-def look_at_browser() -> Seen:
+def look_at_browser() -> CheckResult:
     found = browsers()
     said = ", ".join(f"{name} {version}".strip() for name, version in found.items())
     if "microsoft" in platform.release().lower():
-        return Seen(WELL, "a browser of Windows: open the lab's links there")
+        return CheckResult(OK, "a browser of Windows: open the lab's links there")
     if has_no_screen():
         cure = "The lab prints links. To open them on the machine where you sit, log in with:"
         tunnel = f"    ssh -L 8888:{HERE}:8888 {socket.gethostname()}"
-        return Seen(CATCH, f"{said or 'none'}, and no screen", f"{cure}\n{tunnel}")
+        return CheckResult(WARN, f"{said or 'none'}, and no screen", f"{cure}\n{tunnel}")
     if not found:
         how = BROWSER.get(system(), "Firefox, Chrome or Edge.")
-        return Seen(UNWELL, "none was found", f"Install one:\n{how}")
+        return CheckResult(FAIL, "none was found", f"Install one:\n{how}")
     if all(is_old(name, version) for name, version in found.items()):
         oldest = ", ".join(f"{name} {OLDEST[name]}" for name in found)
         cure = f"JupyterLab is written for {oldest} and newer. Update yours, or install another."
-        return Seen(CATCH, f"{said}: too old", cure)
-    return Seen(WELL, said)
+        return CheckResult(WARN, f"{said}: too old", cure)
+    return CheckResult(OK, said)
 
 
 def is_old(name: str, version: str) -> bool:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reimpl_helpers.doctor import machine
-from reimpl_helpers.doctor.machine import CATCH, NOTE, UNWELL, WELL, Seen, beside_work, reinstall
+from reimpl_helpers.doctor.machine import FAIL, NOTE, OK, WARN, CheckResult, beside_work, reinstall
 from reimpl_helpers.places import ROOT
 
 WAITS = "–"  # not looked at, since something before is not well
-PLAIN = {WELL: "+", CATCH: "!", UNWELL: "x", NOTE: ".", WAITS: "-"}
+PLAIN = {OK: "+", WARN: "!", FAIL: "x", NOTE: ".", WAITS: "-"}
 WIDTH, MARGIN = 80, 13
 QUICK = 30  # seconds that a look may take: a network disk may never answer
 PATIENCE = 120  # seconds that a trial may take: a slow laptop, and all for the first time
@@ -30,7 +30,7 @@ class Check:
     """One line of the report: what is looked at, and what must be well before."""
 
     name: str
-    look: Callable[[], Seen]
+    look: Callable[[], CheckResult]
     after: tuple[str, ...] = ()
 
 
@@ -38,27 +38,27 @@ def examine(checks, say: Callable[[str], None]) -> int:
     """Make every check, say each as soon as it is known, and sum up; return the exit status."""
     seen = {}
     for check in checks:
-        ill = [name for name in check.after if seen[name].mark in (UNWELL, WAITS)]
-        seen[check.name] = Seen(WAITS, f"waits for: {ill[0]}") if ill else safely(check.look)
+        ill = [name for name in check.after if seen[name].mark in (FAIL, WAITS)]
+        seen[check.name] = CheckResult(WAITS, f"waits for: {ill[0]}") if ill else safely(check.look)
         say(line_of(check.name, seen[check.name]))
     marks = [each.mark for each in seen.values() if each.mark != NOTE]
     say("\n" + summary(marks))
-    return 1 if UNWELL in marks else 0
+    return 1 if FAIL in marks else 0
 
 
-def safely(look) -> Seen:
+def safely(look) -> CheckResult:
     """Take a look that fails, in whatever way, for something that is not well."""
     try:
         return look()
     except Exception as error:
-        return Seen(
-            UNWELL,
+        return CheckResult(
+            FAIL,
             f"could not be looked at: {type(error).__name__}: {error}",
             "Nobody foresaw this. Please send us this line.",
         )
 
 
-def line_of(name: str, seen: Seen) -> str:
+def line_of(name: str, seen: CheckResult) -> str:
     """Lay out a check: the mark, what was looked at, what was seen; below it the cure."""
     lines = textwrap.wrap(seen.said, WIDTH - 2 - MARGIN, break_on_hyphens=False) or [""]
     first, *rest = lines
@@ -76,18 +76,18 @@ def line_of(name: str, seen: Seen) -> str:
 
 def summary(marks: list[str]) -> str:
     """Sum up a report in one line."""
-    well = sum(mark in (WELL, CATCH) for mark in marks)
-    if UNWELL in marks:
-        lines = "line" if marks.count(UNWELL) == 1 else "lines"
-        return f"{well} of {len(marks)} well. Mend the {lines} with {UNWELL}, then look again."
-    catches = f" Read what stands below {CATCH} first." if CATCH in marks else ""
+    well = sum(mark in (OK, WARN) for mark in marks)
+    if FAIL in marks:
+        lines = "line" if marks.count(FAIL) == 1 else "lines"
+        return f"{well} of {len(marks)} well. Mend the {lines} with {FAIL}, then look again."
+    catches = f" Read what stands below {WARN} first." if WARN in marks else ""
     return f"{well} of {len(marks)} well. This machine is ready.{catches}"
 
 
 # --- two kinds of check ---
 
 
-def within(look: Callable[[], Seen], seconds: float = QUICK) -> Callable[[], Seen]:
+def within(look: Callable[[], CheckResult], seconds: float = QUICK) -> Callable[[], CheckResult]:
     """Bound the time of a look; one that hangs is left to itself, and ends with the doctor."""
 
     def bounded():
@@ -96,12 +96,18 @@ def within(look: Callable[[], Seen], seconds: float = QUICK) -> Callable[[], See
         watcher.start()
         watcher.join(seconds)
         cure = "Does it lie on a network disk that does not answer? Start the machine anew."
-        return answer[0] if answer else Seen(UNWELL, f"no answer within {seconds:g} seconds", cure)
+        return (
+            answer[0]
+            if answer
+            else CheckResult(FAIL, f"no answer within {seconds:g} seconds", cure)
+        )
 
     return bounded
 
 
-def trial(name: str, cure: Callable[[], str], seconds: float = PATIENCE) -> Callable[[], Seen]:
+def trial(
+    name: str, cure: Callable[[], str], seconds: float = PATIENCE
+) -> Callable[[], CheckResult]:
     """Try something in a process and a folder of its own, which both end with the trial."""
 
     def tried():
@@ -115,11 +121,11 @@ def trial(name: str, cure: Callable[[], str], seconds: float = PATIENCE) -> Call
             )
         last = ([line for line in (out or err).splitlines() if line.strip()] or ["no words"])[-1]
         if status == 0:
-            return Seen(WELL, last)
+            return CheckResult(OK, last)
         if status is None:
-            return Seen(UNWELL, f"no answer within {seconds:g} seconds", cure())
+            return CheckResult(FAIL, f"no answer within {seconds:g} seconds", cure())
         said = textwrap.shorten(last, 300, placeholder=" …")
-        return Seen(UNWELL, said if status == 1 else f"{ending(status)}: {said}", cure())
+        return CheckResult(FAIL, said if status == 1 else f"{ending(status)}: {said}", cure())
 
     return tried
 

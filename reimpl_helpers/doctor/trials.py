@@ -21,7 +21,7 @@ from pathlib import Path
 PATIENCE = 60  # seconds that one answer may take
 
 
-class Unwell(Exception):
+class TrialFailed(Exception):
     """Something that does not work, and what was seen instead."""
 
 
@@ -36,11 +36,11 @@ def saving(folder: Path) -> str:
     with locked(folder):
         try:
             with FileLock(folder / ".lock", timeout=0):
-                raise Unwell("two programs hold the lock of one folder at the same time")
+                raise TrialFailed("two programs hold the lock of one folder at the same time")
         except Timeout:
             pass
     if (folder / "file").read_bytes() != b"new":
-        raise Unwell("a file that was replaced still holds what it held before")
+        raise TrialFailed("a file that was replaced still holds what it held before")
     return "a file is replaced whole, and a second writer waits"
 
 
@@ -54,7 +54,7 @@ def jax(folder: Path) -> str:
         with jax.enable_x64(bits == 64):
             seen = jax.jit(lambda x: jax.numpy.tanh(x @ x.T))(x.astype(f"float{bits}"))
             if seen.dtype != f"float{bits}" or not np.allclose(seen, np.tanh(x @ x.T), atol=1e-5):
-                raise Unwell(f"JAX computes {seen} of type {seen.dtype}, which is wrong")
+                raise TrialFailed(f"JAX computes {seen} of type {seen.dtype}, which is wrong")
     return f"computes in float32 and float64, compiled, on the {jax.devices()[0].platform.upper()}"
 
 
@@ -75,7 +75,7 @@ def picture(folder: Path) -> str:
         drawn.append(pyplot.imread(io.BytesIO(png.getvalue())))
         axes.plot([0, 1], [1, 0])
     if not np.ptp(drawn[0]) or np.array_equal(*drawn):
-        raise Unwell("Matplotlib draws an empty picture")
+        raise TrialFailed("Matplotlib draws an empty picture")
     return "Matplotlib draws a curve with words"
 
 
@@ -101,20 +101,20 @@ def running_kernel(folder: Path):
 def wait_for_kernel(client, manager, said: Path) -> None:
     """Wait until a kernel answers.
 
-    Raises: Unwell with its last words when it does not.
+    Raises: TrialFailed with its last words when it does not.
     """
     try:
         client.wait_for_ready(timeout=PATIENCE)
     except RuntimeError as error:
         words = said.read_text("utf-8", "replace").strip().splitlines() or [str(error)]
         state = "gives no answer" if manager.is_alive() else "ends at once"
-        raise Unwell(f"the kernel {state}: {words[-1]}") from error
+        raise TrialFailed(f"the kernel {state}: {words[-1]}") from error
 
 
 def result_of(client, cell: str) -> str:
     """Run a cell, and return what it prints.
 
-    Raises: Unwell when it fails, or takes too long.
+    Raises: TrialFailed when it fails, or takes too long.
     """
     printed = []
 
@@ -127,9 +127,9 @@ def result_of(client, cell: str) -> str:
             cell, allow_stdin=False, store_history=False, timeout=PATIENCE, output_hook=hear
         )["content"]
     except TimeoutError as error:
-        raise Unwell(f"a cell gives no answer within {PATIENCE} seconds") from error
+        raise TrialFailed(f"a cell gives no answer within {PATIENCE} seconds") from error
     if reply["status"] != "ok":
-        raise Unwell(f"a cell fails: {reply['ename']}: {reply['evalue']}")
+        raise TrialFailed(f"a cell fails: {reply['ename']}: {reply['evalue']}")
     return "".join(printed).strip()
 
 
@@ -139,9 +139,9 @@ def kernel(folder: Path) -> str:
     with running_kernel(folder) as result:
         answer, prefix = result("import sys; print(1 + 1, sys.prefix, sep='\\n')").splitlines()
     if answer != "2":
-        raise Unwell(f"the kernel says that 1 + 1 is {answer}")
+        raise TrialFailed(f"the kernel says that 1 + 1 is {answer}")
     if not os.path.samefile(prefix, sys.prefix):
-        raise Unwell(f"the kernel is one of another Python, in {prefix}, not in {sys.prefix}")
+        raise TrialFailed(f"the kernel is one of another Python, in {prefix}, not in {sys.prefix}")
     return f"starts and answers, in {time.monotonic() - start:.1f} seconds"
 
 
@@ -169,7 +169,7 @@ def check(folder: Path) -> str:
         for expected, cell in {NOT_WRITTEN: stub, WRONG: mistaken, RIGHT: answer}.items():
             result(cell)
             if (seen := result(f"print(check({name}).state)")) != expected:
-                raise Unwell(f"the check of {name} says “{seen}” where “{expected}” is true")
+                raise TrialFailed(f"the check of {name} says “{seen}” where “{expected}” is true")
     return f"{name} of the {track.name}: “{NOT_WRITTEN}”, “{WRONG}” and “{RIGHT}” where it is so"
 
 
@@ -204,12 +204,12 @@ def running_lab():
 def links_in(lab) -> list[str]:
     """Read the links of a lab as soon as it prints them.
 
-    Raises: Unwell with its last words when it ends before.
+    Raises: TrialFailed with its last words when it ends before.
     """
     links, said = [], ["no word"]
     while len(links) < len(NAMES):
         if not (line := lab.stdout.readline()):
-            raise Unwell(f"the lab ends at once, or prints no links: {said[-1].strip()}")
+            raise TrialFailed(f"the lab ends at once, or prints no links: {said[-1].strip()}")
         links += re.findall(r"http://\S+token=\w+", line)
         said += [line] if line.strip() else []
     return links
@@ -223,7 +223,7 @@ def wait_until_it_listens(lab, link: str) -> None:
             socket.create_connection((address.hostname, address.port), PATIENCE).close()
             return
         time.sleep(0.05)
-    raise Unwell(f"the lab prints its links, and then ends with status {lab.returncode}")
+    raise TrialFailed(f"the lab prints its links, and then ends with status {lab.returncode}")
 
 
 class Seat:
@@ -251,7 +251,7 @@ class Seat:
     def sit_down(self):
         """Open the notebook, shared.
 
-        Raises: Unwell when the lab shares none.
+        Raises: TrialFailed when the lab shares none.
         """
         import pycrdt
         import websocket
@@ -260,7 +260,7 @@ class Seat:
         try:
             session = self.ask(f"api/collaboration/session/{NOTEBOOK}", asked, "PUT")
         except urllib.error.HTTPError as error:
-            raise Unwell(f"the lab opens, and shares no notebook: {error}") from error
+            raise TrialFailed(f"the lab opens, and shares no notebook: {error}") from error
         room = f"api/collaboration/room/json:notebook:{session['fileId']}"
         address = self.address.replace("http", "ws", 1) + room
         keys = f"sessionId={session['sessionId']}&token={self.token}"
@@ -274,7 +274,7 @@ class Seat:
     def wait_for(self, text: str):
         """Take in what others do, until the first cell holds a text.
 
-        Raises: Unwell when it never does.
+        Raises: TrialFailed when it never does.
         """
         import pycrdt
         import websocket
@@ -285,7 +285,7 @@ class Seat:
                 self.socket.settimeout(max(0.01, end - time.monotonic()))
                 message = self.socket.recv()
             except websocket.WebSocketTimeoutException as error:
-                raise Unwell("what one of the two types does not reach the other") from error
+                raise TrialFailed("what one of the two types does not reach the other") from error
             if isinstance(message, bytes) and message[:1] == bytes([pycrdt.YMessageType.SYNC]):
                 if reply := pycrdt.handle_sync_message(message[1:], self.notebook.ydoc):
                     self.socket.send_binary(reply)
@@ -306,7 +306,9 @@ def collaboration(folder: Path) -> str:
     with running_lab() as links, contextlib.ExitStack() as stack:
         ada, grace = seats = [Seat(link) for link in links]
         if (names := tuple(seat.name for seat in seats)) != NAMES:
-            raise Unwell(f"the links of {' and '.join(NAMES)} are those of {' and '.join(names)}")
+            raise TrialFailed(
+                f"the links of {' and '.join(NAMES)} are those of {' and '.join(names)}"
+            )
         for seat in seats:
             seat.sit_down()
             stack.callback(seat.socket.close)
@@ -324,7 +326,7 @@ def main(name: str, folder: str) -> int:
     status, said = 1, ""
     try:
         status, said = 0, TRIALS[name](Path(folder))
-    except Unwell as seen:
+    except TrialFailed as seen:
         said = str(seen)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"

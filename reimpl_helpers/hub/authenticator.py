@@ -13,7 +13,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode
 
-from reimpl_helpers.hub.codes import CODES, Codes, Patience, hand_out
+from reimpl_helpers.hub.codes import CODES, Codes, LoginThrottle, hand_out
 from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, roles_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
 from reimpl_helpers.network import HERE
@@ -47,7 +47,7 @@ class RosterAuthenticator(Authenticator):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.codes, self.patience = Codes(Path(self.folder) / CODES), Patience()
+        self.codes, self.throttle = Codes(Path(self.folder) / CODES), LoginThrottle()
         self._roster, self._read, self._opened = read_roster(Path(self.roster_path)), 0, None
         self.roster  # noqa: B018  read now: there is a sheet of codes before anybody comes
 
@@ -78,14 +78,14 @@ class RosterAuthenticator(Authenticator):
         """Compare a code; after several wrong ones make them wait."""
         name = self.roster.spelt(data["username"])
         who = name or "", address_of(handler.request)
-        if left := self.patience.wait(who):
+        if left := self.throttle.wait(who):
             raise HTTPError(
                 429, f"Too many wrong codes. Wait {math.ceil(left)} seconds, then try again."
             )
-        self.patience.was_wrong(who)  # unless it turns out right: others may come meanwhile
+        self.throttle.was_wrong(who)  # unless it turns out right: others may come meanwhile
         if not await asyncio.to_thread(self.codes.is_right, name or "", data["password"]):
             return None
-        self.patience.was_right(who)
+        self.throttle.was_right(who)
         return self.model_of(name, handler)
 
     async def refresh_user(self, user, handler=None, **kwargs):

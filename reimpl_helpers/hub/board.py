@@ -22,7 +22,7 @@ from reimpl_helpers.hub.users import become
 TRUSTED = 10  # seconds that a word of the hub holds: who may come in can change
 
 
-class Door(HubOAuthenticated, Board):
+class HubBoard(HubOAuthenticated, Board):
     """Let in whom the hub lets in; lead to its login who has not been there yet."""
 
     refusal = (
@@ -57,7 +57,7 @@ class Door(HubOAuthenticated, Board):
         return f"{self.hub_auth.hub_prefix}spawn/{ACCOUNT}"
 
 
-class Callback(Door, HubOAuthCallbackHandler):
+class Callback(HubBoard, HubOAuthCallbackHandler):
     """Take the hub's word for who somebody is."""
 
     def prepare(self):
@@ -77,7 +77,7 @@ def main(folder: str, user: str | None = None) -> None:
     if user:
         become(user)
     served = application(
-        [(f"{prefix}oauth_callback", Callback), (".*", Door)],
+        [(f"{prefix}oauth_callback", Callback), (".*", HubBoard)],
         Readings(Path(folder), (False, True)),
         prefix,
         cookie_secret=secrets.token_bytes(32),

@@ -62,7 +62,7 @@ class Codes:
         return hmac.compare_digest(digest(code[:100], salt), kept)
 
 
-class Patience:
+class LoginThrottle:
     """Make whoever gives wrong codes wait, longer each time."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic):

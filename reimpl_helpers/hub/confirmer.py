@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from reimpl_helpers.board.confirm import confirmed_in, keep, understood
+from reimpl_helpers.board.confirm import confirmed_in, keep, parse_judgements
 from reimpl_helpers.hub.launch import bound
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
@@ -67,7 +67,7 @@ def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
             finally:
                 end_all(process)
         said.seek(0)
-        return understood(said.read(LONGEST))
+        return parse_judgements(said.read(LONGEST))
 
 
 def end_all(process: subprocess.Popen) -> None:

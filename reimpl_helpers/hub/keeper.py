@@ -28,7 +28,7 @@ def memory_of(process: psutil.Process) -> int:
     return process.memory_info().rss
 
 
-def too_much(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
+def pairs_over_limit(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
     """Find whose processes together are larger than this; name the largest, until the rest fit."""
     users, held = bounded_users(homes), defaultdict(list)
     for process in psutil.process_iter():
@@ -55,7 +55,7 @@ def main(homes: Path) -> None:
     """Look again and again; end the largest processes of a pair that holds too much."""
     while True:
         for what, (size_of, most) in BOUNDS.items():
-            for name, process in too_much(homes, size_of, most):
+            for name, process in pairs_over_limit(homes, size_of, most):
                 print(f"{name} holds {what}: ending {process}", flush=True)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()

@@ -19,19 +19,19 @@ from reimpl_helpers.copies import copy_work
 from reimpl_helpers.hub.roles import ENTRANCE
 from reimpl_helpers.hub.service import LISTENER, watch_parent
 from reimpl_helpers.lab import START, PairServer, arguments_of, serving
-from reimpl_helpers.pairing import NAMES, name_here, names_in
+from reimpl_helpers.pairing import NAMES, name_here, read_names
 from reimpl_helpers.people import Person
 
 SAVE_DELAY = 0.5  # seconds: saving is most of what a server does, and twenty share the cores
 LOOK = 5  # seconds between two looks at who is in the pair, and who may come in
 
 
-class Entrance(JupyterHandler):
+class WorkspaceRedirect(JupyterHandler):
     """Lead each person to a window layout of their own."""
 
     @authenticated
     def get(self):
-        names, name = names_in(Path(os.environ[NAMES])), self.current_user.display_name
+        names, name = read_names(Path(os.environ[NAMES])), self.current_user.display_name
         place = names.index(name) if name in names else len(names)
         self.redirect(self.base_url.rstrip("/") + Person(name, place).path_to(START))
 
@@ -54,7 +54,9 @@ class HubServer(PairServer):
 
     def initialize(self, *args, **kwargs):
         super().initialize(*args, **kwargs)
-        self.web_app.add_handlers(".*$", [(self.base_url.rstrip("/") + ENTRANCE, Entrance)])
+        self.web_app.add_handlers(
+            ".*$", [(self.base_url.rstrip("/") + ENTRANCE, WorkspaceRedirect)]
+        )
 
     def start_app(self):
         self.looking = asyncio.ensure_future(self.look_round(HubOAuth(parent=self)))
