@@ -9,6 +9,7 @@ import hmac
 import io
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import threading
@@ -40,6 +41,7 @@ START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"
 SAVE_DELAY = 0.1  # seconds from a keystroke until it is saved: what kill -9 may lose, about
 PATIENCE = 4.0  # seconds that stopping may take: with a browser connected it may never end
+LAST = 1.0  # seconds of them once all is put away: threads of an open notebook never end
 LONGEST = 30.0  # seconds until it begins to: a server may be busy
 
 
@@ -115,7 +117,22 @@ class PairServer(ServerApp):
 
     ending, was_told = None, False
 
+    def init_signal(self):
+        """Stop at SIGINT as at SIGTERM where nobody can be asked at a terminal.
+
+        Source: ServerApp.init_signal, which then leaves it to Python: KeyboardInterrupt.
+        """
+        super().init_signal()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and it is not ignored
+            signal.signal(signal.SIGINT, self._signal_stop)
+
+    def start(self):
+        super().start()
+        self.end_within(LAST)
+
     def stop(self, from_signal=False):
+        if self._stopping:  # what comes later puts the end off no further
+            return
         if from_signal:  # it may be in the middle of a change to what is read here
             self.end_within(LONGEST)
             self.io_loop.add_callback_from_signal(self.stop)

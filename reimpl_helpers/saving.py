@@ -6,7 +6,9 @@ page, lab_settings/extensions shows there.
 
 import asyncio
 import contextlib
+import os
 import tempfile
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import nbformat
 from jupyter_server_ydoc.handlers import YDocWebSocketHandler
 from jupyter_server_ydoc.loaders import FileLoader
 from jupyter_server_ydoc.rooms import DocumentRoom
-from jupyter_server_ydoc.utils import LogLevel, OutOfBandChanges
+from jupyter_server_ydoc.utils import LogLevel, OutOfBandChanges, WriteError
 from tornado.web import HTTPError
 
 from reimpl_helpers.files import KEPT, replace_file
@@ -22,6 +24,8 @@ from reimpl_helpers.files import KEPT, replace_file
 AGAIN = 2.0  # seconds between two attempts
 unsaved: dict[DocumentRoom, str] = {}  # what could not be saved up to now, and why
 UNSAVED = "not saved: "  # what the page knows the event by
+RELOADED = "What you had typed is in "  # and this one; the place follows, as the page cuts the rest
+LONG_AGO = datetime.min.replace(tzinfo=UTC)  # before any change, so that one is seen again
 
 
 def save_while_typing():
@@ -41,7 +45,7 @@ def save_while_typing():
             save(room, target, event)
         elif not room.saves_again:
             room.saves_again = True
-            saving.add_done_callback(lambda _: changed(room, target, event))
+            saving.add_done_callback(lambda _: room.saves_again and changed(room, target, event))
 
     DocumentRoom.saves_again = False
     DocumentRoom._on_document_change = changed
@@ -50,45 +54,59 @@ def save_while_typing():
 def save_again():
     """Let what could not be saved be tried again until it is, whether or not anybody types.
 
-    Source: jupyter_server_ydoc.rooms.DocumentRoom._maybe_save_document, which tries once;
+    What a document holds that could not be saved outlives a change of its file: only when a copy
+    is kept, the document is read anew.
+
+    Source: jupyter_server_ydoc.rooms.DocumentRoom._maybe_save_document, which tries once, and reads
+    the file anew where it was changed, as ._on_outofband_change does;
     handlers.YDocWebSocketHandler._clean_room, which forgets a document that nobody looks at any
     more; loaders.FileLoader, which has no place for a file that was deleted.
     """
     attempt, forget = DocumentRoom._maybe_save_document, YDocWebSocketHandler._clean_room
     save, path_of = FileLoader.maybe_save_content, FileLoader.path.fget
+    reload = DocumentRoom._on_outofband_change
 
     async def until_saved(room, saving, save_now=False):
         await attempt(room, saving, save_now)
-        if not room._file.failure:
-            return
-        try:
-            while room._file.failure:
-                unsaved[room] = room._file.failure
-                # again and again, as somebody may have opened the page since
-                room._emit(LogLevel.ERROR, msg=UNSAVED + room._file.failure)
-                await asyncio.sleep(AGAIN)
-                with contextlib.suppress(Exception):
-                    content = await room._document.aget()
-                    model = {"format": room._file_format, "type": room._file_type}
-                    await room._file.maybe_save_content({**model, "content": content})
-        finally:
-            unsaved.pop(room, None)
-        await attempt(room, None, save_now=True)  # which tells everybody that it is saved
+        while room._file.failure:
+            unsaved[room] = room._file.failure
+            # again and again, as somebody may have opened the page since
+            room._emit(LogLevel.ERROR, msg=UNSAVED + room._file.failure)
+            await asyncio.sleep(AGAIN)
+            with contextlib.suppress(Exception):
+                content = await room._document.aget()
+                model = {"format": room._file_format, "type": room._file_type}
+                await room._file.maybe_save_content({**model, "content": content})
+            if room._file.last_modified == LONG_AGO:
+                await keep_and_reload(room)
+            elif not room._file.failure:
+                await attempt(room, None, save_now=True)  # which tells everybody that it is saved
+        unsaved.pop(room, None)
 
     async def forget_when_saved(handler):
         while handler.room in unsaved:
             await asyncio.sleep(AGAIN)
         await forget(handler)
 
+    async def reload_if_saved(room):
+        if room._file.failure:
+            room._file.last_modified = LONG_AGO  # until_saved goes on from here
+        else:
+            await reload(room)
+
     async def saved(loader, model):
-        loader.failure = ""
         try:
-            return await save_or_make(loader, model)
+            found = await save_or_make(loader, model)
         except OutOfBandChanges:
-            raise
+            if not loader.failure:
+                raise
+            loader.last_modified = LONG_AGO
+            raise WriteError(f"{loader.path} was changed on the disk") from None
         except Exception as error:
             loader.failure = reason(error)
             raise
+        loader.failure = ""
+        return found
 
     async def save_or_make(loader, model):
         try:
@@ -108,6 +126,7 @@ def save_again():
         return loader.known
 
     DocumentRoom._maybe_save_document = until_saved
+    DocumentRoom._on_outofband_change = reload_if_saved
     YDocWebSocketHandler._clean_room = forget_when_saved
     FileLoader.maybe_save_content, FileLoader.path = saved, property(last_path)
     FileLoader.failure = FileLoader.known = ""
@@ -116,10 +135,35 @@ def save_again():
 def reason(error: BaseException) -> str:
     """Say what kept a file from being saved: what the system said, beneath what the library did."""
     below = error
-    while below := below.__cause__ or below.__context__:
+    while below:
         if isinstance(below, OSError) and below.strerror:
             return below.strerror
+        below = below.__cause__ or below.__context__
     return getattr(error, "log_message", None) or str(error) or type(error).__name__
+
+
+async def keep_and_reload(room: DocumentRoom) -> None:
+    """Read a document anew once a copy of what it holds is kept, and tell everybody of both.
+
+    Where one of the two fails, the document is as it was, and it is to be tried again.
+    """
+    loader = room._file
+    try:
+        model = await loader.load_content(room._file_format, room._file_type)
+        async with room._update_lock:  # and without a pause, in which somebody could type
+            copy = keep_copy(Path(loader.path), text_of(room._document.get()))
+            why = f"{loader.path} was changed on the disk while it could not be saved"
+            said = printable(f"{RELOADED}{copy}, as {why}.")
+            print(said, flush=True)
+            room._document.set(model["content"])
+            room._document.dirty = False
+    except Exception as error:
+        loader.last_modified = LONG_AGO
+        loader.failure = f"its file was changed on the disk as well: {reason(error)}"
+        return
+    loader.failure, room.saves_again = "", False
+    unsaved.pop(room, None)
+    room._emit(LogLevel.ERROR, "overwrite", said)  # the page takes every warning for another one
 
 
 def keep_unsaved(work: Path) -> list[str]:
@@ -130,16 +174,48 @@ def keep_unsaved(work: Path) -> list[str]:
     lost = []
     for room, why in unsaved.items():
         path, content = Path(room._file.path), text_of(room._document.get())
-        with contextlib.suppress(OSError):
-            replace_file(work / path, content)
-            continue
+        if not was_changed(work / path, room._file.last_modified):
+            with contextlib.suppress(OSError):
+                replace_file(work / path, content)
+                continue
         try:
-            copy = Path(tempfile.mkdtemp(prefix=KEPT), path.name)
-            replace_file(copy, content)
-            print(f"{path} could not be saved: {why}. What it holds is in {copy}", flush=True)
+            copy = keep_copy(path, content)
+            said = f"{path} could not be saved: {why}. What it holds is in {copy}"
+            print(printable(said), flush=True)
         except OSError as error:
-            lost.append(f"{path} is not saved: {why}. A copy cannot be made either: {error}.")
+            said = f"{path} is not saved: {why}. A copy cannot be made either: {error}."
+            lost.append(printable(said))
     return lost
+
+
+def keep_copy(path: Path, content: bytes) -> Path:
+    """Write a file of this name into a new temporary folder; return where.
+
+    Raises: OSError when it cannot be written; nothing is then left of it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=KEPT))
+    try:
+        replace_file(folder / path.name, content)
+    except OSError:
+        folder.rmdir()
+        raise
+    return folder / path.name
+
+
+def was_changed(file: Path, last_modified: datetime) -> bool:
+    """Say whether a file is there, and not as it was last read or written."""
+    try:
+        return datetime.fromtimestamp(os.lstat(file).st_mtime, UTC) != last_modified
+    except (OSError, OverflowError, ValueError):
+        return False
+
+
+def printable(text: str) -> str:
+    """Spell out what a terminal would act on: a pair names its files as it likes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def text_of(content) -> bytes:

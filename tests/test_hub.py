@@ -589,6 +589,8 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     if how == "stop":
         hub.stop()
         assert not IS_ROOT or not processes_of(oak.pw_uid), "it is stopped, and they run"
+        said = (hub.work("oak").parent / "server.log").read_text()
+        assert "received signal 2, stopping" in said  # and it kept what was not saved
     else:
         hub.kill()
         if how == "kill":

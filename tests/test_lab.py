@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,9 +22,14 @@ import websocket
 from browser import Lab, wait_for
 from jupyter_client import BlockingKernelClient
 from jupyter_server.auth import IdentityProvider, User
+from jupyter_server_ydoc.handlers import YDocWebSocketHandler
+from jupyter_server_ydoc.loaders import FileLoader
+from jupyter_server_ydoc.rooms import DocumentRoom
 
 from reimpl_helpers import lab as served
 from reimpl_helpers import saving
+from reimpl_helpers.doctor.trials import NOTEBOOK, Seat
+from reimpl_helpers.files import replace_file
 from reimpl_helpers.lab import (
     Links,
     PairContents,
@@ -183,12 +189,14 @@ def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
     assert not list(ROOT.glob(".jupyter*"))
 
 
-@pytest.mark.parametrize("place", ["its own", "a temporary folder", "nowhere"])
+@pytest.mark.parametrize("place", ["its own", "a temporary folder", "beside theirs", "nowhere"])
 def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
     place, tmp_path, monkeypatch, capsys, fault
 ):
     work, temporary = tmp_path / "work", tmp_path / "temporary"
-    (work / "gnn" if place == "its own" else work).mkdir(parents=True)
+    (work if place in ("a temporary folder", "nowhere") else work / "gnn").mkdir(parents=True)
+    if place == "beside theirs":  # somebody else's, who changed it on the disk
+        (work / "gnn/x.py").write_text("theirs")
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if place != "nowhere":
         temporary.mkdir()
@@ -201,7 +209,145 @@ def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
         return
     where = work / "gnn/x.py" if place == "its own" else Path(said.rpartition(" is in ")[2].strip())
     fault(files_lost=where.read_text() != "typed", events_lost=0)
+    if place == "beside theirs":
+        assert (work / "gnn/x.py").read_text() == "theirs"
     assert lost == [] and where.is_relative_to(temporary if said else work)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal")
+def test_an_interrupt_without_a_terminal_keeps_what_is_not_saved_and_ends_the_lab_soon(
+    tmp_path, monkeypatch, fault
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    lab = Lab(tmp_path / "home", "--pair", "Ada,Grace").start()
+    try:
+        ada = Seat(lab.links[0])
+        ada.sit_down()
+        with contextlib.closing(ada.socket):
+            ada.wait_for("#")
+            path = lab.work / NOTEBOOK
+            path.unlink()
+            path.mkdir()  # so that nothing is saved there
+            ada.write("typed")
+            wait_for(lambda: "Error saving file" in lab.log.read_text(), what="a failed save")
+            lab.process.send_signal(signal.SIGINT)
+            assert lab.process.wait(20) == 0
+        said = re.findall("could not be saved: .* What it holds is in (.*)", lab.log.read_text())
+        fault(
+            files_lost="typed" not in "".join(Path(copy).read_text() for copy in said),
+            events_lost=0,
+        )
+    finally:
+        lab.kill()
+
+
+@pytest.fixture
+def no_room(monkeypatch):
+    """Let documents be saved again and again, as in a lab; say where there is no room for them."""
+    full = []
+
+    def replace(path, content):
+        if any(path.is_relative_to(folder) for folder in full):
+            raise OSError(28, "No space left on device")
+        replace_file(path, content)
+
+    for owner, name in (
+        (DocumentRoom, "_on_document_change"),
+        (DocumentRoom, "_maybe_save_document"),
+        (DocumentRoom, "_on_outofband_change"),
+        (YDocWebSocketHandler, "_clean_room"),
+        (FileLoader, "maybe_save_content"),
+        (FileLoader, "path"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # as it is now, afterwards
+    saving.save_while_typing()
+    saving.save_again()
+    monkeypatch.setattr(saving, "AGAIN", 0.05)
+    monkeypatch.setattr(saving, "unsaved", {})
+    monkeypatch.setattr(saving, "replace_file", replace)
+    monkeypatch.setattr(served, "replace_file", replace)
+    return full
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file may have such a name there")
+@pytest.mark.parametrize("is_polled", [True, False])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_what_could_not_be_saved_outlives_a_change_of_its_file(
+    is_polled, everywhere, no_room, tmp_path, monkeypatch, capsys, contents, fault
+):
+    path, temporary = tmp_path / "a\x1b.ipynb", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def notebook(source):
+        cell = nbformat.v4.new_code_cell(source, id="cell")
+        return nbformat.v4.new_notebook(cells=[cell])
+
+    def copies():
+        return [nbformat.read(copy, 4).cells[0].source for copy in temporary.glob("*/*")]
+
+    async def until(look):
+        for _ in range(100):
+            if look():
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"not seen: {look}")
+
+    async def share():
+        files, told = Mock(), Mock()
+        files.get_path.return_value = path.name
+        poll = 0.05 if is_polled else None
+        loader = FileLoader("id", files, contents, poll_interval=poll)
+        room = DocumentRoom("room", "json", "notebook", loader, told, None, None, save_delay=0.01)
+
+        def said():
+            return "\n".join(call.kwargs["data"].get("msg", "") for call in told.emit.mock_calls)
+
+        async def held():
+            return (await room._document.aget())["cells"][0]["source"]
+
+        def write(source):
+            room._document.ycells[0]["source"] = source
+
+        await room.initialize()
+        nbformat.write(notebook("theirs, on a healthy disk"), path)
+        if is_polled:
+            await until(lambda: room._document.source["cells"][0]["source"].startswith("theirs"))
+        else:
+            write("lost")
+            await until(lambda: "Out-of-band" in said())
+        assert await held() == "theirs, on a healthy disk" and not copies()
+
+        no_room.append(tmp_path)
+        if not everywhere:
+            no_room[:] = [path]
+        write("typed")
+        await until(lambda: room in saving.unsaved)
+        write("typed, and more")
+        nbformat.write(notebook("theirs"), path)
+        if everywhere:
+            await until(lambda: "its file was changed on the disk as well: No space" in said())
+            room._save_to_disc()  # as Ctrl-S does
+            await asyncio.sleep(0.2)
+            assert await held() == "typed, and more" and not list(temporary.iterdir())
+            assert saving.keep_unsaved(tmp_path)[0].startswith(
+                r"a\x1b.ipynb is not saved: its file"
+            )
+            no_room[:] = [path]
+        await until(copies)
+        await until(lambda: room not in saving.unsaved)
+        assert nbformat.read(path, 4).cells[0].source == await held() == "theirs"
+        fault(files_lost=copies() != ["typed, and more"], events_lost=0)
+        where = re.escape(str(temporary)) + r"/unsaved-\w+/a\\x1b.ipynb"
+        found = rf"What you had typed is in {where}, as a\\x1b.ipynb was changed on the disk"
+        assert re.search(found, said()) and re.search(found, capsys.readouterr().out)
+        before = said()
+        await asyncio.sleep(0.3)
+        assert said() == before  # all is well, though the disk is full
+        await loader.clean()
+
+    nbformat.write(notebook("before"), path)
+    asyncio.run(share())
 
 
 @pytest.mark.parametrize("text", [True, False])

@@ -1,8 +1,10 @@
-// Says in the page when a notebook could not be saved, and when it was. JupyterLab loads this as
-// it is: what a build would make of it is written by hand, as it is short.
+// Says in the page when a notebook could not be saved, when it was, and where a copy is when its
+// file was changed meanwhile. JupyterLab loads this as it is: what a build would make of it is
+// written by hand, as it is short.
 (() => {
   const EVENTS = "https://schema.jupyter.org/jupyter_collaboration/session/v1";
   const UNSAVED = "not saved: "; // as reimpl_helpers/saving.py spells it
+  const RELOADED = "What you had typed is in "; // and this
   let shared;
 
   function watch(app, Notification) {
@@ -18,6 +20,11 @@
         const message = `${path} is saved again.`;
         const id = shown.get(path);
         Notification.update({ id, message, type: "success", autoClose: 30000 });
+        shown.delete(path);
+      }
+      if (msg.startsWith(RELOADED)) {
+        if (shown.has(path)) Notification.dismiss(shown.get(path));
+        Notification.warning(msg, { autoClose: false });
         shown.delete(path);
       }
     });
