@@ -84,8 +84,11 @@ def save_again():
         unsaved.pop(room, None)
 
     async def forget_when_saved(handler):
+        await asyncio.sleep(handler._cleanup_delay or 0)
         while handler.room in unsaved:
             await asyncio.sleep(AGAIN)
+        if handler._cleanup_delay:
+            handler._cleanup_delay = 0  # it is over: nothing may be typed between look and end
         await forget(handler)
 
     async def reload_if_saved(room):

@@ -269,6 +269,27 @@ def no_room(monkeypatch):
     return full
 
 
+def test_what_cannot_be_saved_as_the_last_page_goes_is_not_forgotten(no_room, monkeypatch):
+    forgotten, handler = [], Mock(room="a notebook", _cleanup_delay=0.1)
+
+    async def forget(handler):
+        forgotten.append(handler)
+
+    async def leave():
+        going = asyncio.ensure_future(YDocWebSocketHandler._clean_room(handler))
+        await asyncio.sleep(0.05)
+        saving.unsaved["a notebook"] = "No space left on device"
+        await asyncio.sleep(0.3)
+        assert not forgotten
+        saving.unsaved.clear()
+        await going
+        assert forgotten == [handler]
+
+    monkeypatch.setattr(YDocWebSocketHandler, "_clean_room", forget)
+    saving.save_again()
+    asyncio.run(leave())
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no file may have such a name there")
 @pytest.mark.parametrize("is_polled", [True, False])
 @pytest.mark.parametrize("everywhere", [True, False])
