@@ -32,20 +32,20 @@ def chromium():
         browser.close()
 
 
-IN_TURN = {  # the files of one kind never run side by side
-    "browsers": ("test_board_page", "test_browser"),
-    "hubs": ("test_benchmarks", "test_confirmer", "test_deploy", "test_hub", "test_hub_start",
-             "test_workshop"),  # they make system users of the same names
+# Never side by side: they make system users of the same names, and wait for browsers and hubs,
+# while another worker computes.
+IN_TURN = {
+    "test_benchmarks", "test_board_page", "test_browser", "test_confirmer", "test_deploy",
+    "test_hub", "test_hub_start", "test_workshop",
 }  # fmt: skip
-KIND_OF = {file: kind for kind, files in IN_TURN.items() for file in files}
 
 
 class ByTrack(LoadScopeScheduling):
     """Give one worker a file, as always, or what a file asks of one track: [gnn, readout, ...]."""
 
     def _split_scope(self, nodeid):
-        if kind := KIND_OF.get(Path(nodeid.partition("::")[0]).stem):
-            return kind
+        if Path(nodeid.partition("::")[0]).stem in IN_TURN:
+            return "in turn"
         file, _, asked = nodeid.partition("[")
         track = re.match("|".join(tracks()), asked)
         return f"{super()._split_scope(file)} {track[0] if track else ''}"
@@ -104,7 +104,7 @@ def pytest_collection_modifyitems(items):
 
     Of a test with the mark `slow(but=1)`, the first example is not slow.
     """
-    items.sort(key=lambda item: item.path.stem not in KIND_OF)
+    items.sort(key=lambda item: item.path.stem not in IN_TURN)
     examples = Counter()
     for item in items:
         item.add_marker(pytest.mark.filterwarnings(f"ignore:{HALF_WRITTEN}"))
