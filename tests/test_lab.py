@@ -294,11 +294,13 @@ def test_what_cannot_be_saved_as_the_last_page_goes_is_not_forgotten(no_room, mo
 @pytest.mark.parametrize("is_polled", [True, False])
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_what_could_not_be_saved_outlives_a_change_of_its_file(
-    is_polled, everywhere, no_room, tmp_path, monkeypatch, capsys, contents, fault
+    is_polled, everywhere, no_room, tmp_path, monkeypatch, contents, fault
 ):
     path, temporary = tmp_path / "a\x1b.ipynb", tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    printed = []  # and not by capsys: a server sets up logging, and absl closes what was stderr
+    monkeypatch.setattr(saving, "print", lambda said, **_: printed.append(said), raising=False)
 
     def notebook(source):
         cell = nbformat.v4.new_code_cell(source, id="cell")
@@ -361,7 +363,7 @@ def test_what_could_not_be_saved_outlives_a_change_of_its_file(
         fault(files_lost=copies() != ["typed, and more"], events_lost=0)
         where = re.escape(str(temporary)) + r"/unsaved-\w+/a\\x1b.ipynb"
         found = rf"What you had typed is in {where}, as a\\x1b.ipynb was changed on the disk"
-        assert re.search(found, said()) and re.search(found, capsys.readouterr().out)
+        assert re.search(found, said()) and re.search(found, "\n".join(printed))
         before = said()
         await asyncio.sleep(0.3)
         assert said() == before  # all is well, though the disk is full
