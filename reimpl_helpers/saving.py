@@ -64,7 +64,7 @@ def save_again():
     """
     attempt, forget = DocumentRoom._maybe_save_document, YDocWebSocketHandler._clean_room
     save, path_of = FileLoader.maybe_save_content, FileLoader.path.fget
-    reload = DocumentRoom._on_outofband_change
+    reload, write = DocumentRoom._on_outofband_change, FileLoader._save_content
 
     async def until_saved(room, saving, save_now=False):
         await attempt(room, saving, save_now)
@@ -111,6 +111,10 @@ def save_again():
         loader.failure = ""
         return found
 
+    async def noted(loader, model, *rest):
+        loader.tried = model["content"]
+        return await write(loader, model, *rest)
+
     async def save_or_make(loader, model):
         try:
             found = await save(loader, model)
@@ -132,7 +136,9 @@ def save_again():
     DocumentRoom._on_outofband_change = reload_if_saved
     YDocWebSocketHandler._clean_room = forget_when_saved
     FileLoader.maybe_save_content, FileLoader.path = saved, property(last_path)
+    FileLoader._save_content = noted
     FileLoader.failure = FileLoader.known = ""
+    FileLoader.tried = ""  # what was last to be saved
 
 
 def reason(error: BaseException) -> str:
@@ -148,11 +154,15 @@ def reason(error: BaseException) -> str:
 async def keep_and_reload(room: DocumentRoom) -> None:
     """Read a document anew once a copy of what it holds is kept, and tell everybody of both.
 
-    Where one of the two fails, the document is as it was, and it is to be tried again.
+    Where one of the two fails, the document is as it was, and it is to be tried again. Where the
+    file holds what was last to be saved, a save failed after it had written: nobody changed it.
     """
     loader = room._file
     try:
         model = await loader.load_content(room._file_format, room._file_type)
+        if text_of(model["content"]) == text_of(loader.tried):
+            return
+        type(room._document)().set(model["content"])  # raises here what it would, before a copy
         async with room._update_lock:  # and without a pause, in which somebody could type
             copy = keep_copy(Path(loader.path), text_of(room._document.get()))
             why = f"{loader.path} was changed on the disk while it could not be saved"

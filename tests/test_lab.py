@@ -257,6 +257,7 @@ def no_room(monkeypatch):
         (DocumentRoom, "_on_outofband_change"),
         (YDocWebSocketHandler, "_clean_room"),
         (FileLoader, "maybe_save_content"),
+        (FileLoader, "_save_content"),
         (FileLoader, "path"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # as it is now, afterwards
@@ -290,6 +291,62 @@ def test_what_cannot_be_saved_as_the_last_page_goes_is_not_forgotten(no_room, mo
     asyncio.run(leave())
 
 
+def notebook(source):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="cell")])
+
+
+async def until(look):
+    for _ in range(100):
+        if look():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not seen: {look}")
+
+
+def room_of(contents, name, poll=None):
+    """Open a notebook as two people do; return its room, and what says what they are told."""
+    files, told = Mock(), Mock()
+    files.get_path.return_value = name
+    loader = FileLoader("id", files, contents, poll_interval=poll)
+    room = DocumentRoom("room", "json", "notebook", loader, told, None, None, save_delay=0.01)
+
+    def said():
+        return "\n".join(call.kwargs["data"].get("msg", "") for call in told.emit.mock_calls)
+
+    return room, said
+
+
+@pytest.mark.parametrize("poll", [None, 0.02])
+def test_a_save_that_fails_once_it_has_written_is_nobody_elses_change(
+    poll, no_room, tmp_path, monkeypatch, contents, fault
+):
+    path, save, fails = tmp_path / "a.ipynb", contents.save, [True]
+
+    async def save_and_fail(model, path):
+        saved = await save(model, path)
+        if fails:
+            raise OSError(2, "No such file or directory")
+        return saved
+
+    async def share():
+        room, said = room_of(contents, path.name, poll)
+        await room.initialize()
+        monkeypatch.setattr(contents, "save", save_and_fail)
+        room._document.ycells[0]["source"] = "typed"
+        await until(lambda: room in saving.unsaved)
+        room._document.ycells[0]["source"] = "typed, and more"
+        await asyncio.sleep(0.2)
+        fails.clear()
+        await until(lambda: room not in saving.unsaved)
+        assert saving.RELOADED not in said()
+        kept = nbformat.read(path, 4).cells[0].source
+        fault(files_lost=kept != "typed, and more", events_lost=0)
+        await room._file.clean()
+
+    nbformat.write(notebook("before"), path)
+    asyncio.run(share())
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no file may have such a name there")
 @pytest.mark.parametrize("is_polled", [True, False])
 @pytest.mark.parametrize("everywhere", [True, False])
@@ -302,29 +359,11 @@ def test_what_could_not_be_saved_outlives_a_change_of_its_file(
     printed = []  # and not by capsys: a server sets up logging, and absl closes what was stderr
     monkeypatch.setattr(saving, "print", lambda said, **_: printed.append(said), raising=False)
 
-    def notebook(source):
-        cell = nbformat.v4.new_code_cell(source, id="cell")
-        return nbformat.v4.new_notebook(cells=[cell])
-
     def copies():
         return [nbformat.read(copy, 4).cells[0].source for copy in temporary.glob("*/*")]
 
-    async def until(look):
-        for _ in range(100):
-            if look():
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"not seen: {look}")
-
     async def share():
-        files, told = Mock(), Mock()
-        files.get_path.return_value = path.name
-        poll = 0.05 if is_polled else None
-        loader = FileLoader("id", files, contents, poll_interval=poll)
-        room = DocumentRoom("room", "json", "notebook", loader, told, None, None, save_delay=0.01)
-
-        def said():
-            return "\n".join(call.kwargs["data"].get("msg", "") for call in told.emit.mock_calls)
+        room, said = room_of(contents, path.name, poll=0.05 if is_polled else None)
 
         async def held():
             return (await room._document.aget())["cells"][0]["source"]
@@ -367,7 +406,7 @@ def test_what_could_not_be_saved_outlives_a_change_of_its_file(
         before = said()
         await asyncio.sleep(0.3)
         assert said() == before  # all is well, though the disk is full
-        await loader.clean()
+        await room._file.clean()
 
     nbformat.write(notebook("before"), path)
     asyncio.run(share())
