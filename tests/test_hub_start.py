@@ -2,12 +2,14 @@
 
 import io
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,8 +18,9 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
 
-from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, write_log
-from reimpl_helpers.hub.state import LONGEST, only_hub
+from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, prepare_folders, write_log
+from reimpl_helpers.hub.state import LONGEST, end_what_is_left, only_hub
+from reimpl_helpers.hub.users import make_pair_user
 from reimpl_helpers.network import HERE
 
 pytestmark = pytest.mark.slow
@@ -73,6 +76,7 @@ def test_among_people_who_trust_each_other_it_serves_as_who_started_it(machine):
         assert hub.state.stat().st_mode & 0o077 == 0
     finally:
         hub.stop()
+        shutil.rmtree(hub.state)
 
 
 def test_one_that_was_started_in_the_background_stops_as_well(machine):
@@ -171,3 +175,69 @@ def test_a_roster_with_a_fault_is_refused_before_anything_is_made(run_hub, machi
     refused = run_hub(*([] if IS_ROOT else ["--trusted"]))
     assert refused.returncode == 2 and "Ada" in refused.stderr
     assert not (tmp_path / "hub").exists()
+
+
+@pytest.fixture
+def homes():
+    """A hub's folder of homes; the users that were made for them are removed afterwards."""
+    with open_folder() as folder:
+        (folder / "homes").mkdir()
+        yield folder / "homes"
+        for user in pwd.getpwall():
+            if Path(user.pw_dir).is_relative_to(folder):
+                subprocess.run(["userdel", user.pw_name], check=True)
+
+
+@as_root
+def test_a_home_whose_user_was_removed_is_given_to_no_other_pair(homes, keeps_out):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    subprocess.run(["userdel", "pair-yew"], check=True)
+    prepare_folders(homes.parent, is_root=True)
+    make_pair_user("pair-ash", homes / "pair-ash")
+    owner = (homes / "pair-yew").stat().st_uid
+    keeps_out(pwd.getpwnam("pair-ash").pw_uid != owner)
+    assert pwd.getpwnam("pair-yew").pw_uid == owner
+
+
+@as_root
+@pytest.mark.parametrize("owner", [0, NOBODY])
+def test_a_home_that_is_somebody_elses_is_refused_with_its_cure(owner, homes, run_hub):
+    home = homes / "pair-yew"
+    home.mkdir()
+    os.chown(home, owner, owner)
+    refused = run_hub(folder=homes.parent)
+    who = pwd.getpwuid(owner).pw_name
+    assert f"{home} belongs to {who}, and not to pair-yew" in refused.stderr
+    cure = refused.stderr.rpartition("give it back: ")[2].strip()
+    subprocess.run(cure, shell=True, check=True)
+    prepare_folders(homes.parent, is_root=True)
+
+
+SHARED_MEMORY = """
+import ctypes
+system = ctypes.CDLL(None)
+made = system.shmget(0, 4096, 0o600), system.semget(0, 1, 0o600), system.msgget(0, 0o600)
+assert min(made) >= 0
+open("/dev/shm/of-a-pair", "w").write("x")
+"""
+
+
+@as_root
+def test_memory_that_pairs_share_does_not_outlive_the_hub(homes, keeps_out):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    yew = pwd.getpwnam("pair-yew")
+    who = {"user": yew.pw_uid, "group": yew.pw_gid, "extra_groups": []}
+    subprocess.run(["/usr/bin/python3", "-c", SHARED_MEMORY], check=True, **who)
+    listed = subprocess.run(["ipcs"], capture_output=True, text=True).stdout
+    assert listed.count("pair-yew") == 3
+    end_what_is_left(homes.parent)
+    left = subprocess.run(["ipcs"], capture_output=True, text=True).stdout
+    keeps_out("pair-yew" not in left and not Path("/dev/shm/of-a-pair").exists())
+
+
+def test_a_hub_that_does_not_start_says_why_and_nothing_of_before(run_hub, tmp_path):
+    (tmp_path / "hub/hub.sqlite").mkdir(parents=True)
+    (tmp_path / "hub/hub.log").write_text("[E] an old error\n")
+    refused = run_hub(*([] if IS_ROOT else ["--trusted"]))
+    assert refused.returncode == 2 and "the hub did not start" in refused.stderr
+    assert "Failed to connect to db" in refused.stderr and "old error" not in refused.stderr

@@ -22,7 +22,7 @@ from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.files import KEPT
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roles import PAIRS
-from reimpl_helpers.hub.roster import RosterError, read_roster
+from reimpl_helpers.hub.roster import ACCOUNT, RosterError, read_roster
 from reimpl_helpers.hub.state import (
     HOMES,
     LOGS,
@@ -33,7 +33,7 @@ from reimpl_helpers.hub.state import (
     hub_folder,
     only_hub,
 )
-from reimpl_helpers.hub.users import BOARD_USER, make_hub_users, pair_users
+from reimpl_helpers.hub.users import BOARD_USER, make_hub_users, make_pair_user, pair_users
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
@@ -150,7 +150,9 @@ def run_hub(
         command, env=environment, cwd=state, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, pass_fds=[lock.fileno()],
     )  # fmt: skip
-    writing = threading.Thread(target=write_log, args=(hub.stdout, state / SAID), daemon=True)
+    log = state / SAID
+    before = log.stat().st_size if log.exists() else 0
+    writing = threading.Thread(target=write_log, args=(hub.stdout, log), daemon=True)
     writing.start()
     signal.signal(signal.SIGTERM, lambda *_: hub.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the hub as well
@@ -166,9 +168,9 @@ def run_hub(
         time.sleep(0.5)
     if not is_up:
         writing.join(timeout=5)
-        lines = (state / SAID).read_text("utf-8", errors="replace").splitlines()
+        lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
         why = [line for line in lines if line.startswith(("[C", "[E"))] or lines or ["no reason"]
-        raise WorkbookError(f"the hub did not start. {state / SAID} says more after: {why[-1]}")
+        raise WorkbookError(f"the hub did not start. {log} says more after: {why[0]}")
 
 
 class Disk:
@@ -223,7 +225,8 @@ def answers(address: str) -> bool:
 def prepare_folders(state: Path, is_root: bool) -> None:
     """Make the folder of the hub; pairs may pass through to their homes, and see nothing else.
 
-    Raises: PermissionError when this machine has a user already that is to be made.
+    Raises: PermissionError when this machine has a user already that is to be made, or a home
+        belongs to another.
     """
     logs = state / LOGS
     opened = {  # the others are closed
@@ -237,6 +240,8 @@ def prepare_folders(state: Path, is_root: bool) -> None:
         make_hub_users()
         for folder in logs, logs / CONFIRMED:
             shutil.chown(folder, group=BOARD_USER)
+        for home in sorted((state / HOMES).glob(f"{ACCOUNT}*")):  # before another gets its number
+            make_pair_user(home.name, home)
 
 
 def why_not_readable() -> str:

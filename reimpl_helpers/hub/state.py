@@ -10,7 +10,12 @@ from typing import TextIO
 
 import psutil
 
-from reimpl_helpers.hub.users import bounded_users, end_processes, processes_of
+from reimpl_helpers.hub.users import (
+    bounded_users,
+    end_processes,
+    processes_of,
+    remove_shared_memory,
+)
 from reimpl_helpers.workbook import ROOT, WorkbookError
 
 HOMES, LOGS = "homes", "logs"  # of the pairs; copies for the board
@@ -66,6 +71,8 @@ def end_what_is_left(state: Path) -> list[str]:
     ended += [
         f"{name} (and not all of it ended)" for user, name in users.items() if processes_of(user)
     ]
+    for user in users:
+        remove_shared_memory(user)
     ended += end_proxy(state / PROXY_IS)
     for path in (state / SOCKETS).glob("**/*"):
         if path.is_socket():

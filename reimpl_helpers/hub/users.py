@@ -1,8 +1,11 @@
 """Make the system users that keep a hub's pairs apart: one a pair, and two of the hub's own."""
 
+import contextlib
 import os
 import pwd
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -25,15 +28,31 @@ PATIENCE = 30  # seconds for the end of a process: one that waits for a disk hea
 def make_pair_user(name: str, home: Path) -> None:
     """Make a pair's system user, with a home that nobody else can open, where there is none.
 
-    Raises: PermissionError when somebody else has that name.
+    A home that outlived its user, or came from another machine, gets a user of its owner's number.
+
+    Raises: PermissionError when somebody else has that name, or the home.
     """
     if not name.startswith(ACCOUNT):
         raise PermissionError(f"{name} is no pair, and has no server")
     more = ["--create-home", "--shell", "/bin/bash", *EXPIRED]
     # no numbers of other users, under which what it runs would not be known as its own
     more += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
+    owner = home.lstat().st_uid if os.path.lexists(home) else None
+    if owner is not None and name_of(owner) is None:
+        more += ["--uid", str(owner)]
     make_user(name, home, MARK, more)
+    if owner not in (None, pwd.getpwnam(name).pw_uid):
+        raise PermissionError(
+            f"{home} belongs to {name_of(owner)}, and not to {name}. If what is in there is the "
+            f"pair's, give it back: chown -R {name}: {shlex.quote(str(home))}"
+        )
     os.chmod(home, 0o700)
+
+
+def name_of(user: int) -> str | None:
+    """Name the user of a number, if there is one."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(user).pw_name
 
 
 def make_hub_users() -> None:
@@ -112,6 +131,20 @@ def end_processes(user: int) -> bool:
         subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", env={})
         time.sleep(0.05)
     return found
+
+
+def remove_shared_memory(user: int) -> None:
+    """Remove what a user's processes shared through the system, which outlives them."""
+    for kind, option in ("shm", "-m"), ("sem", "-s"), ("msg", "-q"):
+        names, *rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
+        for row in rows:
+            values = row.split()
+            if values[names.split().index("cuid")] == str(user):  # who made it, whosever it is
+                subprocess.run(["ipcrm", option, values[1]], capture_output=True)
+    for path in Path("/dev/shm").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another user's, who took it away
+            if path.lstat().st_uid == user:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def processes_of(user: int) -> list[psutil.Process]:
