@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from browser import SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
+from browser import PANEL, SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
 
 from reimpl_helpers.log import Log
 from reimpl_helpers.notebooks import exercise_of, solved
@@ -54,7 +54,7 @@ def pair(kept, request):
         if failed or seat.page.is_closed():
             seat.context.close()
         else:
-            seat.menu("File", "Close Tab")
+            seat.menu("File", "Close All Tabs")  # the original, too
 
 
 @pytest.fixture
@@ -120,6 +120,8 @@ def test_two_people_complete_the_first_notebook(lab, sit):
         seat.page.locator("a", has_text="45 min").first.click()
         seat.page.wait_for_selector(f"{SHOWN} h1:has-text('The forward pass')")
         seat.wait()
+        beside = seat.page.locator(".jp-FileEditor", has_text="class Autoencoder(nn.Module):")
+        assert beside.bounding_box()["x"] > seat.page.locator(PANEL).bounding_box()["x"] + 300
     answers = {cell.id: cell.source for cell in solved(NOTEBOOKS / name).cells}
     cells = nbformat.read(lab.work / name, as_version=4).cells
     asked, driver, navigator = None, ada, grace
