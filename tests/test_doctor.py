@@ -4,7 +4,6 @@ import ast
 import contextlib
 import json
 import os
-import plistlib
 import re
 import shutil
 import signal
@@ -391,7 +390,7 @@ MEMORY = {
 @pytest.mark.parametrize("kind", ["memory", ""])
 @pytest.mark.parametrize("has, mark", MEMORY.values(), ids=MEMORY)
 def test_memory(tmp_path, monkeypatch, has, mark, kind):
-    monkeypatch.setattr(machine, "system", lambda: "Debian")
+    monkeypatch.setattr(machine, "system", lambda: "Linux")
     group = tmp_path / "cgroup" / kind / "a"
     (tmp_path / "proc/self").mkdir(parents=True)
     group.mkdir(parents=True)
@@ -449,45 +448,26 @@ def test_a_proxy_in_between(monkeypatch, proxy, none, mark):
 
 
 BROWSERS = {
-    "none": ({}, ":1", FAIL, "none was found"),
-    "new": ({"firefox": "Mozilla Firefox 144.0.2"}, ":1", OK, "Firefox 144.0.2"),
-    "old": ({"firefox-esr": "Mozilla Firefox 115.9.0esr"}, ":1", WARN, "Firefox 115.9.0: too old"),
-    "old and new": (
-        {"chromium": "Chromium 90.1", "firefox": "Mozilla Firefox 144.0"}, ":1", OK,
-        "Chromium 90.1, Firefox 144.0",
-    ),
-    "not told": ({"google-chrome": ""}, ":1", OK, "Chrome"),
-    "no screen": ({"chromium": "Chromium 140.0 built on X"}, "", WARN, "Chromium 140.0, and no"),
-    "nothing at all": ({}, "", WARN, "none, and no screen"),
-}  # fmt: skip
+    "none": ((), ":1", FAIL, "none was found"),
+    "two": (("chromium", "firefox"), ":1", OK, "firefox, chromium"),
+    "no screen": (("chromium",), "", WARN, "chromium, and no screen"),
+    "nothing at all": ((), "", WARN, "none, and no screen"),
+}
 
 
 @on_linux
 @pytest.mark.parametrize("programs, screen, mark, said", BROWSERS.values(), ids=BROWSERS)
 def test_browser(tmp_path, monkeypatch, programs, screen, mark, said):
-    for name, version in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
-        (tmp_path / name).chmod(0o755)
+    for name in programs:
+        (tmp_path / name).touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DISPLAY", screen)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(machine.platform, "release", lambda: "6.1")
     seen = LOOK["browser"]()
-    assert seen.mark == mark and seen.said.startswith(said)
-    assert bool(seen.cure) == (mark != OK)
+    assert (seen.mark, seen.said) == (mark, said) and bool(seen.cure) == (mark != OK)
     monkeypatch.setattr(machine.platform, "release", lambda: "5.15-microsoft-standard-WSL2")
     assert LOOK["browser"]().mark == OK
-
-
-def test_browsers_of_a_mac(tmp_path):
-    for app, version in {"Safari": "15.6.1", "Google Chrome": "140.0.1"}.items():
-        info = tmp_path / f"{app}.app/Contents/Info.plist"
-        info.parent.mkdir(parents=True)
-        info.write_bytes(plistlib.dumps({"CFBundleShortVersionString": version}))
-    found = machine.browsers_on_macos(tmp_path)
-    assert found == {"Safari": "15.6.1", "Chrome": "140.0.1"}
-    assert [machine.is_old(*each) for each in found.items()] == [True, False]
-    assert machine.is_old("Safari", "16.3") and not machine.is_old("Safari", "16.4")
 
 
 # --- what is tried ---
