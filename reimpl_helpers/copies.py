@@ -338,6 +338,7 @@ def restored(work: Path, name: Path, events) -> Change:
     content = given_content(name)
     try:
         ours, why = read_notebook(change.before or b""), ""
+        check_ids(ours.cells)
     except DamagedNotebook as error:
         why = "there was none" if change.before is None else str(error)
     if why:
@@ -354,10 +355,6 @@ def restored(work: Path, name: Path, events) -> Change:
         change.said = [f"{name.as_posix()}: mended."]
     if mend.put_back:
         change.said += [f"  Put back: {', '.join(mend.put_back)}."]
-    if mend.doubles:
-        change.said += [f"  Stood twice, and stand once now: {', '.join(mend.doubles)}."]
-    if mend.named:
-        change.said += [f"  Cells that have their id again: {mend.named}."]
     return change
 
 

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import uuid
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode, from_dict
 
-from reimpl_helpers import package
 from reimpl_helpers.notebooks import example_of, exercise_of
 
 # What became of a cell that the pair should hear about.
@@ -236,8 +234,6 @@ class Mend:
 
     cells: list
     put_back: list[str] = field(default_factory=list)  # names of pieces, and "the check of ..."
-    doubles: list[str] = field(default_factory=list)  # ids of cells that stood twice
-    named: int = 0  # cells that got an id
 
 
 def solved_notebook(workbook, saved) -> Mend:
@@ -251,15 +247,23 @@ def solved_notebook(workbook, saved) -> Mend:
 
 
 def mend_notebook(ours, workbook, saved) -> Mend:
-    """Put back into the pair's notebook what it lost; `saved` texts of pieces are by cell id."""
-    mend = Mend(ours.cells)
-    name_cells(mend, workbook)
-    drop_doubles(mend, workbook)
-    fill_exercises(mend, workbook, saved)
-    drop_doubles(mend, workbook)  # what was filled may now stand twice
-    asked = asked_for(workbook)
+    """Put back into the pair's notebook the pieces and checks that it lost.
+
+    `saved` are texts of pieces by cell id. A piece is there under another id too: a cell that was
+    cut and pasted has one.
+    """
+    asked, mend = asked_for(workbook), Mend([])
+    exercises = [cell for cell in workbook.cells if piece_of(cell)]
+    known = {key: cell for cell in exercises for key in (cell.id, piece_of(cell))}
+    for cell in ours.cells:
+        given = known.get(cell.id) or known.get(piece_of(cell))
+        text = given and refilled(cell, given, saved.get(given.id))
+        if text is not None:
+            mend.put_back.append(piece_of(given))
+            cell = with_text(given | {"id": cell.id}, text)
+        mend.cells.append(cell)
     for place, cell in enumerate(workbook.cells):
-        if cell.id in asked and cell.id not in ids_of(mend.cells):
+        if cell.id in asked and not any(stands_for(other, cell) for other in mend.cells):
             mend.put_back.append(asked[cell.id])
             insert_after(mend.cells, workbook.cells[:place], with_text(cell, saved.get(cell.id)))
     return mend
@@ -270,88 +274,22 @@ def with_text(cell, source):
     return cell if source is None else from_dict({**cell, "source": source.splitlines(True)})
 
 
-def name_cells(mend, workbook) -> None:
-    """Give each cell that stands for one of the workbook's, or has no id, the id it should have."""
-    theirs = ids_of(workbook.cells)
-    lost = [cell for cell in workbook.cells if cell.id not in ids_of(mend.cells)]
-    cells = []
-    for cell in mend.cells:
-        if cell.get("id") not in theirs:
-            found = next((one for one in lost if stands_for(cell, one)), None)
-            if found:
-                lost.remove(found)
-            if found or "id" not in cell:
-                mend.named += 1
-                cell = from_dict({**cell, "id": found.id if found else fresh_id()})
-        cells.append(cell)
-    mend.cells = cells
-
-
 def stands_for(cell, workbooks) -> bool:
     name = piece_of(workbooks)
     return type_and_source(cell) == type_and_source(workbooks) or (
-        name is not None and piece_of(cell) == name
+        cell.id == workbooks.id or (name is not None and piece_of(cell) == name)
     )
 
 
-def fresh_id() -> str:
-    return uuid.uuid4().hex[:8]
-
-
-def drop_doubles(mend, workbook) -> None:
-    """Leave one of the cells that stand twice; where their texts differ, both, under two ids.
-
-    A text of the workbook's own gives way to the pair's, which takes its place.
-    """
-    given = {cell.id: type_and_source(cell) for cell in workbook.cells}
-    of_id = {}
-    for cell in mend.cells:
-        of_id.setdefault(cell.id, []).append(cell)
-    there = given.keys() & of_id.keys()
-    standing = {given[name] for name in there}
-    standing |= {type_and_source(cell) for name in there for cell in of_id[name]}
-    kept = []
-    for cell in mend.cells:
-        if type_and_source(cell) == given.get(cell.id):
-            cell = next((c for c in of_id[cell.id] if type_and_source(c) != given[c.id]), cell)
-        before = [type_and_source(other) for other in kept if other.id == cell.id]
-        is_copy = (
-            cell.id not in given and type_and_source(cell) in standing and source_of(cell).strip()
-        )
-        if type_and_source(cell) in before or is_copy:
-            mend.doubles.append(cell.id)
-        else:
-            kept.append(from_dict({**cell, "id": fresh_id()}) if before else cell)
-    mend.cells = kept
-
-
-def fill_exercises(mend, workbook, saved) -> None:
-    """Write the saved text into exercise cells that lost theirs."""
-    by_id = {cell.id: cell for cell in workbook.cells if piece_of(cell)}
-    by_name = {piece_of(cell): cell for cell in by_id.values()}
-    cells = []
-    for cell in mend.cells:
-        asked = by_id.get(cell.id) or by_name.get(piece_of(cell))
-        text = asked and refilled(cell, asked, saved.get(asked.id))
-        if text is not None:
-            mend.put_back.append(piece_of(asked))
-            cell = with_text(asked, text)
-        cells.append(cell)
-    mend.cells = cells
-
-
-def refilled(cell, asked, saved) -> str | None:
+def refilled(cell, given, saved) -> str | None:
     """Return the text that an exercise cell should have; None where it stays as it is."""
-    source, name = source_of(cell), piece_of(asked)
+    source = source_of(cell)
     if not source.strip():
-        return saved or source_of(asked)
+        return saved or source_of(given)
     if saved is None or source.rstrip() == saved:
         return None
-    if type_and_source(cell) == type_and_source(asked) or is_broken(cell):
-        return saved
-    if is_unwritten(source, name):
-        return package.with_definition(source, name, saved, "the cell").rstrip()
-    return None
+    is_lost = source == source_of(given) or is_broken(cell)
+    return saved if is_lost else None
 
 
 def is_broken(cell) -> bool:
@@ -366,20 +304,3 @@ def is_broken(cell) -> bool:
         # SystemError: a null byte, in 3.13.0
         return cell.cell_type == "code"
     return False
-
-
-def is_unwritten(source, name) -> bool:
-    """Tell whether a text defines a function that does nothing but raise NotImplementedError."""
-    try:
-        definition = package.definition_of(source, name)
-    except package.PackageError:  # a line for IPython, such as %time
-        return False
-    if definition is None:
-        return False
-    (function,) = ast.parse(definition).body
-    body = function.body[1:] if ast.get_docstring(function) else function.body
-    return all(is_unwritten_line(line) for line in body)
-
-
-def is_unwritten_line(node) -> bool:
-    return isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)

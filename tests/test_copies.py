@@ -587,13 +587,23 @@ def test_what_is_put_back_is_of_the_workbook_that_the_pair_has(house):
     assert house.source(house.first, "check") == "check(gelu)  # new"
 
 
-def test_what_stood_twice_is_named(house):
+def test_a_notebook_whose_cells_cannot_be_told_apart_is_built_anew(house):
+    Log(house.work).append("check", track="gnn", step=1, piece="gelu", state="right", source=SOLVED)
     house.edit(house.first, lambda book: book.cells.extend([find(book, "hints")] * 2))
     house.edit(house.last, lambda book: find(book, "end").pop("id"))
+    before = house.files()
     lines = restore_work()
-    assert lines[1] == "  Stood twice, and stand once now: hints, hints."
-    assert lines[3] == "  Cells that have their id again: 1."
+    (backup,) = house.backups()
+    assert lines == [
+        "gnn/01_forward_pass.ipynb: built anew, since it has cells twice: hints.",
+        "  Put back: gelu.",
+        "gnn/05_training_test.ipynb: built anew, since some of its cells have no id.",
+        f"What was there before is in {backup}.",
+    ]
+    assert house.source(house.first, "task") == SOLVED
     assert house.ids(house.first) == house.ids(house.last)
+    for name in house.first, house.last:
+        assert (backup / name).read_bytes() == before[name]
 
 
 def test_the_text_that_was_right_last_in_this_step_counts(house):
@@ -637,7 +647,7 @@ def break_notebooks(folder):
     exercises[1].source = ""
     exercises[2].source = MARK
     add(book, 3, code("ours", "print('ours')"))
-    lost.write_bytes(write_notebook({**book, "cells": book.cells * 2}))
+    lost.write_bytes(write_notebook(book))
     return lost
 
 
