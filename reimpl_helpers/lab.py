@@ -4,9 +4,11 @@ Whoever holds a link can run code on this machine. So it listens on this machine
 it is told to share, and there is no way in without a link.
 """
 
+import asyncio
 import contextlib
 import hmac
 import io
+import logging
 import os
 import secrets
 import signal
@@ -26,6 +28,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyter_server_ydoc.handlers import YDocWebSocketHandler
 from jupyterlab.labapp import LabApp
+from tornado.websocket import WebSocketClosedError
 from traitlets import Dict
 from traitlets.config import Config
 
@@ -127,6 +130,7 @@ class PairServer(ServerApp):
             signal.signal(signal.SIGINT, self._signal_stop)
 
     def start(self):
+        say_nothing_of_who_left(self.io_loop.asyncio_loop)
         super().start()
         self.end_within(LAST)
 
@@ -154,6 +158,23 @@ class PairServer(ServerApp):
         self.ending = threading.Timer(seconds, os._exit, [0])
         self.ending.daemon = True
         self.ending.start()
+
+
+def say_nothing_of_who_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep out of the terminal what the libraries say of a page that was closed, and of its pings.
+
+    Source: tornado.websocket.WebSocketProtocol13, which takes jupyter_server's milliseconds for
+    seconds, and whose write_message fails unseen where nobody is there any more.
+    """
+
+    def unless_left(loop, context):
+        if not isinstance(context.get("exception"), WebSocketClosedError):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(unless_left)
+    logging.getLogger("tornado.general").addFilter(
+        lambda record: "websocket_ping_timeout" not in record.getMessage()
+    )
 
 
 class LinkedServer(PairServer):
