@@ -281,7 +281,9 @@ def test_who_runs_a_cell_may_leave(shared, pair):
     ada.page.close()
     grace.sees(place, "row 19")
     grace.has_run(place)
-    assert "websocket" not in shared.log.read_text(), "the terminal fills with what nobody can act on"
+    assert "websocket" not in shared.log.read_text(), (
+        "the terminal fills with what nobody can act on"
+    )
 
 
 @pytest.mark.slow
