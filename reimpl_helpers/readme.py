@@ -1,5 +1,6 @@
 """Say in a README what a project is that `reimpl export` made."""
 
+import contextlib
 import re
 import sys
 from importlib.metadata import packages_distributions
@@ -54,11 +55,7 @@ MARKS = (
     f"`{package.GIVEN}` stands above each function that is the workbook's, and "
     f"`{package.FROM_TRACK}…` above each that the pair wrote for another model."
 )
-DATA = (
-    "\n`recording.safetensors` is the workbook's too, but not the data in it: digits are from UCI "
-    "(Alpaydin and Kaynak, CC BY 4.0), the karate club is from Zachary (1977), proteins are from "
-    "UniProt (CC BY 4.0).\n"
-)
+DATA = "\n`recording.safetensors` is the workbook's too{}.\n"
 SCORE = (
     "Models that are wrong on purpose were put in the place of this one. The tests catch {}. "
     "A mutation is a small change made by a program."
@@ -68,6 +65,7 @@ SCORE = (
 def readme(project, files) -> str:
     missing = sorted(project.imported(project.texts) - packages_distributions().keys())
     not_installed = f" The code also imports {in_code(missing)}: install what you need of it."
+    has_recording = any(path.endswith(".safetensors") for path in files)
     return README.format(
         name=project.track.name,
         about=project.about,
@@ -80,8 +78,16 @@ def readme(project, files) -> str:
         marks=MARKS,
         training=training(project),
         caught=what_tests_catch(project),
-        data=DATA if any(path.endswith(".safetensors") for path in files) else "",
+        data=DATA.format(whose_data(project.track)) if has_recording else "",
     )
+
+
+def whose_data(track) -> str:
+    """Say whose the data in a recording are, where they are somebody's."""
+    with contextlib.suppress(FileNotFoundError):
+        credit = (track.home / "CREDITS.md").read_text("utf-8").strip().removesuffix(".")
+        return f", but not the data in it: {credit}"
+    return ""
 
 
 def whose(project) -> str:

@@ -240,7 +240,8 @@ def test_recording_goes_where_their_tests_look_for_it(pair, quick):
     project, text = exported(pair)
     assert (project / "recording.safetensors").read_bytes() == whole
     assert (project / "autoencoder/recording.safetensors").read_bytes() == whole
-    assert "digits are from UCI" in text
+    assert "not the data in it: the handwritten digits are from the UCI" in text
+    assert "Zachary" not in text
 
 
 # --- the README, and the picture ----------------------------------------------------------

@@ -212,11 +212,11 @@ def first_few(names: list[str]) -> str:
 
 
 def look_at_weights() -> CheckResult:
-    """Look for what two tracks end on, and can do without."""
+    """Look for what some tracks end on, and can do without."""
     _, real = requirements()
     if all(map(installed, real)):
-        return CheckResult(NOTE, "the published ones are here, for the mlstm and the transformer")
-    return CheckResult(NOTE, "none: two tracks leave out their last pages, else `make real`")
+        return CheckResult(NOTE, "the published ones are here")
+    return CheckResult(NOTE, "none: tracks that end on them leave that out, else `make real`")
 
 
 # --- how to install it again ---
