@@ -279,10 +279,11 @@ def solved(options) -> int:
 
 
 def guide(options) -> int:
-    """Build the facilitators' guide anew, where it is not written by hand."""
+    """Build the facilitators' guide and the lists of models anew, from what the tracks hold."""
+    from reimpl_helpers.catalogue import write_catalogue
     from reimpl_helpers.guide import write_guide
 
-    for path in write_guide():
+    for path in write_guide() + write_catalogue():
         print(path)
     return 0
 

@@ -52,16 +52,25 @@ def built_into(page: str, name: str) -> str:
     Raises: WorkbookError when the page has no place for a notebook.
     """
     for notebook in notebooks_of(name):
-        begin = BEGIN.format(notebook.stem)
-        before, begun, rest = page.partition(begin)
-        _, ended, after = rest.partition(END)
-        if not (begun and ended):
-            raise WorkbookError(
-                f"{name}.md has no place for what is built about {notebook.stem}. Put two lines "
-                f"below the half page on this notebook: {begin} and {END}."
-            )
-        page = f"{before}{begin}\n\n{built_about(notebook)}\n\n{END}{after}"
+        page = built_between(page, notebook.stem, built_about(notebook))
     return page
+
+
+def built_between(page: str, what: str, text: str) -> str:
+    """Put a text between the two lines of a page that are there for it.
+
+    Raises: WorkbookError when they are not.
+    """
+    begin = BEGIN.format(what)
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
+        first = page.strip().partition("\n")[0]
+        raise WorkbookError(
+            f"the page “{first}” has no place for what is built about {what}. Put two lines where "
+            f"it belongs: {begin} and {END}."
+        )
+    return f"{before}{begin}\n\n{text}\n\n{END}{after}"
 
 
 def built_about(notebook: Path) -> str:
@@ -69,7 +78,7 @@ def built_about(notebook: Path) -> str:
     track = Track(notebook.parent.name, Path(os.devnull), step_of(notebook))
     cells = nbformat.read(notebook, as_version=4).cells
     minutes = {exercise_of(cell): cell.metadata["reimpl"]["minutes"] for cell in exercises(cells)}
-    parts = [length_of(cells[0].source)]
+    parts = [length_and_break(cells[0].source)]
     for piece in track.pieces:
         if piece.step == track.step:
             parts += [f"### {piece.label} · {minutes[piece.name]} minutes", stumbles(track, piece)]
@@ -81,11 +90,19 @@ def exercises(cells) -> list:
     return [cell for cell in cells if exercise_of(cell)]
 
 
-def length_of(opening: str) -> str:
+def length_of(opening: str) -> int:
+    """Read how long a notebook takes, from its first cell.
+
+    Units: minutes.
+    """
+    return int(re.search(r"^\*(\d+) minutes\.\*", opening, re.MULTILINE)[1])
+
+
+def length_and_break(opening: str) -> str:
     """Say what the first cell of a notebook says: its minutes, and a good place for a break."""
-    minutes = re.search(r"^\*(\d+) minutes\.\*", opening, re.MULTILINE)[1]
     pause = re.search(r"A good place for a break: after (\d\.\d+)", opening)
-    return f"*{minutes} minutes{f', with a break after section {pause[1]}' if pause else ''}.*"
+    with_break = f", with a break after section {pause[1]}" if pause else ""
+    return f"*{length_of(opening)} minutes{with_break}.*"
 
 
 def stumbles(track: Track, piece: Piece) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 
 import numpy as np
@@ -85,8 +86,8 @@ def readme(project, files) -> str:
 def whose_data(track) -> str:
     """Say whose the data in a recording are, where they are somebody's."""
     with contextlib.suppress(FileNotFoundError):
-        credit = (track.home / "CREDITS.md").read_text("utf-8").strip().removesuffix(".")
-        return f", but not the data in it: {credit}"
+        about = tomllib.loads((track.home / "about.toml").read_text("utf-8"))
+        return f", but not the data in it: {about['credit']}" if "credit" in about else ""
     return ""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers import guide, package
+from reimpl_helpers import catalogue, guide, package
 from reimpl_helpers.cli import build_parser, main
 from reimpl_helpers.copies import BACKUPS
 from reimpl_helpers.guide import GUIDE, built_into, page_of
@@ -96,6 +96,11 @@ def test_the_command_builds_every_page_and_keeps_what_is_written(monkeypatch, tm
     pages = {f"{name}.md": page_of(name) for name in tracks()}
     for name, page in pages.items():
         (tmp_path / name).write_text(page.replace(" minutes", " hours"), encoding="utf-8")
+    lists = {"README": catalogue.README, "START": catalogue.START}
+    for name, path in lists.items():
+        pages[path.name] = path.read_text("utf-8")
+        (tmp_path / path.name).write_text(pages[path.name].replace("| 01", "| 00"), "utf-8")
+        monkeypatch.setattr(catalogue, name, tmp_path / path.name)
     monkeypatch.setattr(guide, "GUIDE", tmp_path)
     assert main(["guide"]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in pages]

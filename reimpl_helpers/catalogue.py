@@ -1,0 +1,72 @@
+"""List the models where people choose one, from what each track says of itself in about.toml."""
+
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from reimpl_helpers.files import replace_file
+from reimpl_helpers.guide import built_between, length_of, table
+from reimpl_helpers.notebooks import notebooks_of, step_of
+from reimpl_helpers.workbook import NOTEBOOKS, ROOT, WorkbookError, tracks
+
+START = NOTEBOOKS / "00_start_here.ipynb"
+README = ROOT / "README.md"
+STEPS = {
+    1: ("01 forward pass", "read the original, write what it computes"),
+    2: ("02 shapes", "say the shape of everything before you see it"),
+    3: ("03 params", "draw parameters as the original does, then load its own"),
+    4: ("04 unit tests", "write tests that a wrong model fails, and score them on a hundred"),
+    5: ("05 training test", "port to JAX, train, and prove that it learns as the original does"),
+}
+
+
+def write_catalogue() -> list[Path]:
+    """Build the lists of models anew, in the README and on the start page.
+
+    Raises: WorkbookError when a track says nothing of itself, or a page has no place for a list.
+    """
+    readme, start = catalogue(README.read_text("utf-8"), nbformat.read(START, as_version=4))
+    replace_file(README, readme.encode())
+    replace_file(START, (nbformat.writes(start, indent=1) + "\n").encode())
+    return [README, START]
+
+
+def catalogue(readme: str, start):
+    """Put the lists into the text of the README, and into the first cell of the start page."""
+    about = {name: about_track(name) for name in tracks()}
+    rows = [(f"`{name}`", one["does"], one["ends"]) for name, one in about.items()]
+    head = "model", "what it does", "what you end on"
+    readme = built_between(readme, "models", table(head, rows))
+    rows = [(f"**{one['title']}**", one["does"], one["ends"]) for one in about.values()]
+    cell = start.cells[0]
+    cell.source = built_between(cell.source, "models", table(head, rows))
+    head = "notebook", "what you do", *(one["title"] for one in about.values())
+    rows = [(*words, *(link_to(name, step) for name in about)) for step, words in STEPS.items()]
+    cell.source = built_between(cell.source, "notebooks", table(head, rows))
+    return readme, start
+
+
+def about_track(name: str) -> dict[str, str]:
+    """Read what a track says of itself: its title, what the model does, what a pair ends on.
+
+    Raises: WorkbookError when it does not.
+    """
+    path = NOTEBOOKS / name / "about.toml"
+    try:
+        about = tomllib.loads(path.read_text("utf-8"))
+        return {key: str(about[key]) for key in ("title", "does", "ends")}
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        raise WorkbookError(
+            f"{path} does not say what the model is: {error!r}. Write three lines into it, title, "
+            "does and ends, after the pattern of another track's."
+        ) from error
+
+
+def link_to(name: str, step: int) -> str:
+    """Link to a notebook of a track by its minutes; a dash where the track has none."""
+    for path in notebooks_of(name):
+        if step_of(path) == step:
+            opening = nbformat.read(path, as_version=4).cells[0].source
+            return f"[{length_of(opening)} min]({name}/{path.name})"
+    return "–"
