@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -53,6 +56,27 @@ def add_file(path: Path, content: bytes) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
     return True
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a temporary folder, and remove it afterwards, whatever was made in it."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be done.
+
+    Python's own way fails where folders lie in each other more deeply than functions may call.
+    """
+    if os.name == "nt":
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        subprocess.run(["rm", "-rf", "--", folder], capture_output=True)
 
 
 @contextlib.contextmanager

@@ -54,17 +54,19 @@ def save_while_typing():
 def save_again():
     """Let what could not be saved be tried again until it is, whether or not anybody types.
 
-    What a document holds that could not be saved outlives a change of its file: only when a copy
-    is kept, the document is read anew.
+    What a document holds that is not saved yet, or could not be, outlives a change of its file:
+    only when a copy is kept, the document is read anew. A file that was touched, and holds what it
+    held, is not changed.
 
     Source: jupyter_server_ydoc.rooms.DocumentRoom._maybe_save_document, which tries once, and reads
-    the file anew where it was changed, as ._on_outofband_change does;
+    the file anew where its time differs, as ._on_outofband_change does;
     handlers.YDocWebSocketHandler._clean_room, which forgets a document that nobody looks at any
     more; loaders.FileLoader, which has no place for a file that was deleted.
     """
     attempt, forget = DocumentRoom._maybe_save_document, YDocWebSocketHandler._clean_room
     save, path_of = FileLoader.maybe_save_content, FileLoader.path.fget
-    reload, write = DocumentRoom._on_outofband_change, FileLoader._save_content
+    load, write = FileLoader.load_content, FileLoader._save_content
+    reload = DocumentRoom._on_outofband_change
 
     async def until_saved(room, saving, save_now=False):
         await attempt(room, saving, save_now)
@@ -92,27 +94,40 @@ def save_again():
         await forget(handler)
 
     async def reload_if_saved(room):
-        if room._file.failure:
-            room._file.last_modified = LONG_AGO  # until_saved goes on from here
+        saving = room._saving_document
+        if room._file.failure or (saving and not saving.done()):
+            room._file.last_modified = LONG_AGO  # the next attempt to save goes on from here
         else:
             await reload(room)
 
     async def saved(loader, model):
         try:
-            found = await save_or_make(loader, model)
-        except OutOfBandChanges:
-            if not loader.failure:
-                raise
-            loader.last_modified = LONG_AGO
-            raise WriteError(f"{loader.path} was changed on the disk") from None
+            found = None
+            while found is None:
+                try:
+                    found = await save_or_make(loader, model)
+                except OutOfBandChanges:
+                    if await holds_another(loader, model):
+                        loader.last_modified = LONG_AGO
+                        raise WriteError(f"{loader.path} was changed on the disk") from None
         except Exception as error:
             loader.failure = reason(error)
             raise
         loader.failure = ""
         return found
 
-    async def noted(loader, model, *rest):
-        loader.tried = model["content"]
+    async def holds_another(loader, model):
+        before = loader.content
+        found = await load(loader, model["format"], model["type"])
+        return text_of(found["content"]) != text_of(before)
+
+    async def loaded(loader, *kind):
+        model = await load(loader, *kind)
+        loader.content = model["content"]
+        return model
+
+    async def written(loader, model, *rest):
+        loader.content = model["content"]
         return await write(loader, model, *rest)
 
     async def save_or_make(loader, model):
@@ -136,9 +151,9 @@ def save_again():
     DocumentRoom._on_outofband_change = reload_if_saved
     YDocWebSocketHandler._clean_room = forget_when_saved
     FileLoader.maybe_save_content, FileLoader.path = saved, property(last_path)
-    FileLoader._save_content = noted
+    FileLoader.load_content, FileLoader._save_content = loaded, written
     FileLoader.failure = FileLoader.known = ""
-    FileLoader.tried = ""  # what was last to be saved
+    FileLoader.content = ""  # what was last read, or was to be written
 
 
 def reason(error: BaseException) -> str:
@@ -158,20 +173,21 @@ async def keep_and_reload(room: DocumentRoom) -> None:
     file holds what was last to be saved, a save failed after it had written: nobody changed it.
     """
     loader = room._file
+    before = loader.content
     try:
         model = await loader.load_content(room._file_format, room._file_type)
-        if text_of(model["content"]) == text_of(loader.tried):
+        if text_of(model["content"]) == text_of(before):
             return
         type(room._document)().set(model["content"])  # raises here what it would, before a copy
         async with room._update_lock:  # and without a pause, in which somebody could type
             copy = keep_copy(Path(loader.path), text_of(room._document.get()))
-            why = f"{loader.path} was changed on the disk while it could not be saved"
+            why = f"{loader.path} was changed on the disk before that was saved"
             said = printable(f"{RELOADED}{copy}, as {why}.")
             print(said, flush=True)
             room._document.set(model["content"])
             room._document.dirty = False
     except Exception as error:
-        loader.last_modified = LONG_AGO
+        loader.content, loader.last_modified = before, LONG_AGO
         loader.failure = f"its file was changed on the disk as well: {reason(error)}"
         return
     loader.failure, room.saves_again = "", False

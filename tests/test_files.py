@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.files import add_file, replace_file, replace_files
+from reimpl_helpers.files import add_file, replace_file, replace_files, scratch_folder
 
 
 def files_in(folder):
@@ -111,3 +111,15 @@ def test_add_file_never_overwrites(tmp_path):
     assert add_file(path, b"theirs") is False
     assert path.read_bytes() == b"ours"
     assert files_in(Path(path.parent)) == {"model.py": b"ours"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such depth")
+def test_a_scratch_folder_is_removed_however_deep_it_is():
+    here = os.getcwd()
+    with scratch_folder() as folder:
+        os.chdir(folder)
+        for _ in range(2 * sys.getrecursionlimit()):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(here)
+    assert not folder.exists()

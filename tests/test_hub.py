@@ -28,7 +28,14 @@ import resource
 from hub_machine import IS_ROOT, Visitor, hub_machine
 
 from reimpl_helpers.hub.codes import FREE
-from reimpl_helpers.hub.keeper import MOST_FILES, MOST_MEMORY, memory_of, pairs_over_limit
+from reimpl_helpers.hub.keeper import (
+    MOST_FILES,
+    MOST_MEMORY,
+    MOST_TERMINALS,
+    memory_of,
+    pairs_over_limit,
+    terminals_of,
+)
 from reimpl_helpers.hub.launch import BOUNDS, YIELDS
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.state import PROXY_IS, SAID
@@ -487,8 +494,10 @@ def test_a_bound_is_felt_by_who_reaches_it_and_nobody_else(code, hub, servers):
         ("kept = b'1' * 2**29", memory_of, MOST_MEMORY, 2**29),
         ("import socket; kept = [socket.socket() for _ in range(900)]", psutil.Process.num_fds,
          MOST_FILES, 900),
+        ("import os; kept = [os.open('/dev/ptmx', os.O_RDWR) for _ in range(100)]", terminals_of,
+         MOST_TERMINALS, 99),
     ],
-    ids=["memory", "sockets"],
+    ids=["memory", "sockets", "terminals"],
 )  # fmt: skip
 def test_a_pair_that_holds_too_much_loses_its_largest_process(
     code, size_of, most, least, hub, servers
@@ -596,6 +605,7 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     if how == "stop":
         hub.stop()
         assert not IS_ROOT or not processes_of(oak.pw_uid), "it is stopped, and they run"
+        assert hub.state.stat().st_mode & 0o077 == 0, "its homes are open to who gets their numbers"
         said = (hub.work("elm").parent / "server.log").read_text()
         assert "received signal 2, stopping" in said  # and it kept what was not saved
     else:

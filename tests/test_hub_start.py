@@ -7,12 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
+from browser import wait_for
 
 if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
@@ -20,7 +22,7 @@ from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_
 
 from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, prepare_folders, write_log
 from reimpl_helpers.hub.state import LONGEST, end_what_is_left, only_hub
-from reimpl_helpers.hub.users import make_pair_user
+from reimpl_helpers.hub.users import end_processes, make_hub_users, make_pair_user
 from reimpl_helpers.network import HERE
 
 pytestmark = pytest.mark.slow
@@ -182,51 +184,129 @@ def homes():
     """A hub's folder of homes; the users that were made for them are removed afterwards."""
     with open_folder() as folder:
         (folder / "homes").mkdir()
+        make_hub_users()
         yield folder / "homes"
         for user in pwd.getpwall():
             if Path(user.pw_dir).is_relative_to(folder):
                 subprocess.run(["userdel", user.pw_name], check=True)
 
 
+def as_pair(name):
+    user = pwd.getpwnam(name)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
 @as_root
 def test_a_home_whose_user_was_removed_is_given_to_no_other_pair(homes, keeps_out):
     make_pair_user("pair-yew", homes / "pair-yew")
     subprocess.run(["userdel", "pair-yew"], check=True)
-    prepare_folders(homes.parent, is_root=True)
-    make_pair_user("pair-ash", homes / "pair-ash")
+    make_pair_user("pair-ash", homes / "pair-ash")  # while a hub runs
     owner = (homes / "pair-yew").stat().st_uid
     keeps_out(pwd.getpwnam("pair-ash").pw_uid != owner)
+    prepare_folders(homes.parent, True, ["yew", "ash"])
     assert pwd.getpwnam("pair-yew").pw_uid == owner
 
 
 @as_root
 @pytest.mark.parametrize("owner", [0, NOBODY])
 def test_a_home_that_is_somebody_elses_is_refused_with_its_cure(owner, homes, run_hub):
-    home = homes / "pair-yew"
+    home = homes / "pair-oak"
     home.mkdir()
     os.chown(home, owner, owner)
     refused = run_hub(folder=homes.parent)
     who = pwd.getpwuid(owner).pw_name
-    assert f"{home} belongs to {who}, and not to pair-yew" in refused.stderr
+    assert f"{home} belongs to {who}, and not to pair-oak" in refused.stderr
     cure = refused.stderr.rpartition("give it back: ")[2].strip()
     subprocess.run(cure, shell=True, check=True)
-    prepare_folders(homes.parent, is_root=True)
+    prepare_folders(homes.parent, True, ["oak"])
+
+
+@as_root
+def test_what_is_in_the_way_of_a_pairs_user_is_said_of_every_pair(homes, tmp_path):
+    (homes / "pair-file").touch()
+    (homes / "pair-link").symlink_to(tmp_path)
+    (homes / "pair-gone").symlink_to(tmp_path / "nowhere")
+    (homes / "pair-group").mkdir()
+    os.chown(homes / "pair-group", 61234, 61234)
+    subprocess.run(["groupadd", "pair-group"], check=True)
+    try:
+        with pytest.raises(PermissionError) as refused:
+            prepare_folders(homes.parent, True, ["file", "link", "gone", "group", "new"])
+    finally:
+        subprocess.run(["groupdel", "pair-group"], check=True)
+    lines = str(refused.value).splitlines()
+    assert [line.partition(" is no folder")[0] for line in lines[:2]] == [
+        str(homes / "pair-file"), str(homes / "pair-gone"),
+    ]  # fmt: skip
+    assert "pair-group cannot be made" in lines[2] and "group pair-group exists" in lines[2]
+    assert str(homes / "pair-link") in lines[-1] and len(lines) == 4
+
+
+@as_root
+def test_what_is_no_pairs_home_is_left_alone(homes):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    shutil.copytree(homes / "pair-yew", homes / "pair-yew.bak")
+    (homes / "pair-yew copy").mkdir()
+    prepare_folders(homes.parent, True, ["yew"])
+
+
+@as_root
+def test_a_pair_whose_home_was_removed_gets_another(homes):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    shutil.rmtree(homes / "pair-yew")
+    make_pair_user("pair-yew", homes / "pair-yew")
+    assert (homes / "pair-yew").stat().st_uid == pwd.getpwnam("pair-yew").pw_uid
+
+
+@as_root
+def test_the_user_of_another_hub_is_named_with_the_cure(homes):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    (homes.parent / "another").mkdir()
+    with pytest.raises(PermissionError, match="is of another hub here.*userdel pair-yew"):
+        make_pair_user("pair-yew", homes.parent / "another/pair-yew")
+
+
+CHAIN = """
+import os, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+while True:  # each process lives for a moment, so whoever lists them finds none
+    if os.fork():
+        os._exit(0)
+    open("alive", "w").write(str(time.monotonic()))
+"""
+
+
+@as_root
+def test_who_forks_without_a_pause_is_ended_as_well(homes, keeps_out):
+    make_pair_user("pair-yew", home := homes / "pair-yew")
+    command = ["/usr/bin/python3", "-S", "-c", CHAIN]
+    subprocess.run(command, check=True, cwd=home, **as_pair("pair-yew"))
+    wait_for((home / "alive").exists, 10, "a sign of life")
+    end_processes(home.stat().st_uid)
+    before = (home / "alive").read_text()
+    time.sleep(0.5)
+    keeps_out((home / "alive").read_text() == before)
 
 
 SHARED_MEMORY = """
-import ctypes
+import ctypes, os
 system = ctypes.CDLL(None)
 made = system.shmget(0, 4096, 0o600), system.semget(0, 1, 0o600), system.msgget(0, 0o600)
 assert min(made) >= 0
-open("/dev/shm/of-a-pair", "w").write("x")
+os.makedirs("/dev/shm/of-a-pair", exist_ok=True)
+os.chdir("/dev/shm/of-a-pair")
+for _ in range(3000):  # deeper than Python's own way to remove it reaches
+    os.mkdir("d")
+    os.chdir("d")
 """
 
 
 @as_root
 def test_memory_that_pairs_share_does_not_outlive_the_hub(homes, keeps_out):
     make_pair_user("pair-yew", homes / "pair-yew")
-    yew = pwd.getpwnam("pair-yew")
-    who = {"user": yew.pw_uid, "group": yew.pw_gid, "extra_groups": []}
+    who = as_pair("pair-yew")
     subprocess.run(["/usr/bin/python3", "-c", SHARED_MEMORY], check=True, **who)
     listed = subprocess.run(["ipcs"], capture_output=True, text=True).stdout
     assert listed.count("pair-yew") == 3

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,6 +258,7 @@ def no_room(monkeypatch):
         (DocumentRoom, "_on_outofband_change"),
         (YDocWebSocketHandler, "_clean_room"),
         (FileLoader, "maybe_save_content"),
+        (FileLoader, "load_content"),
         (FileLoader, "_save_content"),
         (FileLoader, "path"),
     ):
@@ -314,6 +316,32 @@ def room_of(contents, name, poll=None):
         return "\n".join(call.kwargs["data"].get("msg", "") for call in told.emit.mock_calls)
 
     return room, said
+
+
+@pytest.mark.parametrize("poll", [None, 0.02])
+def test_a_touch_of_the_file_changes_nothing_that_is_typed(
+    poll, no_room, tmp_path, contents, fault
+):
+    path, typed = tmp_path / "a.ipynb", []
+
+    async def share():
+        room, said = room_of(contents, path.name, poll)
+        await room.initialize()
+        for number in range(30):
+            typed.append(f" word{number}")
+            source = room._document.ycells[0]["source"]
+            source += typed[-1]
+            await asyncio.sleep(0.02)
+            if number % 3 == 0:
+                os.utime(path)
+        await until(lambda: typed[-1] in path.read_text())
+        assert saving.RELOADED not in said()
+        kept = nbformat.read(path, 4).cells[0].source
+        fault(files_lost=kept != "before" + "".join(typed), events_lost=0)
+        await room._file.clean()
+
+    nbformat.write(notebook("before"), path)
+    asyncio.run(share())
 
 
 @pytest.mark.parametrize("poll", [None, 0.02])
@@ -375,10 +403,13 @@ def test_what_could_not_be_saved_outlives_a_change_of_its_file(
         nbformat.write(notebook("theirs, on a healthy disk"), path)
         if is_polled:
             await until(lambda: room._document.source["cells"][0]["source"].startswith("theirs"))
+            assert not copies()
         else:
-            write("lost")
-            await until(lambda: "Out-of-band" in said())
-        assert await held() == "theirs, on a healthy disk" and not copies()
+            write("before that")
+            await until(lambda: copies() == ["before that"] and room not in saving.unsaved)
+            shutil.rmtree(temporary)
+            temporary.mkdir()
+        assert await held() == "theirs, on a healthy disk"
 
         no_room.append(tmp_path)
         if not everywhere:

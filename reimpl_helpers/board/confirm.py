@@ -8,7 +8,6 @@ import builtins
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, summarise_log
 from reimpl_helpers.board.logs import PairLog, end_of, logs_in, plain_file
 from reimpl_helpers.checks import RIGHT, WRONG, Piece, plural
-from reimpl_helpers.files import replace_file
+from reimpl_helpers.files import replace_file, scratch_folder
 from reimpl_helpers.judge import judge_package
 from reimpl_helpers.notebooks import exercise_of, notebooks_of
 from reimpl_helpers.workbook import LAST_STEP, Track, WorkbookError
@@ -186,8 +185,8 @@ def judge_package_of(track: Track, claims, wanted: set[Key], tell) -> dict[str, 
     for key in sorted(wanted & troubles.keys()):
         tell(key, f"{states[key]}, it is no such function" if key in states else troubles[key])
     if asked:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / track.name
+        with scratch_folder() as scratch:
+            folder = scratch / track.name
             package.write_texts(folder, texts, {})
             shutil.copy(track.home / "recording.safetensors", folder)
             judge_package(Track(track.name, folder, LAST_STEP), report, is_asked)

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from reimpl_helpers.board.confirm import confirmed_in, keep, parse_judgements
+from reimpl_helpers.files import scratch_folder
 from reimpl_helpers.hub.launch import bound
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
@@ -48,15 +49,14 @@ def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
     asked = {"log": log.decode("utf-8", errors="replace"), "judged": known}
     is_root = os.geteuid() == 0
     other = {"user": JUDGE_USER, "group": JUDGE_USER, "extra_groups": []} if is_root else {}
-    kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    with tempfile.TemporaryFile() as said, kept as scratch:
+    with tempfile.TemporaryFile() as said, scratch_folder() as scratch:
         if is_root:
             shutil.chown(scratch, JUDGE_USER)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "reimpl_helpers.hub.judge"],
             stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, cwd="/",
             # no token of the hub's
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": scratch},
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": str(scratch)},
             start_new_session=True, preexec_fn=lambda: bound(is_root, yields=19), **other,
         )  # fmt: skip
         with process:

@@ -20,12 +20,23 @@ from reimpl_helpers.workbook import WorkbookError
 
 MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
 MOST_FILES = 3000  # that they may have open, sockets and terminals among them
+MOST_TERMINALS = 100  # that they may have open: a machine has some 4,000 for all
 EVERY = 2  # seconds
 TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 
 
 def memory_of(process: psutil.Process) -> int:
     return process.memory_info().rss
+
+
+def terminals_of(process: psutil.Process) -> int:
+    """Count the terminals that a process holds open."""
+    held = 0
+    with contextlib.suppress(OSError):  # it has ended
+        for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                held += os.readlink(f"/proc/{process.pid}/fd/{descriptor}").endswith("/ptmx")
+    return held
 
 
 def pairs_over_limit(homes: Path, size_of, most: int) -> list[tuple[str, psutil.Process]]:
@@ -48,6 +59,7 @@ def pairs_over_limit(homes: Path, size_of, most: int) -> list[tuple[str, psutil.
 BOUNDS = {
     f"more than {MOST_MEMORY / 2**30:.0f} GiB": (memory_of, MOST_MEMORY),
     f"more than {MOST_FILES} files open": (psutil.Process.num_fds, MOST_FILES),
+    f"more than {MOST_TERMINALS} terminals open": (terminals_of, MOST_TERMINALS),
 }
 
 
@@ -67,6 +79,7 @@ def hub_is_gone(state: Path) -> None:
     time.sleep(TO_SAVE)
     with contextlib.suppress(WorkbookError), only_hub(state, patience=0):
         end_what_is_left(state)
+        state.chmod(0o700)
     os._exit(1)
 
 

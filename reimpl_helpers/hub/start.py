@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -21,8 +22,8 @@ from urllib.parse import urlparse
 from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.files import KEPT
 from reimpl_helpers.hub.codes import SHEETS, hand_out
-from reimpl_helpers.hub.roles import PAIRS
-from reimpl_helpers.hub.roster import ACCOUNT, RosterError, read_roster
+from reimpl_helpers.hub.roles import PAIRS, account_of
+from reimpl_helpers.hub.roster import RosterError, read_roster
 from reimpl_helpers.hub.state import (
     HOMES,
     LOGS,
@@ -77,7 +78,7 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
             "Give it a shorter one: REIMPL_HUB=/srv/hub"
         )
     try:
-        prepare_folders(state, is_root)
+        prepare_folders(state, is_root, roster.pairs)
     except PermissionError as error:
         raise WorkbookError(str(error)) from error
     with only_hub(state) as lock:
@@ -102,6 +103,7 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
             run_hub(state, address, os.environ | settings, known, lock)
         finally:
             end_what_is_left(state)
+            state.chmod(0o700)  # a folder that is put aside is nobody's, whatever numbers come
             for path in unsaved_of(pair_users(state / HOMES)):
                 print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
 
@@ -222,7 +224,7 @@ def answers(address: str) -> bool:
         return False
 
 
-def prepare_folders(state: Path, is_root: bool) -> None:
+def prepare_folders(state: Path, is_root: bool, pairs: Iterable[str]) -> None:
     """Make the folder of the hub; pairs may pass through to their homes, and see nothing else.
 
     Raises: PermissionError when this machine has a user already that is to be made, or a home
@@ -240,8 +242,15 @@ def prepare_folders(state: Path, is_root: bool) -> None:
         make_hub_users()
         for folder in logs, logs / CONFIRMED:
             shutil.chown(folder, group=BOARD_USER)
-        for home in sorted((state / HOMES).glob(f"{ACCOUNT}*")):  # before another gets its number
-            make_pair_user(home.name, home)
+        amiss = []
+        for name in map(account_of, sorted(pairs)):
+            if os.path.lexists(home := state / HOMES / name):
+                try:
+                    make_pair_user(name, home)
+                except PermissionError as error:
+                    amiss.append(str(error))
+        if amiss:
+            raise PermissionError("\n".join(amiss))
 
 
 def why_not_readable() -> str:

@@ -1,11 +1,11 @@
 """Make the system users that keep a hub's pairs apart: one a pair, and two of the hub's own."""
 
 import contextlib
+import itertools
 import os
 import pwd
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from reimpl_helpers.files import remove_folder
 from reimpl_helpers.hub.roster import ACCOUNT
 
 MARK = "a pair of the re-implementation workbook"  # of the pairs' users
@@ -22,31 +23,46 @@ JUDGE_USER = "reimpl-judge"  # runs what a pair wrote, to confirm that it is rig
 ENDS_USER = "reimpl-ends"  # ends the processes of others; nothing else runs as it
 # nobody comes in as these by ssh or su, and cron starts nothing of theirs after the hub
 EXPIRED = "--expiredate", "1970-01-02"
+FIRST = 1000  # number of a user that is not the system's own
 PATIENCE = 30  # seconds for the end of a process: one that waits for a disk hears no signal
 
 
 def make_pair_user(name: str, home: Path) -> None:
     """Make a pair's system user, with a home that nobody else can open, where there is none.
 
-    A home that outlived its user, or came from another machine, gets a user of its owner's number.
+    A home that outlived its user, or came from another machine, gets a user of its owner's number,
+    and a new user none that a home beside belongs to.
 
     Raises: PermissionError when somebody else has that name, or the home.
     """
     if not name.startswith(ACCOUNT):
         raise PermissionError(f"{name} is no pair, and has no server")
-    more = ["--create-home", "--shell", "/bin/bash", *EXPIRED]
+    if os.path.lexists(home) and (home.is_symlink() or not home.is_dir()):
+        raise PermissionError(
+            f"{home} is no folder. Put a folder in its place, or mount one there."
+        )
+    owner = home.lstat().st_uid if home.exists() else None
+    number = owner if owner and name_of(owner) is None else free_number(home.parent)
+    more = ["--uid", str(number), "--no-create-home", "--shell", "/bin/bash", *EXPIRED]
     # no numbers of other users, under which what it runs would not be known as its own
     more += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
-    owner = home.lstat().st_uid if os.path.lexists(home) else None
-    if owner is not None and name_of(owner) is None:
-        more += ["--uid", str(owner)]
     make_user(name, home, MARK, more)
-    if owner not in (None, pwd.getpwnam(name).pw_uid):
+    user = pwd.getpwnam(name)
+    if owner is None:
+        home.mkdir(mode=0o700)
+        os.chown(home, user.pw_uid, user.pw_gid)
+    elif owner != user.pw_uid:
         raise PermissionError(
             f"{home} belongs to {name_of(owner)}, and not to {name}. If what is in there is the "
             f"pair's, give it back: chown -R {name}: {shlex.quote(str(home))}"
         )
     os.chmod(home, 0o700)
+
+
+def free_number(homes: Path) -> int:
+    """Find a number that is no user's, and of none who left a home here."""
+    owners = {home.lstat().st_uid for home in homes.iterdir()}
+    return next(n for n in itertools.count(FIRST) if n not in owners and name_of(n) is None)
 
 
 def name_of(user: int) -> str | None:
@@ -69,13 +85,22 @@ def make_user(name: str, home: Path, mark: str, more: list[str]) -> None:
     try:
         known = pwd.getpwnam(name)
     except KeyError:
-        subprocess.run(
+        made = subprocess.run(
             ["useradd", "--home-dir", home, "--user-group", "--comment", mark, *more, name],
-            check=True,
-            capture_output=True,
-        )
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if made.returncode:
+            raise PermissionError(
+                f"the system user {name} cannot be made: {made.stderr.strip()} Take away what is "
+                "in its way, then start again."
+            ) from None
     else:
-        if known.pw_gecos != mark or known.pw_dir != str(home):
+        if known.pw_gecos == mark and known.pw_dir != str(home):
+            raise PermissionError(
+                f"the system user {name} is of another hub here, with the home {known.pw_dir}. "
+                f"Stop that hub; if it is not to run again: userdel {name} (its home stays)."
+            )
+        if known.pw_gecos != mark:
             raise PermissionError(
                 f"this machine has a user {name} already, with the home {known.pw_dir}, that this "
                 "workbook did not make. Remove that user, or, if it has the name of a pair, rename "
@@ -106,12 +131,13 @@ def pair_users(homes: Path) -> dict[int, str]:
 
 
 END_ALL = """
-import os, signal, sys
+import contextlib, os, signal, sys
 other, group, user = map(int, sys.argv[1:])
 os.setgroups([])
 os.setresgid(group, group, group)
 os.setresuid(other, user, other)
-os.kill(-1, signal.SIGKILL)
+with contextlib.suppress(ProcessLookupError):  # there is none
+    os.kill(-1, signal.SIGKILL)
 """
 
 
@@ -125,12 +151,13 @@ def end_processes(user: int) -> bool:
     other = pwd.getpwnam(ENDS_USER)
     command = [sys.executable, "-I", "-S", "-c", END_ALL]
     command += map(str, (other.pw_uid, other.pw_gid, user))
-    found, until = False, time.monotonic() + PATIENCE
-    while processes_of(user) and time.monotonic() < until:
-        found = True
+    found, until = bool(processes_of(user)), time.monotonic() + PATIENCE
+    while True:  # once at least: of those that fork without a pause, a list may hold none
         subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", env={})
+        if not processes_of(user) or time.monotonic() > until:
+            return found
+        found = True
         time.sleep(0.05)
-    return found
 
 
 def remove_shared_memory(user: int) -> None:
@@ -141,10 +168,11 @@ def remove_shared_memory(user: int) -> None:
             values = row.split()
             if values[names.split().index("cuid")] == str(user):  # who made it, whosever it is
                 subprocess.run(["ipcrm", option, values[1]], capture_output=True)
-    for path in Path("/dev/shm").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another user's, who took it away
-            if path.lstat().st_uid == user:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for folder in Path("/dev/shm"), Path("/dev/mqueue"):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # another user's, who took it away
+                if path.lstat().st_uid == user:
+                    remove_folder(path)
 
 
 def processes_of(user: int) -> list[psutil.Process]:
