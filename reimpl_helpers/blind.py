@@ -29,6 +29,7 @@ from _pytest.config import default_plugins
 from reimpl_helpers import package
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, TIME_LIMIT, WRONG, Piece, Verdict, plural
 from reimpl_helpers.clocks import PATIENCE
+from reimpl_helpers.files import remove_folder
 from reimpl_helpers.limits import limit_this_process
 from reimpl_helpers.testing import (
     FEW,
@@ -214,11 +215,11 @@ class Trial:
     def __init__(self, texts: dict[str, str], folder: Path, test: str, reports=False):
         self.test = test
         self.reply, theirs = multiprocessing.Pipe(duplex=False)
-        self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.scratch = Path(tempfile.mkdtemp())
         self.give_up_at = time.monotonic() + 2 * PATIENCE * TIME_LIMIT
         self.process = starter(texts).Process(
             target=run_here,
-            args=(theirs, texts, folder, self.scratch.name, test, TIME_LIMIT, reports),
+            args=(theirs, texts, folder, self.scratch, test, TIME_LIMIT, reports),
             daemon=True,
         )
         with main_hidden():
@@ -247,7 +248,7 @@ class Trial:
         self.process.kill()
         self.process.join()
         self.reply.close()
-        self.scratch.cleanup()
+        remove_folder(self.scratch)
 
 
 def starter(texts):
@@ -282,8 +283,8 @@ def run_here(reply, texts, folder, scratch, test, limit, reports) -> None:
         os.dup2(nowhere.fileno(), 2)
     random.seed(0)  # a verdict must not depend on chance
     np.random.seed(0)
-    tempfile.tempdir = scratch
-    here = shown_in(Path(scratch), folder)
+    tempfile.tempdir = str(scratch)
+    here = shown_in(scratch, folder)
     run = run_tests(texts["test_model"], here, texts, test, limit, reports)
     reply.send_bytes(json.dumps(asdict(run)).encode())
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import textwrap
+import time
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,9 +88,10 @@ ATTEMPTS = {
 
 
 def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp_path):
-    told = machine[0] / "told"
-    told.touch(mode=0o666)
-    told.chmod(0o666)
+    told, alive = machine[0] / "told", machine[0] / "alive"
+    for path in told, alive:
+        path.touch()
+        path.chmod(0o666)
     logs = str(tmp_path / "logs")
     tried = "\n".join(
         f"try: reached[{name!r}] = bool({code.replace('LOGS', repr(logs))}) or True\n"
@@ -107,14 +109,19 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
         json.dump(reached, file)
     if os.fork() == 0:
         os.setsid()
-        if os.fork() == 0:
-            time.sleep(600)
-        os._exit(0)
+        while True:  # each process lives for a moment, so whoever lists them finds none
+            if os.fork():
+                os._exit(0)
+            with open({str(alive)!r}, "a") as file:
+                file.write("x")
     """
     right = definition_of(MODEL, "nn_layer")
     head, _, body = right.rpartition('"""\n')
     source = f'{head}"""\n{textwrap.indent(textwrap.dedent(hostile), "    ")}\n{body}'
     confirm(oak=source)
+    before = alive.read_text()
+    time.sleep(0.5)
+    assert before and alive.read_text() == before, "it outlived its judgement"
     reached = json.loads(told.read_text())
     judge = pwd.getpwnam(JUDGE_USER).pw_uid
     assert reached.pop("user") == judge and reached.pop("itself") is True
