@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from reimpl_helpers.hub.service import serve
-from reimpl_helpers.hub.state import HOMES, end_what_is_left, only_hub
+from reimpl_helpers.hub.state import HOMES, close, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import bounded_users, user_of
 from reimpl_helpers.workbook import WorkbookError
 
@@ -79,7 +79,7 @@ def hub_is_gone(state: Path) -> None:
     time.sleep(TO_SAVE)
     with contextlib.suppress(WorkbookError), only_hub(state, patience=0):
         end_what_is_left(state)
-        state.chmod(0o700)
+        close(state)
     os._exit(1)
 
 

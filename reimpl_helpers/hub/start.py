@@ -23,13 +23,14 @@ from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.files import KEPT
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roles import PAIRS, account_of
-from reimpl_helpers.hub.roster import RosterError, read_roster
+from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
 from reimpl_helpers.hub.state import (
     HOMES,
     LOGS,
     LONGEST,
     SAID,
     SOCKETS,
+    close,
     end_what_is_left,
     hub_folder,
     only_hub,
@@ -78,34 +79,54 @@ def start_hub(roster_path: Path, shared: bool, trusted: bool, port: int) -> None
             "Give it a shorter one: REIMPL_HUB=/srv/hub"
         )
     try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbookError(
+            f"the hub's folder {state} cannot be made: {error.strerror}. Name one that can: "
+            "REIMPL_HUB=/srv/hub"
+        ) from error
+    with only_hub(state) as lock:
+        try:
+            serve_roster(state, roster_path, roster, address, lock)
+        finally:
+            close(state)
+
+
+def serve_roster(
+    state: Path, roster_path: Path, roster: Roster, address: str, lock: TextIO
+) -> None:
+    """Prepare the hub's folder, as nobody else uses it now, and run the hub until it is stopped.
+
+    Raises: WorkbookError when what is on this machine is in the way.
+    """
+    is_root = os.geteuid() == 0
+    try:
         prepare_folders(state, is_root, roster.pairs)
     except PermissionError as error:
         raise WorkbookError(str(error)) from error
-    with only_hub(state) as lock:
-        if left := end_what_is_left(state):
-            print(f"An earlier hub was killed. Ended what it left: {', '.join(left)}.", flush=True)
-        refuse_taken(address)
-        known = {*state.glob(SHEETS)}
-        if not hand_out(state, roster, address):
-            print(
-                "Everybody has a code. For who lost theirs: take their line out of the roster, "
-                "save it, put it in again: that makes a new one."
-            )
-        if not is_root:
-            print(TRUSTED)
-        settings = {
-            "REIMPL_HUB": str(state),
-            "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
-            "REIMPL_HUB_URL": address,
-            "REIMPL_HUB_PROXY": str(PROXY),
-        }
-        try:
-            run_hub(state, address, os.environ | settings, known, lock)
-        finally:
-            end_what_is_left(state)
-            state.chmod(0o700)  # a folder that is put aside is nobody's, whatever numbers come
-            for path in unsaved_of(pair_users(state / HOMES)):
-                print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
+    if left := end_what_is_left(state):
+        print(f"An earlier hub was killed. Ended what it left: {', '.join(left)}.", flush=True)
+    refuse_taken(address)
+    known = {*state.glob(SHEETS)}
+    if not hand_out(state, roster, address):
+        print(
+            "Everybody has a code. For who lost theirs: take their line out of the roster, "
+            "save it, put it in again: that makes a new one."
+        )
+    if not is_root:
+        print(TRUSTED)
+    settings = {
+        "REIMPL_HUB": str(state),
+        "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
+        "REIMPL_HUB_URL": address,
+        "REIMPL_HUB_PROXY": str(PROXY),
+    }
+    try:
+        run_hub(state, address, os.environ | settings, known, lock)
+    finally:
+        end_what_is_left(state)
+        for path in unsaved_of(pair_users(state / HOMES)):
+            print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
 
 
 def unsaved_of(users: dict[int, str]) -> list[Path]:

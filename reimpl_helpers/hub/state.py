@@ -80,6 +80,12 @@ def end_what_is_left(state: Path) -> list[str]:
     return ended
 
 
+def close(state: Path) -> None:
+    """Close a hub's folder to others: one put aside is nobody's, whatever numbers users get."""
+    with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+        state.chmod(0o700)
+
+
 def end_proxy(known_by: Path) -> list[str]:
     """End the proxy whose number is in a file, if it is one, and take the file away."""
     ended = []
