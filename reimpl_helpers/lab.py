@@ -130,7 +130,7 @@ class PairServer(ServerApp):
             signal.signal(signal.SIGINT, self._signal_stop)
 
     def start(self):
-        say_nothing_of_who_left(self.io_loop.asyncio_loop)
+        say_nothing_of_who_left(self.io_loop.asyncio_loop, self.log)
         super().start()
         self.end_within(LAST)
 
@@ -160,11 +160,11 @@ class PairServer(ServerApp):
         self.ending.start()
 
 
-def say_nothing_of_who_left(loop: asyncio.AbstractEventLoop) -> None:
+def say_nothing_of_who_left(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:
     """Keep out of the terminal what the libraries say of a page that was closed, and of its pings.
 
     Source: tornado.websocket.WebSocketProtocol13, which takes jupyter_server's milliseconds for
-    seconds, and whose write_message fails unseen where nobody is there any more.
+    seconds, and whose write_message fails, seen or unseen, where nobody is there any more.
     """
 
     def unless_left(loop, context):
@@ -172,8 +172,9 @@ def say_nothing_of_who_left(loop: asyncio.AbstractEventLoop) -> None:
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(unless_left)
+    log.addFilter(lambda said: WebSocketClosedError not in (said.exc_info or ()))
     logging.getLogger("tornado.general").addFilter(
-        lambda record: "websocket_ping_timeout" not in record.getMessage()
+        lambda said: "websocket_ping_timeout" not in said.getMessage()
     )
 
 

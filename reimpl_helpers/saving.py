@@ -94,11 +94,19 @@ def save_again():
         await forget(handler)
 
     async def reload_if_saved(room):
-        saving = room._saving_document
-        if room._file.failure or (saving and not saving.done()):
-            room._file.last_modified = LONG_AGO  # the next attempt to save goes on from here
-        else:
-            await reload(room)
+        loader, ours = room._file, room._file.ours
+        try:
+            model = await load(loader, room._file_format, room._file_type)
+        except Exception:
+            return await reload(room)  # which says what is wrong with the file
+        async with room._update_lock:  # and from here without a pause, in which somebody could type
+            if loader.failure or is_saving(room):
+                loader.last_modified = LONG_AGO  # the next attempt to save goes on from here
+            elif text_of(model["content"]) not in map(text_of, ours):
+                room._emit(LogLevel.INFO, "overwrite", "The file was changed on the disk.")
+                room._document.set(model["content"])
+                room._document.dirty = False
+                loader.ours = [model["content"]]
 
     async def saved(loader, model):
         try:
@@ -117,18 +125,20 @@ def save_again():
         return found
 
     async def holds_another(loader, model):
-        before = loader.content
+        ours = [*map(text_of, loader.ours)]
         found = await load(loader, model["format"], model["type"])
-        return text_of(found["content"]) != text_of(before)
+        return text_of(found["content"]) not in ours
 
     async def loaded(loader, *kind):
         model = await load(loader, *kind)
-        loader.content = model["content"]
+        loader.ours = [model["content"]]
         return model
 
     async def written(loader, model, *rest):
-        loader.content = model["content"]
-        return await write(loader, model, *rest)
+        loader.ours = [*loader.ours[:1], model["content"]]  # it may fail before it writes, or after
+        found = await write(loader, model, *rest)
+        loader.ours = [model["content"]]
+        return found
 
     async def save_or_make(loader, model):
         try:
@@ -153,7 +163,12 @@ def save_again():
     FileLoader.maybe_save_content, FileLoader.path = saved, property(last_path)
     FileLoader.load_content, FileLoader._save_content = loaded, written
     FileLoader.failure = FileLoader.known = ""
-    FileLoader.content = ""  # what was last read, or was to be written
+    FileLoader.ours = []  # what the file may hold that nobody else wrote into it
+
+
+def is_saving(room: DocumentRoom) -> bool:
+    """Say whether something was typed that is not on the disk yet."""
+    return room._saving_document is not None and not room._saving_document.done()
 
 
 def reason(error: BaseException) -> str:
@@ -173,10 +188,10 @@ async def keep_and_reload(room: DocumentRoom) -> None:
     file holds what was last to be saved, a save failed after it had written: nobody changed it.
     """
     loader = room._file
-    before = loader.content
+    before = loader.ours
     try:
         model = await loader.load_content(room._file_format, room._file_type)
-        if text_of(model["content"]) == text_of(before):
+        if text_of(model["content"]) in map(text_of, before):
             return
         type(room._document)().set(model["content"])  # raises here what it would, before a copy
         async with room._update_lock:  # and without a pause, in which somebody could type
@@ -187,7 +202,7 @@ async def keep_and_reload(room: DocumentRoom) -> None:
             room._document.set(model["content"])
             room._document.dirty = False
     except Exception as error:
-        loader.content, loader.last_modified = before, LONG_AGO
+        loader.ours, loader.last_modified = before, LONG_AGO
         loader.failure = f"its file was changed on the disk as well: {reason(error)}"
         return
     loader.failure, room.saves_again = "", False
