@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from jupyter_server.auth import IdentityProvider, User
 from jupyter_server_ydoc.handlers import YDocWebSocketHandler
 from jupyter_server_ydoc.loaders import FileLoader
 from jupyter_server_ydoc.rooms import DocumentRoom
+from tornado.websocket import WebSocketClosedError
 
 from reimpl_helpers import lab as served
 from reimpl_helpers import saving
@@ -465,6 +467,18 @@ def contents(tmp_path):
     contents = PairContents(root_dir=str(tmp_path))
     yield contents
     contents.notary.store.close()
+
+
+def test_a_page_that_was_closed_is_not_worth_a_traceback(caplog):
+    told, log = Mock(), logging.getLogger("a server")
+    served.say_nothing_of_who_left(told, log)
+    ((handle,), _) = told.set_exception_handler.call_args
+    handle(told, {"exception": WebSocketClosedError()})
+    log.error("Failed to write message", exc_info=WebSocketClosedError())
+    assert not told.default_exception_handler.called and not caplog.records
+    handle(told, {"exception": ValueError()})
+    log.error("Failed to write message", exc_info=ValueError())
+    assert told.default_exception_handler.called and len(caplog.records) == 1
 
 
 def test_every_notebook_of_the_folder_is_trusted(contents):
