@@ -94,19 +94,20 @@ def save_again():
         await forget(handler)
 
     async def reload_if_saved(room):
-        loader, ours = room._file, room._file.ours
-        try:
+        loader, model = room._file, None
+        with contextlib.suppress(Exception):  # the library says what is wrong with the file
             model = await load(loader, room._file_format, room._file_type)
-        except Exception:
-            return await reload(room)  # which says what is wrong with the file
         async with room._update_lock:  # and from here without a pause, in which somebody could type
             if loader.failure or is_saving(room):
                 loader.last_modified = LONG_AGO  # the next attempt to save goes on from here
-            elif text_of(model["content"]) not in map(text_of, ours):
+                return
+            if model and not is_ours(model, loader.ours):
                 room._emit(LogLevel.INFO, "overwrite", "The file was changed on the disk.")
                 room._document.set(model["content"])
                 room._document.dirty = False
                 loader.ours = [model["content"]]
+        if not model:
+            await reload(room)
 
     async def saved(loader, model):
         try:
@@ -115,7 +116,8 @@ def save_again():
                 try:
                     found = await save_or_make(loader, model)
                 except OutOfBandChanges:
-                    if await holds_another(loader, model):
+                    loader.last_modified = LONG_AGO  # until it is known that nobody changed it
+                    if not is_ours(await load(loader, model["format"], model["type"]), loader.ours):
                         loader.last_modified = LONG_AGO
                         raise WriteError(f"{loader.path} was changed on the disk") from None
         except Exception as error:
@@ -123,11 +125,6 @@ def save_again():
             raise
         loader.failure = ""
         return found
-
-    async def holds_another(loader, model):
-        ours = [*map(text_of, loader.ours)]
-        found = await load(loader, model["format"], model["type"])
-        return text_of(found["content"]) not in ours
 
     async def loaded(loader, *kind):
         model = await load(loader, *kind)
@@ -171,6 +168,11 @@ def is_saving(room: DocumentRoom) -> bool:
     return room._saving_document is not None and not room._saving_document.done()
 
 
+def is_ours(model: dict, ours: list) -> bool:
+    """Say whether a file holds one of these contents, which nobody else wrote into it."""
+    return text_of(model["content"]) in map(text_of, ours)
+
+
 def reason(error: BaseException) -> str:
     """Say what kept a file from being saved: what the system said, beneath what the library did."""
     below = error
@@ -191,7 +193,7 @@ async def keep_and_reload(room: DocumentRoom) -> None:
     before = loader.ours
     try:
         model = await loader.load_content(room._file_format, room._file_type)
-        if text_of(model["content"]) in map(text_of, before):
+        if is_ours(model, before):
             return
         type(room._document)().set(model["content"])  # raises here what it would, before a copy
         async with room._update_lock:  # and without a pause, in which somebody could type

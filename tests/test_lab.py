@@ -346,6 +346,29 @@ def test_a_touch_of_the_file_changes_nothing_that_is_typed(
     asyncio.run(share())
 
 
+@pytest.mark.parametrize("poll", [None, 0.02])
+def test_a_file_that_somebody_else_left_damaged_is_not_written_over(
+    poll, no_room, tmp_path, contents, fault
+):
+    path = tmp_path / "a.ipynb"
+
+    async def share():
+        room, said = room_of(contents, path.name, poll)
+        await room.initialize()
+        path.write_text("{")
+        room._document.ycells[0]["source"] = "typed"
+        await until(lambda: "its file was changed on the disk as well" in said())
+        fault(files_lost=path.read_text() != "{", events_lost=0)
+        nbformat.write(notebook("before"), path)
+        await until(lambda: room not in saving.unsaved)
+        kept = nbformat.read(path, 4).cells[0].source
+        fault(files_lost=kept != "typed", events_lost=0)
+        await room._file.clean()
+
+    nbformat.write(notebook("before"), path)
+    asyncio.run(share())
+
+
 @pytest.mark.parametrize("writes", [True, False])
 @pytest.mark.parametrize("poll", [None, 0.02])
 def test_a_save_that_fails_is_nobody_elses_change(
