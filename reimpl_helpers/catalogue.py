@@ -7,17 +7,16 @@ import nbformat
 
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.guide import built_between, length_of, table
-from reimpl_helpers.notebooks import notebooks_of, step_of
 from reimpl_helpers.workbook import NOTEBOOKS, ROOT, WorkbookError, tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
 README = ROOT / "README.md"
-STEPS = {
-    1: ("01 forward pass", "read the original, write what it computes"),
-    2: ("02 shapes", "say the shape of everything before you see it"),
-    3: ("03 params", "draw parameters as the original does, then load its own"),
-    4: ("04 unit tests", "write tests that a wrong model fails, and score them on a hundred"),
-    5: ("05 training test", "port to JAX, train, and prove that it learns as the original does"),
+STEPS = {  # the notebooks of a track, and what a pair does in each
+    "01_forward_pass": "read the original, write what it computes",
+    "02_shapes": "say the shape of everything before you see it",
+    "03_params": "draw parameters as the original does, then load its own",
+    "04_unit_tests": "write tests that a wrong model fails, and score them on a hundred",
+    "05_training_test": "port to JAX, train, and prove that it learns as the original does",
 }
 
 
@@ -35,14 +34,19 @@ def write_catalogue() -> list[Path]:
 def catalogue(readme: str, start):
     """Put the lists into the text of the README, and into the first cell of the start page."""
     about = {name: about_track(name) for name in tracks()}
+    models, notebooks = ("model", "what it does", "what you end on"), ("notebook", "what you do")
     rows = [(f"`{name}`", one["does"], one["ends"]) for name, one in about.items()]
-    head = "model", "what it does", "what you end on"
-    readme = built_between(readme, "models", table(head, rows))
-    rows = [(f"**{one['title']}**", one["does"], one["ends"]) for one in about.values()]
+    readme = built_between(readme, "models", table(models, rows))
+    rows = [(f"`{step}`", what) for step, what in STEPS.items()]
+    readme = built_between(readme, "notebooks", table(notebooks, rows))
     cell = start.cells[0]
-    cell.source = built_between(cell.source, "models", table(head, rows))
-    head = "notebook", "what you do", *(one["title"] for one in about.values())
-    rows = [(*words, *(link_to(name, step) for name in about)) for step, words in STEPS.items()]
+    rows = [(f"**{one['title']}**", one["does"], one["ends"]) for one in about.values()]
+    cell.source = built_between(cell.source, "models", table(models, rows))
+    rows = [
+        (step.replace("_", " "), what, *(link_to(name, step) for name in about))
+        for step, what in STEPS.items()
+    ]
+    head = *notebooks, *(one["title"] for one in about.values())
     cell.source = built_between(cell.source, "notebooks", table(head, rows))
     return readme, start
 
@@ -50,12 +54,15 @@ def catalogue(readme: str, start):
 def about_track(name: str) -> dict[str, str]:
     """Read what a track says of itself: its title, what the model does, what a pair ends on.
 
+    And `credit`, whose the data in its recording are; nothing where they are nobody's.
+
     Raises: WorkbookError when it does not.
     """
     path = NOTEBOOKS / name / "about.toml"
     try:
         about = tomllib.loads(path.read_text("utf-8"))
-        return {key: str(about[key]) for key in ("title", "does", "ends")}
+        said = {key: about[key] for key in ("title", "does", "ends")}
+        return {**said, "credit": about.get("credit", "")}
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise WorkbookError(
             f"{path} does not say what the model is: {error!r}. Write three lines into it, title, "
@@ -63,10 +70,7 @@ def about_track(name: str) -> dict[str, str]:
         ) from error
 
 
-def link_to(name: str, step: int) -> str:
-    """Link to a notebook of a track by its minutes; a dash where the track has none."""
-    for path in notebooks_of(name):
-        if step_of(path) == step:
-            opening = nbformat.read(path, as_version=4).cells[0].source
-            return f"[{length_of(opening)} min]({name}/{path.name})"
-    return "–"
+def link_to(name: str, step: str) -> str:
+    """Link to a notebook of a track by its minutes."""
+    opening = nbformat.read(NOTEBOOKS / name / f"{step}.ipynb", as_version=4).cells[0].source
+    return f"[{length_of(opening)} min]({name}/{step}.ipynb)"

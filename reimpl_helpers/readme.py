@@ -1,14 +1,13 @@
 """Say in a README what a project is that `reimpl export` made."""
 
-import contextlib
 import re
 import sys
-import tomllib
 from importlib.metadata import packages_distributions
 
 import numpy as np
 
 from reimpl_helpers import package
+from reimpl_helpers.catalogue import about_track
 from reimpl_helpers.checks import plural
 from reimpl_helpers.judge import why_not_there
 from reimpl_helpers.score import KINDS, MUTATION
@@ -85,10 +84,8 @@ def readme(project, files) -> str:
 
 def whose_data(track) -> str:
     """Say whose the data in a recording are, where they are somebody's."""
-    with contextlib.suppress(FileNotFoundError):
-        about = tomllib.loads((track.home / "about.toml").read_text("utf-8"))
-        return f", but not the data in it: {about['credit']}" if "credit" in about else ""
-    return ""
+    credit = about_track(track.name)["credit"]
+    return f", but not the data in it: {credit}" if credit else ""
 
 
 def whose(project) -> str:

@@ -263,15 +263,23 @@ def prepare_folders(state: Path, is_root: bool, pairs: Iterable[str]) -> None:
         make_hub_users()
         for folder in logs, logs / CONFIRMED:
             shutil.chown(folder, group=BOARD_USER)
-        amiss = []
-        for name in map(account_of, sorted(pairs)):
-            if os.path.lexists(home := state / HOMES / name):
-                try:
-                    make_pair_user(name, home)
-                except PermissionError as error:
-                    amiss.append(str(error))
-        if amiss:
-            raise PermissionError("\n".join(amiss))
+        give_back_homes(state / HOMES, pairs)
+
+
+def give_back_homes(homes: Path, pairs: Iterable[str]) -> None:
+    """Make the users of the homes that pairs have already, and say of all what is in the way.
+
+    Raises: PermissionError when something is.
+    """
+    amiss = []
+    for home in (homes / account_of(pair) for pair in sorted(pairs)):
+        try:
+            if os.path.lexists(home):
+                make_pair_user(home.name, home)
+        except PermissionError as error:
+            amiss.append(str(error))
+    if amiss:
+        raise PermissionError("\n".join(amiss))
 
 
 def why_not_readable() -> str:
