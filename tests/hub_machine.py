@@ -3,6 +3,7 @@
 import contextlib
 import html
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -16,12 +17,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import requests
 from browser import wait_for
 
 from reimpl_helpers.hub.start import why_not_readable
 from reimpl_helpers.hub.state import end_what_is_left
-from reimpl_helpers.hub.users import pair_users
+from reimpl_helpers.hub.users import end_processes
 from reimpl_helpers.workbook import ROOT
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -31,13 +33,32 @@ STARTS = 60  # seconds
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
-    """Make a folder that every system user may pass through: pytest's are closed."""
-    folder = Path(tempfile.mkdtemp(prefix="reimpl-hub-", dir="/var/tmp"))
+    """Make a folder that every system user may pass through: pytest's are closed.
+
+    Take away first what a test run left that was killed: its users have the names of these.
+    """
+    for left in Path("/var/tmp").glob("reimpl-hub-*-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[2])):
+            remove_users(left)
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"reimpl-hub-{os.getpid()}-", dir="/var/tmp"))
     folder.chmod(0o711)
     try:
         yield folder
     finally:
+        remove_users(folder)
         shutil.rmtree(folder)
+
+
+def remove_users(folder: Path) -> None:
+    """Take away the system users whose homes are in a folder, and all that is theirs."""
+    for user in pwd.getpwall():
+        if Path(user.pw_dir).is_relative_to(folder):
+            end_processes(user.pw_uid)
+            for left in Path(tempfile.gettempdir()).glob("reimpl-*"):  # of who was killed
+                if left.stat().st_uid == user.pw_uid:
+                    shutil.rmtree(left)
+            subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
 
 
 def readable_venv(folder: Path) -> Path:
@@ -145,14 +166,6 @@ class Hub:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def remove_users(self):
-        """Take away the pairs' system users."""
-        for uid, name in pair_users(self.state / "homes").items():
-            for left in Path(tempfile.gettempdir()).glob("reimpl-*"):  # of who was killed
-                if left.stat().st_uid == uid:
-                    shutil.rmtree(left)
-            subprocess.run(["userdel", name], check=True, capture_output=True)
-
 
 class Visitor(requests.Session):
     """Somebody at a browser without a screen: logs in at a hub, and goes where it leads."""
@@ -196,5 +209,3 @@ def hub_machine() -> Iterator[Hub]:
                 hub.stop()
             finally:
                 end_what_is_left(hub.state)
-                if IS_ROOT:
-                    hub.remove_users()
