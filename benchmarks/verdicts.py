@@ -28,7 +28,9 @@ from timing import parser_for
 from reimpl_helpers import package
 from reimpl_helpers.checks import RIGHT
 from reimpl_helpers.compiling import COMPILATION
-from reimpl_helpers.workbook import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.workbook import Workbook
 
 os.environ.update(COMPILATION)  # as a kernel of `reimpl lab` has it
 
@@ -96,8 +98,8 @@ def as_typed(function, name):
     return namespace[name]
 
 
-def measured(answer: Answer) -> dict:
-    """Check an answer here, in this process; return what that took, and of what."""
+def measured(answer: Answer, folder: Path) -> dict:
+    """Check an answer here, for a pair with this folder; return what that took, and of what."""
     spent = Counter()
 
     def note(event, seconds, **_):
@@ -107,8 +109,9 @@ def measured(answer: Answer) -> dict:
 
     jax.monitoring.register_event_duration_secs_listener(note)
     function = as_typed(answer.load(), answer.piece.name)
+    workbook = Workbook(Store(answer.track, folder))
     wall, cpu = time.perf_counter(), time.process_time()
-    verdict = answer.track.check(function)
+    verdict = workbook.check(function)
     took = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     return {**took, **spent, "state": verdict.state, "headline": verdict.headline}
 
@@ -121,9 +124,8 @@ def in_a_process(answer: Answer) -> dict:
         if pid == 0:
             try:
                 jax.config.update("jax_compilation_cache_dir", f"{scratch}/cache")
-                object.__setattr__(answer.track, "folder", Path(scratch) / "work" / "track")
                 sys.stdout = open(os.devnull, "w")
-                result.write_text(json.dumps(measured(answer)))
+                result.write_text(json.dumps(measured(answer, Path(scratch) / "work" / "track")))
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -161,7 +163,7 @@ def main():
     for step in asked.step or range(1, LAST_STEP + 1):
         answers = []
         for name in asked.tracks:
-            track = Track(name, Path(os.devnull), step)
+            track = Track(name, step)
             track.recording  # noqa: B018  read when a notebook opens
             if any(piece.step == step and not piece.is_test for piece in track.pieces):
                 answers += answers_of(track)

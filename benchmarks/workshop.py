@@ -22,7 +22,8 @@ from clients import VIEW, Client
 from timing import parser_for
 
 from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.workbook import NOTEBOOKS, ROOT, Track
+from reimpl_helpers.places import NOTEBOOKS, ROOT
+from reimpl_helpers.track import Track
 
 sys.path.append(str(ROOT / "tests"))
 from hub_machine import Hub, Visitor, hub_machine
@@ -138,7 +139,7 @@ class Pair:
         logged = {e["piece"] for e in events if e["event"] == "check" and e["state"] == RIGHT}
         model = (work / "autoencoder/model.py").read_text("utf-8")
         saved = {piece for piece in self.right if f"def {piece}(" in model}
-        in_model = {p.name for p in Track("autoencoder", work).pieces if p.module == "model"}
+        in_model = {p.name for p in Track("autoencoder").pieces if p.module == "model"}
         right = set(self.right)
         return letters + len(right - logged) + len(right & in_model - saved)
 

@@ -17,7 +17,7 @@ from reimpl_helpers.notebooks import (
     prepare_work,
     step_of,
 )
-from reimpl_helpers.workbook import LAST_STEP, Track
+from reimpl_helpers.track import LAST_STEP, Track
 
 HERE = Path(__file__).parent
 STRICT = "-W", "error", "-W", f"ignore:{HALF_WRITTEN}"
@@ -90,5 +90,5 @@ def assert_runs_without_helpers(finished, folder):
         env=alone, cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    count = sum(piece.is_test for piece in Track(finished.name, finished).pieces)
+    count = sum(piece.is_test for piece in Track(finished.name).pieces)
     assert count > 8 and re.search(rf"^{count} passed", run.stdout, re.M), run.stdout + run.stderr

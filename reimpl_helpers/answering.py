@@ -29,7 +29,9 @@ from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import unseen_cases
 from reimpl_helpers.limits import limit_this_process
 from reimpl_helpers.score import score_tests
-from reimpl_helpers.workbook import LAST_STEP, Track
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track
+from reimpl_helpers.verdicts import judge_alone
 
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
 
@@ -37,17 +39,18 @@ TRAINING = "params_from_state_dict", "train"  # what every track calls them
 class SandboxWorker:
     """Answer requests about one pair's package."""
 
-    def __init__(self, track: Track, send):
-        self.track, self.send, self.modules, self.made = track, send, {}, {}
+    def __init__(self, store: Store, send):
+        self.store, self.track, self.send = store, store.track, send
+        self.modules, self.made = {}, {}
 
     @functools.cached_property
     def texts(self):
-        return self.track.texts()
+        return self.store.texts()
 
     def import_module(self, module: str) -> dict:
         """Import a module; reply with what is wrong with it, or nothing."""
         try:
-            package.load_pieces(self.track.folder, module)
+            package.load_pieces(self.store.folder, module)
         except package.PackageError as error:
             return {"broken": str(error)}
         return {"broken": ""}
@@ -55,7 +58,7 @@ class SandboxWorker:
     def answer(self, piece: int, case: int, seed: int | None) -> dict:
         """Put one case to a piece; reply with what it answers, or why there is no answer."""
         asked = self.track.pieces[piece]
-        with package.imported_from(self.track.folder, self.texts), float64_in_jax():
+        with package.imported_from(self.store.folder, self.texts), float64_in_jax():
             try:
                 function = getattr(self.module(asked.module), asked.name, None)
                 return {"answer": encoded(answer_of(function, self.cases(piece, seed)[case]))}
@@ -67,7 +70,7 @@ class SandboxWorker:
     def module(self, name):
         """Import a module of the pair's, once."""
         if name not in self.modules:
-            self.modules[name] = package.load_pieces(self.track.folder, name, self.texts)
+            self.modules[name] = package.load_pieces(self.store.folder, name, self.texts)
         return self.modules[name]
 
     def cases(self, piece, seed) -> dict[int, Case]:
@@ -80,13 +83,13 @@ class SandboxWorker:
 
     def verdict(self, piece: int) -> dict:
         """Judge a piece here, for the words: reply with the state, the headline, the details."""
-        verdict = self.track.judge_alone(self.track.pieces[piece], self.texts)
+        verdict = judge_alone(self.store, self.track.pieces[piece], self.texts)
         return {key: getattr(verdict, key) for key in ("state", "headline", "details")}
 
     def score(self, never_ends: list[str]) -> dict:
         """Score the pair's tests; before each run, say of what it is."""
         score = score_tests(
-            Track(self.track.name, self.track.folder, self.track.step_reached(self.texts)),
+            Store(Track(self.track.name, self.store.step_reached(self.texts)), self.store.folder),
             self.texts,
             frozenset(never_ends),
             lambda what: self.send({"running": what}),
@@ -105,7 +108,7 @@ class SandboxWorker:
     def losses(self, model: str, loss: str) -> dict:
         """Train as the original was trained; reply with the losses, or why there are none."""
         recorded, names = self.track.recording.training, (model, loss, *TRAINING)
-        with package.imported_from(self.track.folder, self.texts), float64_in_jax():
+        with package.imported_from(self.store.folder, self.texts), float64_in_jax():
             try:
                 homes = [self.module(self.track.modules[name]) for name in names]
                 model, loss, as_params, train = map(getattr, homes, names)
@@ -149,7 +152,7 @@ def main(folder: str, name: str) -> None:
 
     import jax  # noqa: F401  before the first answer, or that would be in float32
 
-    answerer = SandboxWorker(Track(name, Path(folder), LAST_STEP), send)
+    answerer = SandboxWorker(Store(Track(name, LAST_STEP), Path(folder)), send)
     for line in sys.stdin:
         request = json.loads(line)
         reply = getattr(answerer, request.pop("do"))(**request)

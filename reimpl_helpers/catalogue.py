@@ -5,9 +5,11 @@ from pathlib import Path
 
 import nbformat
 
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.guide import built_between, length_of, table
-from reimpl_helpers.workbook import NOTEBOOKS, ROOT, WorkbookError, tracks
+from reimpl_helpers.places import NOTEBOOKS, ROOT
+from reimpl_helpers.track import tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
 README = ROOT / "README.md"

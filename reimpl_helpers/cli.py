@@ -32,8 +32,8 @@ def refusals():
 
     So `reimpl doctor` runs where NumPy does not.
     """
+    from reimpl_helpers.errors import WorkbookError
     from reimpl_helpers.recording import RecordingError
-    from reimpl_helpers.workbook import WorkbookError
 
     return WorkbookError, RecordingError
 
@@ -114,7 +114,7 @@ def build_parser():
 def work(options) -> int:
     """Copy the notebooks to the pair's folder; what is there stays as it is."""
     from reimpl_helpers.copies import copy_work
-    from reimpl_helpers.workbook import work_folder
+    from reimpl_helpers.places import work_folder
 
     copied = copy_work()
     what = f"{len(copied)} copied; what was there is untouched" if copied else "nothing to copy"
@@ -143,7 +143,7 @@ def restore(options) -> int:
 def lab(options) -> int:
     """Copy the notebooks, then serve the pair's folder, and nothing else, on this machine."""
     from reimpl_helpers.lab import Person, people_of, serve
-    from reimpl_helpers.workbook import work_folder
+    from reimpl_helpers.places import work_folder
 
     people = [Person("You", 0)] if options.solo else people_of(options.pair)
     work(options)
@@ -170,14 +170,14 @@ def check(options) -> int:
     """Judge a pair's package, its code in a process of its own, and print a line per piece."""
     from reimpl_helpers.judge import judge_package
 
-    track, right = track_in(options.folder), []
+    store, right = package_in(options.folder), []
 
     def report(verdict):
         right.append(verdict.right)
         print(verdict if verdict.right else repr(verdict), flush=True)
 
-    judge_package(track, report)
-    count = sum(piece.module is not None for piece in track.pieces)
+    judge_package(store, report)
+    count = sum(piece.module is not None for piece in store.track.pieces)
     print(f"{sum(right)} of {count} pieces right.")
     return 0 if sum(right) == count else 1
 
@@ -186,7 +186,7 @@ def score(options) -> int:
     """Score a pair's tests in a process of its own, and print what they catch and miss."""
     from reimpl_helpers.judge import score_package
 
-    reply = score_package(track_in(options.folder))
+    reply = score_package(package_in(options.folder))
     print(reply["score"])
     return 0 if reply["all_caught"] else 1
 
@@ -202,8 +202,8 @@ def export(options) -> int:
 def plan(options) -> int:
     """Print a timetable, or the minutes that were planned beside those that pairs took."""
     from reimpl_helpers.board.logs import logs_in
+    from reimpl_helpers.errors import WorkbookError
     from reimpl_helpers.plan import compare, minute_of, plan_day
-    from reimpl_helpers.workbook import WorkbookError
 
     times = [options.start, options.until]
     if options.logs and any(given is not None for given in (*times, options.first)):
@@ -247,18 +247,15 @@ def board(options) -> int:
     return 0
 
 
-def track_in(folder):
-    """Open the track that a pair's folder belongs to.
+def package_in(folder):
+    """Open the package in a pair's folder.
 
     Raises: WorkbookError when it is no folder, or of no track.
     """
     from reimpl_helpers.compiling import COMPILATION
-    from reimpl_helpers.workbook import (
-        LAST_STEP,
-        Track,
-        WorkbookError,
-        track_of,
-    )
+    from reimpl_helpers.errors import WorkbookError
+    from reimpl_helpers.store import Store, track_of
+    from reimpl_helpers.track import LAST_STEP, Track
 
     os.environ.update({**COMPILATION, **os.environ})
     if not folder.is_dir():
@@ -266,7 +263,7 @@ def track_in(folder):
             f"{folder} is no folder. Name the one that holds your model.py, such as "
             "work/autoencoder."
         )
-    return Track(track_of(folder), folder.resolve(), LAST_STEP)
+    return Store(Track(track_of(folder), LAST_STEP), folder.resolve())
 
 
 def solved(options) -> int:
@@ -290,8 +287,10 @@ def guide(options) -> int:
 
 def record(options) -> int:
     """Record the originals."""
+    from reimpl_helpers.errors import WorkbookError
+    from reimpl_helpers.places import NOTEBOOKS
     from reimpl_helpers.recording import write_recording
-    from reimpl_helpers.workbook import NOTEBOOKS, WorkbookError, load_file, tracks
+    from reimpl_helpers.track import load_file, tracks
 
     unknown = set(options.tracks) - set(tracks())
     if unknown:

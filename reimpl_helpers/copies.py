@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from reimpl_helpers import package
 from reimpl_helpers.checks import RIGHT
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import add_file, replace_file, replace_files
 from reimpl_helpers.log import Log
 from reimpl_helpers.merging import (
@@ -27,14 +28,9 @@ from reimpl_helpers.merging import (
     write_notebook,
 )
 from reimpl_helpers.notebooks import step_of
-from reimpl_helpers.workbook import (
-    MARKER,
-    NOTEBOOKS,
-    Track,
-    WorkbookError,
-    tracks,
-    work_folder,
-)
+from reimpl_helpers.places import NOTEBOOKS, work_folder
+from reimpl_helpers.store import MARKER, Store
+from reimpl_helpers.track import Track, tracks
 
 GIVEN = ".workbook"  # in a pair's folder: what they were given, as it was given
 BACKUPS = ".backups"  # and what their files were before a command changed them
@@ -366,29 +362,29 @@ def saved_texts(change: Change, work: Path, workbook, events) -> dict[str, str]:
     if change.name.parent == Path("."):
         return {}
     name = change.name.parent.name
-    track, texts = Track(name, work / name, step_of(change.name)), {}
+    store, texts = Store(Track(name, step_of(change.name)), work / name), {}
     checked = {
         event["piece"]: event["source"]
         for event in events
         if event["event"] == "check" and event["state"] == RIGHT
-        if (event["track"], event["step"]) == (name, track.step)
+        if (event["track"], event["step"]) == (name, store.track.step)
     }
     for cell in workbook.cells:
         try:
-            if (piece := piece_of(cell)) and (text := checked.get(piece) or own_text(track, piece)):
+            if (piece := piece_of(cell)) and (text := checked.get(piece) or own_text(store, piece)):
                 texts[cell.id] = text.rstrip()
         except package.PackageError as error:
             change.trouble.append(f"{name}: what is saved there could not be looked up. {error}")
     return texts
 
 
-def own_text(track: Track, piece: str) -> str | None:
+def own_text(store: Store, piece: str) -> str | None:
     """Read a piece of the pair's own in their package; None where it is not for this step.
 
     Raises: PackageError for a file that is no text, or does not parse.
     """
-    texts = track.texts()
-    if not track.is_own(piece, texts):
+    track, texts = store.track, store.texts()
+    if not store.is_own(piece, texts):
         return None
     text = texts[track.module_of(piece)]
     if track.has_port(piece):

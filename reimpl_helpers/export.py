@@ -21,11 +21,14 @@ from pathlib import Path
 
 from reimpl_helpers import package, pictures
 from reimpl_helpers.checks import first_line
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import add_file
 from reimpl_helpers.judge import score_package, training_losses
 from reimpl_helpers.log import Log
+from reimpl_helpers.places import ROOT, work_folder
 from reimpl_helpers.readme import BOTH, PYTHON, readme
-from reimpl_helpers.workbook import LAST_STEP, ROOT, Track, WorkbookError, tracks, work_folder
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track, tracks
 
 BESIDE = "test_model", "mistakes"  # modules that go to tests/, and stay plain there
 RECORDING = "recording.safetensors"
@@ -43,17 +46,17 @@ def export_package(target: Path, name: str | None, say: Callable[[str], None]) -
     """
     target = place_for(target)
     try:
-        track = track_to_export(name)
-        project = Project(track, modules_of(track), authors())
+        store = package_to_export(name)
+        project = Project(store, modules_of(store), authors())
     except package.PackageError as error:
         raise WorkbookError(str(error)) from error
-    say(f"Training your {track.name} and scoring its tests, which takes a few minutes.")
-    project.losses, why_none = training_losses(track, project.texts)
+    say(f"Training your {project.track.name} and scoring its tests, which takes a few minutes.")
+    project.losses, why_none = training_losses(store, project.texts)
     if why_none:
         say(f"No loss curve: {why_none}")
     failing = ""
     if "test_model" in project.texts:
-        reply = score_package(track)
+        reply = score_package(store)
         project.findings, failing = reply["findings"], reply["failing"]
         say(reply["score"].partition("\n")[0])
     say(write_project(target, project))
@@ -93,45 +96,45 @@ def cannot_be_written(target, error):
     )
 
 
-def track_to_export(name: str | None) -> Track:
-    """Find the one track to export: the one that is named, or has pieces of the pair's own.
+def package_to_export(name: str | None) -> Store:
+    """Find the one package to export: of the track that is named, or has pieces of the pair's own.
 
     Raises: WorkbookError when there is none, or more than one.
     """
     if name is not None and name not in tracks():
         raise WorkbookError(f"there is no track `{name}`. The tracks are: {', '.join(tracks())}.")
     named = tracks() if name is None else [name]
-    found = [Track(name, work_folder() / name, LAST_STEP) for name in named]
-    found = [track for track in found if has_own_pieces(track)]
+    found = [Store(Track(name, LAST_STEP), work_folder() / name) for name in named]
+    found = [store for store in found if has_own_pieces(store)]
     if not found:
         raise WorkbookError(
             f"nothing of yours is saved in {work_folder() / (name or '')} yet. Solve an exercise, "
             "run its check, then export again."
         )
     if len(found) > 1:
-        names = ", ".join(track.name for track in found)
+        names = ", ".join(store.track.name for store in found)
         raise WorkbookError(
             f"there are pieces of yours in {len(found)} tracks: {names}. Say which one to export, "
-            f"such as --track {found[0].name}."
+            f"such as --track {found[0].track.name}."
         )
     return found[0]
 
 
-def has_own_pieces(track) -> bool:
+def has_own_pieces(store: Store) -> bool:
     """Tell whether a pair wrote something in a track; what cannot be read counts as theirs."""
     try:
-        texts = track.texts()
-        return any(track.is_own(piece.name, texts) for piece in track.pieces if piece.module)
+        texts = store.texts()
+        return any(store.is_own(p.name, texts) for p in store.track.pieces if p.module)
     except package.PackageError:
         return True
 
 
-def modules_of(track) -> dict[str, str]:
+def modules_of(store: Store) -> dict[str, str]:
     """Read the modules of a pair's package, and those beside it that they import.
 
     Raises: PackageError for one that is no text, has a syntax error, or needs this workbook.
     """
-    texts = track.texts()
+    texts = store.texts()
     queue = list(texts)
     for module in queue:
         imported = imports_of(texts[module], f"{module}.py")
@@ -141,7 +144,7 @@ def modules_of(track) -> dict[str, str]:
                 "what you need of it yourselves, then export again."
             )
         beside = [name for name in sorted(imported - {*texts}) if not package.hidden_by(name)]
-        texts |= (more := package.read_texts(track.folder, beside))
+        texts |= (more := package.read_texts(store.folder, beside))
         queue += more
     return texts
 
@@ -180,11 +183,15 @@ def authors() -> list[str]:
 class Project:
     """A pair's package on its way out."""
 
-    track: Track
+    store: Store
     texts: dict[str, str]  # by module
     authors: list[str]
     losses: list[float] = field(default_factory=list)  # of the pair's model, in training
     findings: list[list] = field(default_factory=list)  # kind, piece, mistake, test or None
+
+    @property
+    def track(self) -> Track:
+        return self.store.track
 
     @property
     def by(self) -> str:
@@ -224,7 +231,7 @@ class Project:
             ".gitignore": IGNORED.replace(" ", "\n") + "\n",
         }
         for path, module in self.paths.items():
-            mark = package.byte_order_mark(self.track.folder / f"{module}.py")
+            mark = package.byte_order_mark(self.store.folder / f"{module}.py")
             text = self.texts[module]
             files[path] = mark + with_package(text, self.code, self.track.name)
             if RECORDING in text:  # it goes where the text will look for it

@@ -4,16 +4,17 @@ It is drawn from the planted bugs and the notebooks, so that it stays true. The 
 is written by hand.
 """
 
-import os
 import re
 from pathlib import Path
 
 import nbformat
 
 from reimpl_helpers.checks import Piece
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.notebooks import exercise_of, notebooks_of, step_of
-from reimpl_helpers.workbook import ROOT, Track, WorkbookError, tracks
+from reimpl_helpers.places import ROOT
+from reimpl_helpers.track import Track, tracks
 
 GUIDE = ROOT / "docs" / "facilitating"  # a page for each track
 BEGIN, END = "<!-- built: {} -->", "<!-- end -->"  # around what is built for one notebook
@@ -75,7 +76,7 @@ def built_between(page: str, what: str, text: str) -> str:
 
 def built_about(notebook: Path) -> str:
     """Say how long a notebook takes, and where pairs stumble at each of its pieces."""
-    track = Track(notebook.parent.name, Path(os.devnull), step_of(notebook))
+    track = Track(notebook.parent.name, step_of(notebook))
     cells = nbformat.read(notebook, as_version=4).cells
     minutes = {exercise_of(cell): cell.metadata["reimpl"]["minutes"] for cell in exercises(cells)}
     parts = [length_and_break(cells[0].source)]

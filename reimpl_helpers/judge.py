@@ -35,7 +35,9 @@ from reimpl_helpers.checks import (
 from reimpl_helpers.clocks import TookTooLong
 from reimpl_helpers.compiling import COMPILATION, float64_in_jax
 from reimpl_helpers.equivalence import same_values, unseen_cases
+from reimpl_helpers.store import Store
 from reimpl_helpers.structure import answered
+from reimpl_helpers.verdicts import judge_alone
 
 SILENCE = 120  # seconds without a reply after which the process is ended
 NONSENSE = (
@@ -51,8 +53,9 @@ class WorkerDied(Exception):
 class SandboxClient:
     """Talk to a process that runs the pair's code; start it where there is none."""
 
-    def __init__(self, track, hashed="0"):
-        self.track, self.process, self.reader = track, None, None
+    def __init__(self, store: Store, hashed="0"):
+        self.store, self.track = store, store.track
+        self.process, self.reader = None, None
         self.hashed = hashed  # by which Python's hash() of a text differs between processes
 
     def __enter__(self):
@@ -68,8 +71,8 @@ class SandboxClient:
         command = [sys.executable, "-P", "-m", "reimpl_helpers.answering"]
         self.said.truncate(0)
         self.process = subprocess.Popen(
-            [*command, str(self.track.folder.resolve()), self.track.name],
-            cwd=self.track.folder,  # what it writes, it writes there
+            [*command, str(self.store.folder.resolve()), self.track.name],
+            cwd=self.store.folder,  # what it writes, it writes there
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -163,14 +166,17 @@ def decoded(tree):
 
 
 def judge_package(
-    track, report: Callable[[Verdict], None], is_asked: Callable[[Piece], bool] = lambda piece: True
+    store: Store,
+    report: Callable[[Verdict], None],
+    is_asked: Callable[[Piece], bool] = lambda piece: True,
 ) -> None:
     """Judge the pieces of a pair's package, all or some, and report each verdict as it is found."""
+    track = store.track
     try:
-        texts = track.texts()
+        texts = store.texts()
     except package.PackageError as error:
         return report(Verdict(track.name, WRONG, str(error)))
-    with SandboxClient(track) as answers, SandboxClient(track, hashed="1") as others:
+    with SandboxClient(store) as answers, SandboxClient(store, hashed="1") as others:
         broken = {module: why for module in texts if (why := why_broken(answers, module))}
         for number, piece in enumerate(track.pieces):
             if not piece.module or not is_asked(piece):
@@ -179,7 +185,7 @@ def judge_package(
                 report(Verdict(piece.label, WRONG, broken[piece.module]))
                 continue
             try:
-                verdict = why_not_there(track, piece, texts)
+                verdict = why_not_there(store, piece, texts)
                 verdict = verdict or confirmed(answers, number, piece, texts)
                 if verdict.right and package.depends_on_process(texts[piece.module]):
                     verdict = drawn_otherwise(answers, others, number, verdict) or verdict
@@ -199,14 +205,14 @@ def why_broken(answers, module) -> str:
         ).strip()
 
 
-def why_not_there(track, piece, texts) -> Verdict | None:
+def why_not_there(store, piece, texts) -> Verdict | None:
     """Say that a piece is not written, or not the pair's own; None where it is there to judge."""
     at = f"(step {piece.step})"
-    if not track.is_written(piece.name, texts):
+    if not store.is_written(piece.name, texts):
         return Verdict(piece.label, NOT_WRITTEN, f"not written yet {at}")
     if package.is_given(texts[piece.module], piece.name):
         return Verdict(piece.label, NOT_WRITTEN, f"the workbook's, yours not written yet {at}")
-    if piece.port and package.is_in_numpy(texts[piece.module], piece.name, track.modules):
+    if piece.port and package.is_in_numpy(texts[piece.module], piece.name, store.track.modules):
         return Verdict(piece.label, NOT_WRITTEN, f"not written yet: still in NumPy {at}")
     return None
 
@@ -217,7 +223,7 @@ def confirmed(answers, number, piece, texts) -> Verdict:
     Raises: WorkerDied when that process ends.
     """
     if piece.is_test:  # in other processes anyway
-        return answers.track.judge_alone(piece, texts)
+        return judge_alone(answers.store, piece, texts)
     cases = list(piece.cases(answers.track.recording))
     verdict = judge_answers(piece, cases, asking(answers, number, cases, None))
     if verdict.right:
@@ -302,13 +308,13 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     return replace(verdict, state=WRONG, headline=headline)
 
 
-def score_package(track) -> dict:
+def score_package(store: Store) -> dict:
     """Score a pair's tests in the other process; return the words, and whether all is caught.
 
     A run that never ends is given up with its process; the next one goes on without it.
     """
     never_ends, running = [], ""
-    with SandboxClient(track) as answers:
+    with SandboxClient(store) as answers:
         while True:
             try:
                 for reply in answers.replies("score", never_ends=never_ends):
@@ -321,16 +327,17 @@ def score_package(track) -> dict:
                 never_ends.append(running)
 
 
-def training_losses(track, texts) -> tuple[list[float], str]:
+def training_losses(store: Store, texts) -> tuple[list[float], str]:
     """Train a pair's model in the other process, as the original was trained.
 
     Returns the loss before each step, and where there is none, why.
     """
+    track = store.track
     *_, model = [piece.name for piece in track.pieces if piece.step == 1 and piece.module]
     *_, loss = [piece.name for piece in track.listed if piece.module == "losses"]
-    if not all(track.is_written(name, texts) for name in (model, loss, *TRAINING)):
+    if not all(store.is_written(name, texts) for name in (model, loss, *TRAINING)):
         return [], "training is not written yet."
-    with SandboxClient(track) as answers:
+    with SandboxClient(store) as answers:
         try:
             reply = answers.ask("losses", model=model, loss=loss)
             return reply["losses"], reply["why_none"]

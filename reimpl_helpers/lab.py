@@ -34,11 +34,11 @@ from traitlets.config import Config
 
 from reimpl_helpers import saving
 from reimpl_helpers.copies import no_lab
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.network import HERE, address_here
 from reimpl_helpers.pairing import NAMES, name_here
 from reimpl_helpers.people import LONGEST_NAME, Person, is_name
-from reimpl_helpers.workbook import WorkbookError
 
 START = "00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "lab_settings"

@@ -2,7 +2,7 @@
 
 import socket
 
-from reimpl_helpers.workbook import WorkbookError
+from reimpl_helpers.errors import WorkbookError
 
 HERE = "127.0.0.1"
 

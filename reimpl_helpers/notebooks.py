@@ -11,7 +11,9 @@ import nbformat
 from reimpl_helpers import package
 from reimpl_helpers.compiling import COMPILATION
 from reimpl_helpers.files import replace_file
-from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
+from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import Track, tracks
 
 CELL_TIMEOUT = 60  # seconds
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -50,17 +52,17 @@ def prepare_work(path: Path, work: Path) -> None:
     if not is_solved(path):
         return
     name = path.parent.parent.name
-    write_finished(Track(name, work / name, step_of(path) - 1))
+    write_finished(Store(Track(name, step_of(path) - 1), work / name))
 
 
-def write_finished(track: Track) -> None:
+def write_finished(store: Store) -> None:
     """Write the package of a pair that has finished a step, with the workbook's pieces."""
-    texts = {}
+    track, texts = store.track, {}
     for piece in track.listed:
         if piece.module and piece.step <= track.step:
             mark = package.GIVEN if piece.from_track else ""
             texts = track.with_piece(texts, track.given(piece), mark)
-    package.write_texts(track.folder, texts, {})
+    package.write_texts(store.folder, texts, {})
 
 
 @contextlib.contextmanager
@@ -110,7 +112,7 @@ def example_of(cell) -> str | None:
 def solved(path: Path):
     """Return a notebook with every exercise cell replaced by the workbook's piece, not yet run."""
     notebook = nbformat.read(path, as_version=4)
-    track = Track(path.parent.name, Path(os.devnull), step_of(path))
+    track = Track(path.parent.name, step_of(path))
     for cell in notebook.cells:
         name = exercise_of(cell)
         if name:

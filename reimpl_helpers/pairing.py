@@ -67,8 +67,8 @@ class Pair:
     What they do is in the log; whoever shows it is told by `watch` when it changes.
     """
 
-    def __init__(self, track, names: tuple[str, ...]):
-        self.track, self.names, self.log = track, names, Log(track.folder.parent)
+    def __init__(self, track, names: tuple[str, ...], log: Log):
+        self.track, self.names, self.log = track, names, log
         self._known = Turn(0, *names[:2], datetime.now(UTC))
         self._watchers, self._questions, self._waiting = [], {}, ""
         self.log.decide(self._begin)

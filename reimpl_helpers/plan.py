@@ -4,7 +4,6 @@ A notebook says how many minutes each of its headings takes, and each exercise u
 heading takes beyond its exercises is reading, and is planned before the first of them.
 """
 
-import os
 import re
 import textwrap
 from collections import defaultdict
@@ -18,11 +17,12 @@ import nbformat
 
 from reimpl_helpers.board.logs import PairLog
 from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, Piece, plural
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.minutes import stretches
 from reimpl_helpers.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.package import names_in, parse
 from reimpl_helpers.pairing import TURN
-from reimpl_helpers.workbook import Track, WorkbookError, tracks
+from reimpl_helpers.track import Track, tracks
 
 # Minutes, all of them; a time of the day is counted from midnight.
 DAY = 24 * 60
@@ -97,7 +97,8 @@ def outlines_of(name: str) -> list[Notebook]:
 def outline_of(path: Path) -> Notebook:
     """Read one notebook; the solved one, since a solution shows which pieces it needs."""
     cells = nbformat.read(path.parent / "solved" / path.name, as_version=4).cells
-    track, step = Track(path.parent.name, Path(os.devnull), step_of(path)), step_of(path)
+    step = step_of(path)
+    track = Track(path.parent.name, step)
     headings, under = [], []
     for place, cell in enumerate(cells):
         if found := re.search(r"^## (\S+) · (.*) · \*(\d+) minutes\*$", cell.source, re.M):

@@ -90,7 +90,7 @@ def whose_data(track) -> str:
 
 def whose(project) -> str:
     """Say of each function whose it is, as the line above it does."""
-    track, texts, rows = project.track, project.texts, []
+    texts, rows = project.texts, []
     for path, module in project.paths.items():
         names = package.functions_of(texts[module])
         given = [name for name in names if is_workbooks(texts[module], name)]
@@ -99,8 +99,8 @@ def whose(project) -> str:
             theirs = plural(sum(name.startswith("test_") for name in names), "test")
         rows.append((in_code([path]), theirs, in_code(given)))
     listed = table(("file", "the pair's own", "the workbook's"), rows)
-    asked = [piece for piece in track.pieces if piece.module]
-    missing = [piece.label for piece in asked if why_not_there(track, piece, texts)]
+    asked = [piece for piece in project.track.pieces if piece.module]
+    missing = [piece.label for piece in asked if why_not_there(project.store, piece, texts)]
     return f"{listed}\n\nNot the pair's own yet: {in_code(missing)}." if missing else listed
 
 

@@ -144,7 +144,7 @@ def html_table(rows, head):
 
 
 def score_tests(
-    track,
+    store,
     texts: dict[str, str],
     never_ends: frozenset[str] = frozenset(),
     running: Callable[[str], None] = lambda what: None,
@@ -162,16 +162,16 @@ def score_tests(
             package.parse(text, f"{module}.py")
     except package.PackageError as error:
         return Score(problem=str(error))
-    scorer = Scorer(track, track.completed(texts), mistakes_of(track, texts), never_ends, running)
-    return in_one_session(texts["test_model"], track.folder, scorer.score)
+    scorer = Scorer(store, store.completed(texts), mistakes_of(store, texts), never_ends, running)
+    return in_one_session(texts["test_model"], store.folder, scorer.score)
 
 
-def mistakes_of(track, texts) -> list[Mistake]:
+def mistakes_of(store, texts) -> list[Mistake]:
     """List every mistake that a pair's tests are held against: planted, automatic, their own."""
-    whole, ported = track.completed(texts), track.is_ported(texts)
+    track, whole, ported = store.track, store.completed(texts), store.is_ported(texts)
     bugs = [bug for bug in track.bugs if track.is_reached(bug.piece)]
     planted = [planted_mistake(track, whole, bug, ported) for bug in bugs]
-    return planted + mutations(track, texts, whole) + own_mistakes(texts, whole)
+    return planted + mutations(texts, whole) + own_mistakes(texts, whole)
 
 
 def planted_mistake(track, whole, bug, ported) -> Mistake:
@@ -180,7 +180,7 @@ def planted_mistake(track, whole, bug, ported) -> Mistake:
     return Mistake(PLANTED, bug.piece, bug.name, bug.why, bug.hint, wrong)
 
 
-def mutations(track, texts, whole) -> list[Mistake]:
+def mutations(texts, whole) -> list[Mistake]:
     """Make small mistakes in every function that the pair wrote itself."""
     found = []
     for module in filter(texts.__contains__, CODE):
@@ -214,13 +214,13 @@ def own_mistake(whole, homes, name) -> Mistake:
     return Mistake(OWN, piece, what.replace("_", " "), change, hint, {**whole, home: wrong})
 
 
-def said_of(track, texts, mistake: Mistake) -> str:
+def said_of(store, texts, mistake: Mistake) -> str:
     """Say which test of the pair's catches one mistake."""
     if "test_model" not in texts:
         return f"{mistake.label} · you have no test yet that could catch it."
-    scorer = Scorer(track, track.completed(texts), [mistake])
+    scorer = Scorer(store, store.completed(texts), [mistake])
     try:
-        test = in_one_session(texts["test_model"], track.folder, scorer.first_to_catch)
+        test = in_one_session(texts["test_model"], store.folder, scorer.first_to_catch)
     except Problem as problem:
         return f"{mistake.label} · {problem}"
     if test is None:
@@ -240,7 +240,7 @@ class Problem(Exception):
 class Scorer:
     """Score one suite; see score_tests."""
 
-    track: object
+    store: object
     texts: dict[str, str]  # of the pair's package, completed
     mistakes: list[Mistake]
     never_ends: frozenset[str] = frozenset()
@@ -298,8 +298,8 @@ class Scorer:
         missed = [f for f in findings if f.caught_by is None and f.mistake.kind == MUTATION]
         if not missed:
             return findings
-        names = dict.fromkeys(piece.name for piece in self.track.pieces if piece.module)
-        code = [piece for piece in map(self.track.piece, names) if not piece.is_test]
+        names = dict.fromkeys(piece.name for piece in self.store.track.pieces if piece.module)
+        code = [piece for piece in map(self.store.track.piece, names) if not piece.is_test]
         reached = {piece: package.reached_from(self.texts, piece.name) for piece in code}
         answers = {}
         with float64_in_jax(), np.errstate(all="ignore"), little_printed():
@@ -327,10 +327,10 @@ class Scorer:
         return True
 
     def piece_in(self, texts, piece):
-        return getattr(package.load_pieces(self.track.folder, piece.module, texts), piece.name)
+        return getattr(package.load_pieces(self.store.folder, piece.module, texts), piece.name)
 
     def cases_of(self, piece):
-        cases = list(piece.cases(self.track.recording))
+        cases = list(piece.cases(self.store.track.recording))
         return cases + [case for _, case in unseen_cases(cases, seed=0) if case.has_one_answer]
 
     def tests_that_count(self, suite) -> tuple[list[str], dict[str, set[str]]]:
@@ -365,7 +365,7 @@ class Scorer:
 
     def right_model(self) -> dict[str, str]:
         """Put the workbook's own modules in the place of the pair's."""
-        right = self.track.given_texts(self.track.is_ported(self.texts))
+        right = self.store.track.given_texts(self.store.is_ported(self.texts))
         return with_modules(self.texts, {name: right[name] for name in right if name in CODE})
 
     def counts(self, name, together, alone) -> bool:

@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from reimpl_helpers import diagnosis
 from reimpl_helpers.notebooks import HALF_WRITTEN, STABLE
-from reimpl_helpers.workbook import tracks
+from reimpl_helpers.track import tracks
 
 os.environ.update(STABLE)
 diagnosis.SECONDS = 20.0  # as other tests keep the cores busy

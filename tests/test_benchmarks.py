@@ -14,7 +14,8 @@ from importlib.util import find_spec
 import pytest
 
 from reimpl_helpers.log import Log
-from reimpl_helpers.workbook import ROOT, tracks
+from reimpl_helpers.places import ROOT
+from reimpl_helpers.track import tracks
 
 pytestmark = pytest.mark.slow
 BENCHMARKS = ROOT / "benchmarks"

@@ -25,9 +25,10 @@ from reimpl_helpers.board.facts import digest_of, facts_of
 from reimpl_helpers.board.logs import MOST_BYTES, MOST_EVENTS, logs_in
 from reimpl_helpers.board.text import LEGEND, WIDTH, board_as_text, csv_of
 from reimpl_helpers.checks import NOT_WRITTEN
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.log import Log
 from reimpl_helpers.people import is_name
-from reimpl_helpers.workbook import Track, WorkbookError, tracks
+from reimpl_helpers.track import Track, tracks
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -488,7 +489,7 @@ def test_claimed_and_confirmed_are_told_apart_without_colour(state, mark, tmp_pa
 
 
 def test_twenty_pairs_fit_a_terminal(tmp_path):
-    names = [piece.name for piece in Track("transformer", tmp_path, 5).pieces if piece.step == 5]
+    names = [piece.name for piece in Track("transformer", 5).pieces if piece.step == 5]
     for number in range(20):
         write(
             tmp_path / f"{'x' * 30}{number}.jsonl",
@@ -662,7 +663,7 @@ def test_hostile_logs_add_nothing_that_is_not_there(besieged):
         f"{track['name']}/{step['step']}/{piece['name']}"
         for track in facts["tracks"] for step in track["steps"] for piece in step["pieces"]
     }  # fmt: skip
-    bugs = {(name, bug.name) for name in tracks() for bug in Track(name, folder, 5).bugs}
+    bugs = {(name, bug.name) for name in tracks() for bug in Track(name, 5).bugs}
     for pair in facts["pairs"]:
         assert pair["label"].isprintable() and 0 < len(pair["label"]) <= 44
         assert pair["pieces"].keys() <= pieces
@@ -713,12 +714,11 @@ def test_a_log_may_grow_and_be_replaced_while_it_is_read(tmp_path):
 
 def right_pieces(name, steps=range(1, 6)):
     """Give the text of every piece that a track saves, as the workbook writes it, by its key."""
-    nobody = Path(os.devnull)
     return {
         (name, piece.step, piece.name): package.source_of_piece(
-            Track(name, nobody, piece.step).given(piece)
+            Track(name, piece.step).given(piece)
         )
-        for piece in Track(name, nobody, 5).pieces
+        for piece in Track(name, 5).pieces
         if piece.module and piece.step in steps
     }
 

@@ -14,7 +14,7 @@ from browser import PANEL, SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
 
 from reimpl_helpers.log import Log
 from reimpl_helpers.notebooks import exercise_of, solved
-from reimpl_helpers.workbook import NOTEBOOKS
+from reimpl_helpers.places import NOTEBOOKS
 
 pytestmark = needs_chromium
 AT_ONCE = 0.5  # seconds within which the other person sees it

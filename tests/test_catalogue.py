@@ -10,8 +10,10 @@ import nbformat
 import pytest
 
 from reimpl_helpers.catalogue import README, START, about_track, catalogue
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.package import definition_of
-from reimpl_helpers.workbook import ROOT, Track, WorkbookError, tracks
+from reimpl_helpers.places import ROOT
+from reimpl_helpers.track import Track, tracks
 
 
 def test_the_lists_of_models_are_up_to_date():
@@ -75,7 +77,7 @@ def test_a_track_that_was_added_shows_up_everywhere(with_toy):
     assert "*1 minutes" not in (root / "docs/facilitating/toy.md").read_text("utf-8")
     assert "1.3  One dense layer: nn_layer" in run("plan", "toy")
     run("work")
-    model = Track("autoencoder", root / "work/autoencoder", step=1).given_texts(False)["model"]
+    model = Track("autoencoder", 1).given_texts(False)["model"]
     (root / "solve.py").write_text(SOLVE_ONE.format(definition_of(model, "nn_layer")))
     assert "nn_layer · right" in run(program=["solve.py"])
     assert "def nn_layer(" in (root / "work/toy/model.py").read_text("utf-8")

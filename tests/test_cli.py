@@ -6,16 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from reimpl_helpers import judge, package
 from reimpl_helpers.cli import main
-from reimpl_helpers.workbook import Track
+from reimpl_helpers.track import Track
 
-TRACK = Track("autoencoder", Path("autoencoder"), step=3)
+TRACK = Track("autoencoder", 3)
 
 
 @pytest.fixture

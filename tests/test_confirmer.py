@@ -22,7 +22,7 @@ from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.hub.launch import BOUNDS
 from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
 from reimpl_helpers.package import definition_of
-from reimpl_helpers.workbook import NOTEBOOKS
+from reimpl_helpers.places import NOTEBOOKS
 
 pytestmark = [
     pytest.mark.slow,

@@ -29,12 +29,14 @@ from merges import (
     together,
 )
 
-from reimpl_helpers import copies, package, workbook
+from reimpl_helpers import copies, package
 from reimpl_helpers.copies import copy_work, restore_work, update_work
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.log import Log
 from reimpl_helpers.merging import merge_notebooks, piece_of, read_notebook, write_notebook
 from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.workbook import NOTEBOOKS, Track, WorkbookError, tracks
+from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.track import Track, tracks
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ class House:
 def house(work, tmp_path, monkeypatch):
     house = House(tmp_path / "notebooks", work)
     monkeypatch.setattr(copies, "NOTEBOOKS", house.home)
-    monkeypatch.setattr(workbook, "NOTEBOOKS", house.home)
+    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", house.home)
     copy_work()
     return house
 
@@ -488,9 +490,9 @@ def test_a_file_that_changes_meanwhile_is_kept(house, monkeypatch):
 KILL_AT_EVERY_MOMENT = """
 import os, shutil, sys
 from pathlib import Path
-from reimpl_helpers import copies, workbook
+from reimpl_helpers import copies, track
 command, home, work, after = sys.argv[1:]
-copies.NOTEBOOKS = workbook.NOTEBOOKS = Path(home)
+copies.NOTEBOOKS = track.NOTEBOOKS = Path(home)
 
 def die_at(moment, name):
     function, left = getattr(os, name), iter(range(moment))
@@ -679,16 +681,16 @@ def test_solved_pieces_of_real_notebooks_come_back_from_the_log(name, work):
 @pytest.mark.parametrize("in_jax", [False, True])
 def test_without_a_log_pieces_come_back_from_the_package(in_jax, work):
     copy_work()
-    track = Track("autoencoder", work / "autoencoder", step=5)
+    track, folder = Track("autoencoder", 5), work / "autoencoder"
     texts = track.given_texts(in_jax)
     texts["model"] = texts["model"].replace("def encoder(", f"{package.GIVEN}\ndef encoder(")
-    package.write_texts(track.folder, texts, {})
+    package.write_texts(folder, texts, {})
     ported = {piece.name for piece in track.pieces if piece.port}
-    break_notebooks(track.folder)
+    break_notebooks(folder)
     restore_work()
     tried = []
     for path in notebooks_of("autoencoder"):
-        ours = exercises_of(track.folder / path.name)
+        ours = exercises_of(folder / path.name)
         for cell_id, cell in exercises_of(solved_path(path)).items():
             piece, step = piece_of(cell), step_of(path)
             has_text = piece not in ("encoder", "numpy_counterparts")
@@ -751,7 +753,7 @@ def test_real_notebooks_take_a_real_update(name, work, tmp_path, monkeypatch):
     shutil.copytree(NOTEBOOKS / name, home / name, ignore=ignored)
     shutil.copy(NOTEBOOKS / "00_start_here.ipynb", home)
     monkeypatch.setattr(copies, "NOTEBOOKS", home)
-    monkeypatch.setattr(workbook, "NOTEBOOKS", home)
+    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", home)
     copy_work()
     books = {}
     for path in notebooks_of(name):

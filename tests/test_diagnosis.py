@@ -6,7 +6,6 @@ import re
 import sys
 import textwrap
 import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +24,9 @@ from reimpl_helpers.diagnosis import (
 )
 from reimpl_helpers.params import nested
 from reimpl_helpers.recording import Operation, Probe
-from reimpl_helpers.workbook import Track, load_file
+from reimpl_helpers.track import Track, load_file
 
-TRACK = Track("autoencoder", Path("work/autoencoder"), 0)
+TRACK = Track("autoencoder", 0)
 SOLUTION = TRACK.solution
 PROBES = TRACK.recording.probes
 METHODS = {"encoder": "x", "decoder": "z", "autoencoder": "x"}

@@ -21,7 +21,7 @@ from reimpl_helpers.doctor import machine, report, trials
 from reimpl_helpers.doctor.machine import FAIL, NOTE, OK, WARN, CheckResult
 from reimpl_helpers.doctor.report import CHECKS, WAITS, Check, examine, line_of, trial, within
 from reimpl_helpers.doctor.trials import TrialFailed
-from reimpl_helpers.workbook import ROOT
+from reimpl_helpers.places import ROOT
 
 LOOK = {check.name: check.look for check in CHECKS}
 NEEDS_PACKAGES = ["saving", "JAX", "pictures", "kernel", "a check", "two people"]

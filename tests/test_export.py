@@ -18,7 +18,9 @@ import yaml
 from reimpl_helpers import export, judge, package
 from reimpl_helpers.cli import main
 from reimpl_helpers.log import Log
-from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, ROOT, Track, tracks
+from reimpl_helpers.places import NOTEBOOKS, ROOT
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track, tracks
 
 CODE = "shapes", "model", "params", "data", "losses", "training"
 SHAPES = '''"""What must stay true."""
@@ -42,14 +44,14 @@ class Pair:
 
     def copy(self, name="autoencoder", modules=None):
         """Let the workbook's package be theirs, but for the training loop."""
-        track = Track(name, self.work / name, LAST_STEP)
+        store = Store(track := Track(name, LAST_STEP), self.work / name)
         texts = track.given_texts(in_jax=True)
         for function in ("not_finite", "where_it_broke", "train"):
             marked = f"{package.GIVEN}\ndef {function}("
             texts["training"] = texts["training"].replace(f"def {function}(", marked)
         wanted = {module: texts[module] for module in modules or texts}
-        package.write_texts(track.folder, wanted, {})
-        return track
+        package.write_texts(store.folder, wanted, {})
+        return store
 
     def turn(self, driver, navigator):
         Log(self.work).append("turn", number=1, driver=driver, navigator=navigator, why="")
@@ -124,7 +126,7 @@ def test_imports_name_the_package_and_nothing_else_changes(before, after):
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_no_plain_import_is_left(name, pair, quick):
-    track = pair.copy(name)
+    store = pair.copy(name)
     project, _ = exported(pair)
     files = sorted(path.relative_to(project).as_posix() for path in project.rglob("*.py"))
     assert files == sorted(
@@ -135,7 +137,7 @@ def test_no_plain_import_is_left(name, pair, quick):
         folder = name if module in CODE else "tests"
         text = (project / folder / f"{module}.py").read_text("utf-8")
         assert not export.imports_of(text) & {*CODE}
-        lines = (track.folder / f"{module}.py").read_text("utf-8").splitlines()
+        lines = (store.folder / f"{module}.py").read_text("utf-8").splitlines()
         for before, after in zip(lines, text.splitlines(), strict=True):
             assert after.replace(f"from {name}.", "from ") == before
 
@@ -250,15 +252,15 @@ def test_recording_goes_where_their_tests_look_for_it(pair, quick):
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_losses_are_the_originals(name, pair):
-    track = pair.copy(name)
-    losses, why_none = judge.training_losses(track, track.texts())
+    store = pair.copy(name)
+    losses, why_none = judge.training_losses(store, store.texts())
     assert not why_none
-    np.testing.assert_allclose(losses, track.recording.training.losses, rtol=1e-9)
+    np.testing.assert_allclose(losses, store.track.recording.training.losses, rtol=1e-9)
 
 
 def test_finished_project_has_its_losses_and_its_score(pair):
     """All is written, but little by the pair and in its tests: that does not take long to score."""
-    track = pair.copy(modules=[*CODE, "mistakes"])
+    store = pair.copy(modules=[*CODE, "mistakes"])
     for module in CODE:
         text = pair.path(module).read_text("utf-8").replace(f"{package.GIVEN}\n", "")
         text = text.replace("\ndef ", f"\n{package.GIVEN}\ndef ")
@@ -269,7 +271,7 @@ def test_finished_project_has_its_losses_and_its_score(pair):
     pair.turn("Grace", "Ada")
     project, text = exported(pair)
     assert "Re-implemented in JAX by Ada and Grace, from its [PyTorch source]" in text
-    first, last = track.recording.training.losses[[0, -1]]
+    first, last = store.track.recording.training.losses[[0, -1]]
     assert f"| this package | 20 | {first:.6g} | {last:.6g} |\n| the original | 20 |" in text
     assert f"![Loss curve. this package: {first:.3g} at first, " in text
     assert "Largest difference between the two losses of a step: below 1e-12." in text
@@ -286,8 +288,10 @@ def test_finished_project_has_its_losses_and_its_score(pair):
 
 
 def test_step_one_alone(pair, capsys):
-    track = Track("autoencoder", pair.work / "autoencoder", step=1)
-    package.write_texts(track.folder, {"model": track.given_texts(in_jax=False)["model"]}, {})
+    track = Track("autoencoder", 1)
+    package.write_texts(
+        pair.work / "autoencoder", {"model": track.given_texts(in_jax=False)["model"]}, {}
+    )
     project, text = exported(pair)
     assert "No loss curve: training is not written yet.\n" in capsys.readouterr().out
     assert {path.name for path in project.iterdir()} == {
@@ -335,10 +339,10 @@ ENDINGS = {
 @pytest.mark.parametrize("body", ENDINGS.values(), ids=ENDINGS)
 def test_training_that_does_not_end_well_leaves_the_curve_out(body, pair, monkeypatch):
     monkeypatch.setattr(judge, "SILENCE", 12)
-    track = pair.copy()
+    store = pair.copy()
     with pair.path("training").open("a") as file:
         file.write(f"\n\ndef train(params, *_, **__):\n{body}")
-    losses, why_none = judge.training_losses(track, track.texts())
+    losses, why_none = judge.training_losses(store, store.texts())
     assert losses == [] and why_none
     if "ours" in body:
         assert why_none == "ValueError: ours."
@@ -552,10 +556,10 @@ def test_nothing_is_left_of_half_an_export(step, stop, pair, quick, monkeypatch,
 
 def test_nothing_saved_yet(pair, capsys):
     assert "nothing of yours is saved in " in refused(capsys, pair.out / "x")
-    track = pair.copy(modules=["training"])
+    store = pair.copy(modules=["training"])
     text = pair.path("training").read_text().replace("def adam", f"{package.GIVEN}\ndef adam")
     pair.path("training").write_text(text)
-    assert not track.is_own("adam_steps", track.texts())
+    assert not store.is_own("adam_steps", store.texts())
     assert "nothing of yours is saved in " in refused(capsys, pair.out / "x")
     said = refused(capsys, pair.out / "x", "--track", "gnn")
     assert "gnn yet. Solve an exercise, run its check, then export again." in said

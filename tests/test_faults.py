@@ -15,8 +15,9 @@ from test_workbook import ENCODER, NN_LAYER, Pair
 
 from reimpl_helpers import package
 from reimpl_helpers.copies import copy_work, restore_work
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.log import Log
-from reimpl_helpers.workbook import WorkbookError, start
+from reimpl_helpers.workbook import start
 
 HERE = Path(__file__).parent
 needs_limits = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork and no such limits")
@@ -191,9 +192,9 @@ def test_two_kernels_that_save_at_once_keep_both_pieces(pair, fault):
     for writer in writers:
         writer.communicate(timeout=90)
         assert writer.returncode == 0
-    texts = pair.track.texts()
+    texts = pair.store.texts()
     names = ("nn_layer", "encoder", "decoder")
-    fault(sum(not pair.track.is_own(name, texts) for name in names), 0)
+    fault(sum(not pair.store.is_own(name, texts) for name in names), 0)
 
 
 # --- no room, no right ---
@@ -209,7 +210,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFIN
 verdict = pair.check(ENCODER.replace("Ours", "Ours, " + "longer " * 2000))
 print(verdict)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-print(len(pair.track.log.waiting), pair.track.log.append("start", track="autoencoder", step=1))
+log = pair.workbook.log
+print(len(log.waiting), log.append("start", track="autoencoder", step=1))
 """
 
 
@@ -279,7 +281,7 @@ def test_work_that_is_moved_goes_on(pair, fault, monkeypatch, tmp_path):
     monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "another machine"))
     moved = Pair(tmp_path / "another machine")
     fault(*lost(moved, before, events))
-    assert moved.track.is_own("encoder", moved.track.texts())
+    assert moved.store.is_own("encoder", moved.store.texts())
     moved.notebook.run(NN_LAYER)
     assert moved.check(ENCODER.replace("Ours", "Here")).right
     assert restore_work()
@@ -313,7 +315,7 @@ def test_saving_never_leaves_the_pairs_folder(pair, tmp_path, path):
     for name in (path, f"test_{path}", f"encoder__{path}"):
         function = pair.notebook["encoder"]
         renamed = type(function)(function.__code__, function.__globals__, name)
-        for save in (pair.track.check, pair.track.add_mistake):
+        for save in (pair.workbook.check, pair.workbook.add_mistake):
             try:
                 assert not getattr(save(renamed), "right", False)
             except (WorkbookError, package.PackageError) as error:

@@ -8,9 +8,9 @@ from jax import grad
 from jax.example_libraries.optimizers import adam
 
 from reimpl_helpers import package
-from reimpl_helpers.workbook import NOTEBOOKS, Track
+from reimpl_helpers.track import Track
 
-TRACK = Track("gnn", NOTEBOOKS.parent / "work/gnn", 5)
+TRACK = Track("gnn", 5)
 LEADERS = jnp.array([0, 33])
 
 

@@ -7,17 +7,19 @@ command, a file, a method of a track, or stands in what people read.
 import argparse
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from reimpl_helpers import catalogue, guide, package
 from reimpl_helpers.cli import build_parser, main
 from reimpl_helpers.copies import BACKUPS
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.guide import GUIDE, built_into, page_of
 from reimpl_helpers.log import NAME as LOG
 from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, ROOT, Track, WorkbookError, tracks
+from reimpl_helpers.places import NOTEBOOKS, ROOT
+from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.workbook import Workbook
 
 PAGE = ROOT / "docs" / "facilitating.md"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -27,7 +29,7 @@ CHOSEN = {"roster.csv", "logs/oak.jsonl", "hub/logs"}  # named by facilitators, 
 
 
 def track_of(name, step=LAST_STEP):
-    return Track(name, Path("nowhere"), step)
+    return Track(name, step)
 
 
 def by_hand(text):
@@ -212,7 +214,7 @@ def is_true(code, name=""):
     if words[0] == "make":
         return is_target(words)
     if method := re.match(r"(?:\w+ = )?track\.(\w+)", code):
-        return hasattr(Track, method[1])
+        return hasattr(Workbook, method[1])
     if re.fullmatch(r"0\d_\w+", code):
         return (NOTEBOOKS / f"{code}.ipynb").exists() or is_in_every_track(f"{code}.ipynb")
     if re.search(r"^work\b|/|\.(py|md|ipynb|jsonl|csv|toml)$", code):

@@ -20,8 +20,9 @@ from reimpl_helpers.checks import WRONG, Refusal, as_array
 from reimpl_helpers.cli import main
 from reimpl_helpers.equivalence import same_values, unseen_cases
 from reimpl_helpers.judge import decoded, judge_package
+from reimpl_helpers.store import Store
 from reimpl_helpers.structure import answered
-from reimpl_helpers.workbook import LAST_STEP, Track, tracks
+from reimpl_helpers.track import LAST_STEP, Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
     "lying_answers",
@@ -35,10 +36,10 @@ WAYS = WHERE_UNSEEN + ANYWHERE
 
 def finished(name, folder):
     """Make a folder with the workbook's own package in it."""
-    track = Track(name, folder / name, LAST_STEP)
+    store = Store(Track(name, LAST_STEP), folder / name)
     ignored = shutil.ignore_patterns("before_*", "__*")
-    shutil.copytree(track.solution, track.folder, ignore=ignored)
-    return track
+    shutil.copytree(store.track.solution, store.folder, ignore=ignored)
+    return store
 
 
 def code_of(track):
@@ -56,18 +57,19 @@ def in_turn(track):
     return {name: can[name][number % len(can[name])] for number, name in enumerate(names)}
 
 
-def cheating(track, ways):
+def cheating(store, ways):
     """Make every function of a package cheat; those that they call stay right, in true_*.py."""
-    shutil.copy(Path(cheat.__file__), track.folder / "cheat.py")
+    track = store.track
+    shutil.copy(Path(cheat.__file__), store.folder / "cheat.py")
     modules = {piece.module: [] for piece in code_of(track)}
     for piece in code_of(track):
         modules[piece.module] += [piece.name] if piece.name not in modules[piece.module] else []
     for module, names in modules.items():
-        path = track.folder / f"{module}.py"
+        path = store.folder / f"{module}.py"
         text = re.sub(
             rf"^from ({'|'.join(modules)}) ", r"from true_\1 ", path.read_text(), flags=re.M
         )
-        (track.folder / f"true_{module}.py").write_text(text)
+        (store.folder / f"true_{module}.py").write_text(text)
         path.write_text(CHEATING.format(name=track.name, step=LAST_STEP, ways=ways, module=module))
         with path.open("a") as file:
             for name in names:
@@ -79,9 +81,9 @@ CHEATING = """
 import cheat
 import jax
 import true_{module}
-from reimpl_helpers.workbook import Track
+from reimpl_helpers.track import Track
 
-track, ways, cheats = Track({name!r}, None, {step}), {ways}, {{}}
+track, ways, cheats = Track({name!r}, {step}), {ways}, {{}}
 for piece in track.pieces:
     if piece.module == {module!r}:
         both = [p for p in track.pieces if p.name == piece.name]  # before and after a port
@@ -94,32 +96,34 @@ for piece in track.pieces:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", tracks())
 def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
-    track = finished(name, tmp_path)
+    store = finished(name, tmp_path)
+    track = store.track
     right = asked = [piece.label for piece in track.pieces if piece.module]
     if name != tracks()[0]:  # of the others, test_pieces judges the tests, which takes long
-        (track.folder / "test_model.py").unlink()
+        (store.folder / "test_model.py").unlink()
         right = [piece.label for piece in code_of(track)]
-    before = {path: path.read_bytes() for path in track.folder.iterdir()}
-    status = main(["check", str(track.folder)])
+    before = {path: path.read_bytes() for path in store.folder.iterdir()}
+    status = main(["check", str(store.folder)])
     *lines, last = capsys.readouterr().out.splitlines()
     assert (status, last) == (right != asked, f"{len(right)} of {len(asked)} pieces right.")
     verdicts = dict(line.split(" · ", 1) for line in lines if " · " in line)
     assert [*verdicts] == asked
     assert all(verdicts[label].startswith(("right ", "passes on your model")) for label in right)
-    assert {path: path.read_bytes() for path in track.folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in store.folder.iterdir()} == before
 
 
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_cheat(name, tmp_path, record_property, monkeypatch):
-    track, verdicts = finished(name, tmp_path), {}
-    (track.folder / "test_model.py").unlink()  # tests have no answers to cheat with
+    store, verdicts = finished(name, tmp_path), {}
+    track = store.track
+    (store.folder / "test_model.py").unlink()  # tests have no answers to cheat with
     ways = in_turn(track)
     assert {*ways.values()} == {*WAYS}
-    cheating(track, ways)
+    cheating(store, ways)
     if name != "autoencoder":  # where a cheat is asked for words as well, which takes long
         monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
-    judge_package(track, lambda verdict: verdicts.setdefault(verdict.label, verdict))
+    judge_package(store, lambda verdict: verdicts.setdefault(verdict.label, verdict))
     for piece in code_of(track):
         record_property("CHECKS", ["cheats refused", not verdicts[piece.label].right])
     assert [label for label, verdict in verdicts.items() if verdict.right] == []
@@ -127,7 +131,7 @@ def test_cheat(name, tmp_path, record_property, monkeypatch):
 
 @pytest.mark.parametrize("name", tracks())
 def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path):
-    track = Track(name, tmp_path, LAST_STEP)
+    track = Track(name, LAST_STEP)
     for piece in code_of(track):
         cases = list(piece.cases(track.recording))
         known = {cheat.fingerprint(case.args) for case in cases}
@@ -139,9 +143,10 @@ def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path
 @pytest.mark.slow
 def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
-    track, verdicts = finished("autoencoder", tmp_path), []
-    cheating(track, {piece.name: "stored_answers" for piece in code_of(track)})
-    judge_package(track, verdicts.append)
+    store, verdicts = finished("autoencoder", tmp_path), []
+    track = store.track
+    cheating(store, {piece.name: "stored_answers" for piece in code_of(track)})
+    judge_package(store, verdicts.append)
     unseen = [verdict for verdict in verdicts if "inputs it has not seen" in verdict.headline]
     assert {"encoder", "mse_loss"} <= {verdict.label for verdict in unseen}
     assert not any(verdict.right for verdict in verdicts if not verdict.label.startswith("test_"))
@@ -152,12 +157,13 @@ def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path
 def test_what_the_workbooks_own_piece_cannot_answer_is_not_asked(tmp_path, monkeypatch):
     """The gradient of its sigmoid is not finite where the inputs of this seed are far out."""
     monkeypatch.setattr(judge.secrets, "randbits", lambda bits: 3)
-    track, verdicts = finished("autoencoder", tmp_path), []
+    store, verdicts = finished("autoencoder", tmp_path), []
+    track = store.track
     (port,) = (piece for piece in track.pieces if piece.name == "nn_layer" and piece.port)
     unseen = [case for _, case in unseen_cases(list(port.cases(track.recording)), seed=3)]
     asked = {case.probe: answered(track.given(port), case) for case in unseen}
     assert asked["gradients, values far out"] is None
-    judge_package(track, verdicts.append, lambda piece: piece is port)
+    judge_package(store, verdicts.append, lambda piece: piece is port)
     assert [verdict.right for verdict in verdicts] == [True], verdicts
 
 
@@ -177,10 +183,11 @@ def make_autoencoder_params(key=0, pixels=64, hidden=32, code=8):
 
 
 def test_draws_that_are_others_in_each_process_are_refused(tmp_path):
-    track, verdicts = finished("autoencoder", tmp_path), []
-    (track.folder / "params.py").write_text(HASHED)
+    store, verdicts = finished("autoencoder", tmp_path), []
+    track = store.track
+    (store.folder / "params.py").write_text(HASHED)
     made = track.piece("make_autoencoder_params")
-    judge_package(track, verdicts.append, lambda piece: piece.name == made.name and not piece.port)
+    judge_package(store, verdicts.append, lambda piece: piece.name == made.name and not piece.port)
     (verdict,) = verdicts
     assert not verdict.right and "right, but in another process" in verdict.headline
 
@@ -217,14 +224,14 @@ def test_an_answer_that_cannot_be_written_says_what_it_was(answer):
 # --- processes that end, or do not --------------------------------------------------------
 
 
-def judged(track, added, names):
+def judged(store, added, names):
     """Judge some pieces of a package with lines added to the end of modules, by module."""
     for module, text in added.items():
-        with (track.folder / f"{module}.py").open("a") as file:
+        with (store.folder / f"{module}.py").open("a") as file:
             file.write(text)
     verdicts = {}
     judge_package(
-        track,
+        store,
         lambda verdict: verdicts.setdefault(verdict.label, verdict),
         lambda p: p.name in names,
     )

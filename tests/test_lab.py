@@ -32,6 +32,7 @@ from tornado.websocket import WebSocketClosedError
 from reimpl_helpers import lab as served
 from reimpl_helpers import saving
 from reimpl_helpers.doctor.trials import NOTEBOOK, Seat
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import replace_file
 from reimpl_helpers.lab import (
     Links,
@@ -43,7 +44,8 @@ from reimpl_helpers.lab import (
     people_of,
 )
 from reimpl_helpers.network import address_here
-from reimpl_helpers.workbook import ROOT, WorkbookError, tracks
+from reimpl_helpers.places import ROOT
+from reimpl_helpers.track import tracks
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 FIRST = "autoencoder/01_forward_pass.ipynb"

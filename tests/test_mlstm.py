@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import package
-from reimpl_helpers.workbook import NOTEBOOKS, Track, load_file
+from reimpl_helpers.track import Track, load_file
 
-TRACK = Track("mlstm", NOTEBOOKS.parent / "work/mlstm", 5)
+TRACK = Track("mlstm", 5)
 PROTEINS = {name: bytes(text).decode() for name, text in TRACK.recording.data.items()}
 LENGTHS = {
     "P42212": 238,  # green fluorescent protein

@@ -6,14 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from reimpl_helpers import notebooks
-from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
+from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.track import Track, tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
 UNSOLVED = [START, *(path for name in tracks() for path in notebooks.notebooks_of(name))]
@@ -158,7 +158,7 @@ def test_minutes_add_up(path):
 
 @pytest.mark.parametrize("path", UNSOLVED[1:], ids=name_of)
 def test_exercises_are_the_pieces_of_the_step(path):
-    track = Track(path.parent.name, Path(os.devnull))
+    track = Track(path.parent.name)
     pieces = [piece for piece in track.pieces if piece.step == notebooks.step_of(path)]
     assert list(exercise_faults(read(path), pieces)) == []
 

@@ -241,7 +241,7 @@ def test_name_that_is_defined_nowhere_is_refused():
 OF_THE_WORKBOOK = {
     "function": ("from reimpl_helpers.params import nested", "nested(x)"),
     "module": ("from reimpl_helpers import params", "params.nested(x)"),
-    "object": ("from reimpl_helpers.workbook import Track\ntrack = Track('a', None)", "track.name"),
+    "object": ("from reimpl_helpers.workbook import Track\ntrack = Track('a')", "track.name"),
     "import inside": ("", "__import__('sys')\n    from reimpl_helpers import params"),
     "other import inside": ("", "1\n    import reimpl_helpers.params as p"),
     "through a function": (

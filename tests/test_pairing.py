@@ -8,11 +8,15 @@ from test_workbook import ENCODER, IMPORTS, NN_LAYER, Notebook
 
 from reimpl_helpers import log, pairing
 from reimpl_helpers.checks import NOT_WRITTEN, PREDICT
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.log import Log
 from reimpl_helpers.pairing import TURN, name_here
+from reimpl_helpers.store import Store
 from reimpl_helpers.summary import Summary
+from reimpl_helpers.track import Track
+from reimpl_helpers.verdicts import judge_piece
 from reimpl_helpers.widgets import RolesBar
-from reimpl_helpers.workbook import Track, WorkbookError, start
+from reimpl_helpers.workbook import Workbook, start
 
 COUNTERPARTS = """
 def numpy_counterparts():
@@ -56,16 +60,17 @@ class Desk:
 
     def __init__(self, work, step=1):
         self.work = work
-        self.track = Track("autoencoder", work / "autoencoder", step)
-        self.pair = self.track.pair
+        self.track = Track("autoencoder", step)
+        self.workbook = Workbook(Store(self.track, work / "autoencoder"))
+        self.pair = self.workbook.pair
         self.notebook = Notebook(IMPORTS)
 
     def check(self, cell):
         self.notebook.run(cell)
-        return self.track.check(self.notebook[cell.split("def ")[1].partition("(")[0]])
+        return self.workbook.check(self.notebook[cell.split("def ")[1].partition("(")[0]])
 
     def solve(self, cell, name):
-        self.track.predict(name)
+        self.workbook.predict(name)
         verdict = self.check(cell)
         assert verdict.right, verdict
         return verdict
@@ -100,20 +105,20 @@ def test_the_first_named_drives_first(desk):
 
 
 def test_a_swap_turns_the_roles_round(desk):
-    assert str(desk.track.swap()).startswith("Grace drives, Ada navigates; 10 minutes")
-    desk.track.swap()
+    assert str(desk.workbook.swap()).startswith("Grace drives, Ada navigates; 10 minutes")
+    desk.workbook.swap()
     assert roles(desk) == ("Ada", "Grace")
 
 
 def test_roles_outlive_the_kernel(desk):
-    desk.track.swap()
+    desk.workbook.swap()
     again = Desk(desk.work, step=2)
     assert roles(again) == ("Grace", "Ada")
     assert again.pair.turn.number == 2
 
 
 def test_who_comes_back_after_a_pause_gets_a_whole_turn(desk, clock):
-    desk.track.swap()
+    desk.workbook.swap()
     clock(hours=3)
     again = Desk(desk.work)
     assert roles(again) == ("Grace", "Ada")
@@ -135,7 +140,7 @@ def test_of_two_who_ask_for_the_same_swap_one_gets_it(desk):
 
 
 def test_another_pair_in_the_same_folder_starts_afresh(desk, here):
-    desk.track.swap()
+    desk.workbook.swap()
     here("Mary", "Joan")
     assert roles(Desk(desk.work)) == ("Mary", "Joan")
 
@@ -145,7 +150,7 @@ def test_three_take_turns_each_navigates_before_driving(tmp_path, here):
     desk, seen = Desk(tmp_path / "work"), []
     for _ in range(4):
         seen.append((*roles(desk), *desk.pair.also_here))
-        desk.track.swap()
+        desk.workbook.swap()
     assert seen == [
         ("Ada", "Grace", "Joan"),
         ("Grace", "Joan", "Ada"),
@@ -156,16 +161,16 @@ def test_three_take_turns_each_navigates_before_driving(tmp_path, here):
 
 
 def test_who_joins_is_next_and_who_leaves_is_missed_in_no_turn(desk, here):
-    desk.track.swap()
+    desk.workbook.swap()
     here("Ada", "Grace", "Joan")
     assert (roles(desk), desk.pair.also_here) == (("Grace", "Ada"), ["Joan"])
-    desk.track.swap()
+    desk.workbook.swap()
     assert roles(desk) == ("Ada", "Grace")
-    desk.track.swap()
+    desk.workbook.swap()
     assert roles(desk) == ("Grace", "Joan")
     here("Ada", "Joan")
     assert sorted(roles(desk)) == ["Ada", "Joan"]
-    desk.track.swap()
+    desk.workbook.swap()
     assert sorted(roles(desk)) == ["Ada", "Joan"]
     here("Joan")  # the bar stays as it was: nobody is there to swap with
     assert sorted(roles(desk)) == ["Ada", "Joan"]
@@ -174,11 +179,11 @@ def test_who_joins_is_next_and_who_leaves_is_missed_in_no_turn(desk, here):
 @pytest.mark.parametrize("names", [[], ["Ada"], ["Ada", "Ada", ""]])
 def test_without_two_names_there_is_no_pair(names, tmp_path, here):
     here(*names)
-    track = Track("autoencoder", tmp_path / "autoencoder", 1)
-    assert track.pair is None
-    assert 'PAIR="Ada,Grace"' in track.summary()
+    workbook = Workbook(Store(Track("autoencoder", 1), tmp_path / "autoencoder"))
+    assert workbook.pair is None
+    assert 'PAIR="Ada,Grace"' in workbook.summary()
     with pytest.raises(WorkbookError, match="nobody is named here"):
-        track.swap()
+        workbook.swap()
 
 
 # --- predictions ---
@@ -194,7 +199,7 @@ def test_a_check_asks_for_a_prediction_first_and_judges_nothing(desk):
 
 def test_then_it_judges_says_how_the_prediction_fared_and_swaps(desk):
     desk.check(COUNTERPARTS)
-    assert str(desk.track.predict("numpy_counterparts", "4 of them")) == (
+    assert str(desk.workbook.predict("numpy_counterparts", "4 of them")) == (
         "Grace said 4 about numpy_counterparts. Now the check."
     )
     verdict = desk.check(COUNTERPARTS)
@@ -209,39 +214,39 @@ def test_then_it_judges_says_how_the_prediction_fared_and_swaps(desk):
 
 
 def test_a_wrong_prediction_is_said_to_be_wrong(desk):
-    desk.track.predict("numpy_counterparts", "7")
+    desk.workbook.predict("numpy_counterparts", "7")
     assert "Grace said 7, and it is not." in str(desk.check(COUNTERPARTS))
 
 
 def test_a_verdict_is_predicted_by_the_first_one_that_follows(desk):
     port = Desk(desk.work, step=5)
-    port.track.predict("nn_layer", "no")
+    port.workbook.predict("nn_layer", "no")
     wrong = NN_LAYER.replace("np.", "jnp.").replace("+ bias", "")
     assert not port.check(wrong).right
     assert "Grace said no, and so it is." in str(port.check(NN_LAYER.replace("np.", "jnp.")))
 
 
 def test_the_first_word_counts(desk):
-    desk.track.predict("numpy_counterparts", "7")
-    assert "The first word counts" in desk.track.predict("numpy_counterparts", "4")
+    desk.workbook.predict("numpy_counterparts", "7")
+    assert "The first word counts" in desk.workbook.predict("numpy_counterparts", "4")
     assert [event["said"] for event in desk.events("prediction")] == ["7"]
 
 
 def test_who_passes_is_not_asked_again(desk):
-    assert "No prediction about numpy_counterparts" in desk.track.predict("numpy_counterparts")
+    assert "No prediction about numpy_counterparts" in desk.workbook.predict("numpy_counterparts")
     verdict = desk.check(COUNTERPARTS)
     assert verdict.right and "said" not in str(verdict)
 
 
 @pytest.mark.parametrize("said", ["many", "(batch, code)", "<b>", "…" * 10_000])
 def test_what_is_no_answer_is_not_kept(desk, said):
-    answer = desk.track.predict("numpy_counterparts", said)
+    answer = desk.workbook.predict("numpy_counterparts", said)
     assert "does not answer the question. Say numbers" in answer and len(answer) < 200
     assert desk.events("prediction") == []
 
 
 def test_a_piece_of_another_notebook_is_not_asked_for_here(desk):
-    assert "is no exercise of this notebook" in desk.track.predict("mse_loss", "1")
+    assert "is no exercise of this notebook" in desk.workbook.predict("mse_loss", "1")
     assert desk.events("prediction") == []
 
 
@@ -271,7 +276,7 @@ def test_a_piece_that_is_right_again_swaps_nobody(desk):
 
 
 def test_two_who_run_the_same_check_at_once_swap_once_and_save_once(desk):
-    desk.track.predict("nn_layer", "5, 32")
+    desk.workbook.predict("nn_layer", "5, 32")
     other = Desk(desk.work)
     for each in (desk, other):
         each.notebook.run(NN_LAYER)
@@ -281,7 +286,7 @@ def test_two_who_run_the_same_check_at_once_swap_once_and_save_once(desk):
         ready.wait()
         verdicts.append(each.pair.checked(each.track.piece("nn_layer"), right, NN_LAYER))
 
-    right = desk.track.judge(desk.track.piece("nn_layer"), desk.notebook["nn_layer"])
+    right = judge_piece(desk.track, desk.track.piece("nn_layer"), desk.notebook["nn_layer"])
     threads = [threading.Thread(target=check, args=(each,)) for each in (desk, other)]
     for thread in threads:
         thread.start()
@@ -304,12 +309,12 @@ def test_a_log_that_takes_nothing_stops_no_check(desk):
     desk.pair.log.path.mkdir()
     verdict = desk.check(NN_LAYER)
     assert verdict.state == PREDICT
-    desk.track.predict("nn_layer", "5, 32")
+    desk.workbook.predict("nn_layer", "5, 32")
     verdict = desk.check(NN_LAYER)
     assert verdict.right and "Saved to model.py" in str(verdict)
     assert "log.jsonl cannot be written" in str(verdict)
     desk.pair.log.path.rmdir()
-    desk.track.swap()
+    desk.workbook.swap()
     assert len(desk.events("check")) == 1 and len(desk.events("prediction")) == 1
 
 
@@ -317,17 +322,17 @@ def test_a_log_that_takes_nothing_stops_no_check(desk):
 
 
 def test_a_hand_stays_up_until_it_is_lowered(desk):
-    assert "board" in desk.track.raise_hand() and desk.pair.hand_is_up
+    assert "board" in desk.workbook.raise_hand() and desk.pair.hand_is_up
     assert "Your hand is up" in str(desk.pair)
     assert Desk(desk.work, step=2).pair.hand_is_up, "in every notebook of theirs"
-    assert desk.track.lower_hand() == "Your hand is down." and not desk.pair.hand_is_up
+    assert desk.workbook.lower_hand() == "Your hand is down." and not desk.pair.hand_is_up
     assert "hand" not in str(desk.pair)
 
 
 def test_a_hand_goes_down_when_one_more_piece_is_right(desk):
     desk.solve(COUNTERPARTS, "numpy_counterparts")
-    desk.track.raise_hand()
-    desk.track.predict("nn_layer")
+    desk.workbook.raise_hand()
+    desk.workbook.predict("nn_layer")
     assert not desk.check(NN_LAYER.replace("+ bias", "- bias")).right and desk.pair.hand_is_up
     assert desk.check(COUNTERPARTS).right and desk.pair.hand_is_up, "they had it before"
     assert desk.check(NN_LAYER).right and not desk.pair.hand_is_up
@@ -335,19 +340,19 @@ def test_a_hand_goes_down_when_one_more_piece_is_right(desk):
 
 def test_a_hand_is_up_since_it_was_raised_first(desk, clock):
     for _ in range(2):
-        desk.track.raise_hand()
+        desk.workbook.raise_hand()
         clock(minutes=1)
     assert [event["raised"] for event in desk.events("hand")] == [True]
     twice = desk.events("hand") + [{**desk.events("hand")[0], "at": "2026-01-01"}]
     assert pairing.hand_in(twice) == twice[0]
-    desk.track.lower_hand(), desk.track.lower_hand()
+    desk.workbook.lower_hand(), desk.workbook.lower_hand()
     assert [event["raised"] for event in desk.events("hand")] == [True, False]
 
 
 def test_one_person_may_raise_a_hand_too(tmp_path, monkeypatch):
     monkeypatch.delenv("REIMPL_PAIR", raising=False)
     desk = Desk(tmp_path / "work")
-    assert "board" in desk.track.raise_hand()
+    assert "board" in desk.workbook.raise_hand()
     assert [event["raised"] for event in desk.events("hand")] == [True]
     assert desk.check(COUNTERPARTS).right and pairing.hand_in(Log(desk.work).read()) is None
 
@@ -356,7 +361,7 @@ def test_one_person_may_raise_a_hand_too(tmp_path, monkeypatch):
 
 
 def test_a_check_tells_which_planted_bug_an_answer_equals(desk):
-    desk.track.predict("nn_layer")
+    desk.workbook.predict("nn_layer")
     desk.check(NN_LAYER.replace("+ bias", "- bias"))
     desk.check(NN_LAYER.replace("+ bias", "* bias - 3"))
     desk.check(NN_LAYER)
@@ -454,14 +459,14 @@ def test_start_shows_the_bar_to_two_and_nothing_to_others(desk, here, monkeypatc
 
 
 def test_the_summary_shows_balance_predictions_and_what_took_longest(desk, clock):
-    desk.track.log.append("start", track="autoencoder", step=1)
+    desk.workbook.log.append("start", track="autoencoder", step=1)
     clock(minutes=4)
-    desk.track.predict("numpy_counterparts", "4")
+    desk.workbook.predict("numpy_counterparts", "4")
     desk.check(COUNTERPARTS.replace("@", "*"))
     clock(minutes=2)
     desk.check(COUNTERPARTS)
     clock(minutes=3)
-    desk.track.predict("nn_layer", "32, 5")
+    desk.workbook.predict("nn_layer", "32, 5")
     desk.check(NN_LAYER)
     summary = Summary(desk.pair)
     assert repr(summary).splitlines()[:7] == [
@@ -477,20 +482,20 @@ def test_the_summary_shows_balance_predictions_and_what_took_longest(desk, clock
 
 
 def test_a_long_pause_counts_as_one_turn(desk, clock):
-    desk.track.log.append("start", track="autoencoder", step=1)
+    desk.workbook.log.append("start", track="autoencoder", step=1)
     clock(hours=15)
     desk.solve(COUNTERPARTS, "numpy_counterparts")
     assert Summary(desk.pair).spent["numpy_counterparts"] == pytest.approx(10, abs=0.1)
 
 
 def test_time_at_another_notebook_is_not_counted(desk, clock):
-    desk.track.log.append("start", track="autoencoder", step=1)
+    desk.workbook.log.append("start", track="autoencoder", step=1)
     clock(minutes=1)
-    desk.track.log.append("start", track="gnn", step=1)
+    desk.workbook.log.append("start", track="gnn", step=1)
     clock(minutes=5)
-    desk.track.swap()
+    desk.workbook.swap()
     clock(minutes=2)
-    desk.track.log.append("start", track="autoencoder", step=1)
+    desk.workbook.log.append("start", track="autoencoder", step=1)
     driven = Summary(desk.pair).driven
     assert (driven["Ada"], driven["Grace"]) == pytest.approx((1, 0), abs=0.1)
 

@@ -15,9 +15,9 @@ from reimpl_helpers.params import (
     pooled,
     shared_draws,
 )
-from reimpl_helpers.workbook import Track
+from reimpl_helpers.track import Track
 
-TRACK = Track("autoencoder", None)
+TRACK = Track("autoencoder")
 SHAPES = {name: value.shape for name, value in TRACK.recording.params.items()}
 DRAWS = 50  # as the pieces of the tracks ask
 

@@ -29,12 +29,14 @@ from reimpl_helpers.compiling import float64_in_jax
 from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
 from reimpl_helpers.mutations import mutations_of
 from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.workbook import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.verdicts import judge_alone
 
 
 @functools.cache
 def track_at(name, step):
-    return Track(name, Path("work") / name, step)
+    return Track(name, step)
 
 
 @functools.cache
@@ -135,7 +137,11 @@ def verdict_on_test(name, piece, source):
         if package.names_given(node) & used:
             above.insert(0, ast.unparse(node))
             used |= package.names_in([node])
-    return track.judge_alone(piece, {**texts, "test_model": "\n".join([*above, source])})
+    return judge_alone(
+        Store(track, Path("work") / name),
+        piece,
+        {**texts, "test_model": "\n".join([*above, source])},
+    )
 
 
 @functools.cache

@@ -1,26 +1,24 @@
 """Every exercise has a question to the navigator, and its answer is what the original gives."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from reimpl_helpers.checks import Case, Piece
 from reimpl_helpers.predictions import SIGNS, VERDICTS, Question, about_answer, question_about
-from reimpl_helpers.workbook import LAST_STEP, Track, tracks
+from reimpl_helpers.track import LAST_STEP, Track, tracks
 
 EXERCISES = [
     pytest.param(name, step, place, id=f"{name}, step {step}, {piece.label}")
     for name in tracks()
     for step in range(1, LAST_STEP + 1)
-    for place, piece in enumerate(Track(name, Path("nowhere") / name, step).pieces)
+    for place, piece in enumerate(Track(name, step).pieces)
     if piece.step == step
 ]
 
 
 @pytest.mark.parametrize("name, step, place", EXERCISES)
 def test_every_exercise_has_a_question_that_its_truth_answers(name, step, place):
-    track = Track(name, Path("nowhere") / name, step)
+    track = Track(name, step)
     question = question_about(track, track.pieces[place])
     assert question.text.startswith(track.pieces[place].name) and question.text.endswith("?")
     if question.truth is None:
@@ -30,7 +28,7 @@ def test_every_exercise_has_a_question_that_its_truth_answers(name, step, place)
 
 
 def test_the_truth_is_what_the_original_gives():
-    track = Track("autoencoder", Path("nowhere/autoencoder"), 1)
+    track = Track("autoencoder", 1)
     question = question_about(track, track.piece("encoder"))
     assert question.text == "encoder on “ordinary” with x (5, 64): which shape comes out?"
     seen = track.recording.probes["ordinary"].results["encoder"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from reimpl_helpers.workbook import ROOT
+from reimpl_helpers.places import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,12 @@ from cells import Notebook
 
 from reimpl_helpers import judge, package, pictures, score, testing
 from reimpl_helpers.cli import main
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.log import Log
 from reimpl_helpers.score import MUTATION, OWN, PLANTED
-from reimpl_helpers.workbook import Track, WorkbookError
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import Track
+from reimpl_helpers.workbook import Workbook
 
 # An interruption may land in a weakref's callback: Python reports it, drops it, and it comes again.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -28,16 +31,18 @@ class Pair:
     """A pair with the right pieces of steps 1 to 3 saved, and tests of its own."""
 
     def __init__(self, folder):
-        self.track = Track("autoencoder", folder, step=4)
+        self.track = Track("autoencoder", 4)
+        self.store = Store(self.track, folder)
+        self.workbook = Workbook(self.store)
         texts = self.track.given_texts(in_jax=False)
         texts = {name: texts[name] for name in ("shapes", "model", "params")}
         package.write_texts(folder, texts, {})
 
     def tests(self, source, imports=IMPORTS):
         """Write the tests, and score them."""
-        path = self.track.folder / "test_model.py"
+        path = self.store.folder / "test_model.py"
         path.write_text(imports + textwrap.dedent(source), encoding="utf-8")
-        return self.track.score()
+        return self.workbook.score()
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def short_limit(monkeypatch):
 def test_a_score_is_kept_in_the_log(pair):
     found = pair.tests(SHAPES)
     assert pair.tests("def broken(").problem
-    (event,) = Log(pair.track.folder.parent).read()
+    (event,) = Log(pair.store.folder.parent).read()
     assert (event["event"], event["step"]) == ("score", 4)
     assert (event["caught"], event["mistakes"]) == (len(found.caught), len(found.findings))
     assert 0 < event["caught"] < event["mistakes"]
@@ -71,10 +76,9 @@ def names(findings):
 @pytest.mark.slow
 def test_the_solutions_own_tests_catch_every_planted_bug(tmp_path):
     """The whole package in JAX, as a pair has it at the end; by the command, in its process."""
-    track = Track("autoencoder", tmp_path / "autoencoder", step=5)
-    texts = package.read_texts(track.solution)
-    package.write_texts(track.folder, texts, {})
-    reply = judge.score_package(track)
+    store = Store(track := Track("autoencoder", 5), tmp_path / "autoencoder")
+    package.write_texts(store.folder, package.read_texts(track.solution), {})
+    reply = judge.score_package(store)
     bugs = [bug for bug in track.bugs if bug.piece != "numpy_counterparts"]
     first = reply["score"].splitlines()[0]
     assert f"catch {len(bugs)} of {len(bugs)} planted bugs, " in first, reply["score"]
@@ -120,7 +124,7 @@ def test_a_missed_mistake_comes_with_what_it_does_and_a_hint(pair):
 
 
 def test_mutations_are_of_the_pairs_own_code_alone(pair):
-    model = pair.track.folder / "model.py"
+    model = pair.store.folder / "model.py"
     text = model.read_text("utf-8").replace("def decoder(", f"{package.GIVEN}\ndef decoder(")
     model.write_text(text + "\n\ndef helper(x):\n    return x + 1.0\n", "utf-8")
     result = pair.tests("def test_layer():\n    assert nn_layer(np.eye(2), np.eye(2)).shape\n")
@@ -129,7 +133,7 @@ def test_mutations_are_of_the_pairs_own_code_alone(pair):
 
 
 def test_a_mutation_of_a_helper_counts_where_a_piece_uses_it(pair):
-    model = pair.track.folder / "model.py"
+    model = pair.store.folder / "model.py"
     text = model.read_text("utf-8").replace("return np.tanh(output)", "return squash(output)")
     text = text.replace("def nn_layer(", "def squash(x):\n    return np.tanh(x)\n\n\ndef nn_layer(")
     model.write_text(text, "utf-8")
@@ -138,7 +142,7 @@ def test_a_mutation_of_a_helper_counts_where_a_piece_uses_it(pair):
 
 
 def test_mutations_that_compute_the_same_do_not_count(pair):
-    model = pair.track.folder / "model.py"
+    model = pair.store.folder / "model.py"
     text = model.read_text("utf-8").replace(
         "np.matmul(data, weights) + bias", "np.matmul(data, weights) + bias + 0.0 * bias"
     )
@@ -160,7 +164,7 @@ def test_a_score_is_the_same_each_time(pair):
 
 
 def test_nothing_to_score_yet(pair):
-    result = pair.track.score()
+    result = pair.workbook.score()
     assert result.headline == (
         "no score: there is no test_model.py yet. Write a test, and check it."
     )
@@ -184,7 +188,7 @@ def test_a_suite_that_refuses_other_right_code_scores_nothing(pair):
     def test_names():
         assert nn_layer.__code__.co_varnames[4] == "outcome"
     """
-    model = pair.track.folder / "model.py"
+    model = pair.store.folder / "model.py"
     model.write_text(model.read_text("utf-8").replace("output", "outcome"), "utf-8")
     headline = pair.tests(source).headline
     assert headline.startswith(
@@ -302,12 +306,12 @@ def test_megabytes_of_output_are_not_shown(pair, capfd):
 def test_a_slow_test_is_given_its_time(pair, monkeypatch):
     monkeypatch.setattr(score, "PATIENCE", 0.1)
     slow = SHAPES.replace("    params =", "    import time\n    time.sleep(0.5)\n    params =")
-    (pair.track.folder / "test_model.py").write_text(IMPORTS + slow, encoding="utf-8")
-    assert "no test of yours catches it" in str(pair.track.caught_by("tanh left out"))
+    (pair.store.folder / "test_model.py").write_text(IMPORTS + slow, encoding="utf-8")
+    assert "no test of yours catches it" in str(pair.workbook.caught_by("tanh left out"))
 
 
 def test_a_broken_module_beside_the_tests_says_so(pair):
-    (pair.track.folder / "mistakes.py").write_text("def a(:\n")
+    (pair.store.folder / "mistakes.py").write_text("def a(:\n")
     assert pair.tests(SHAPES).headline.startswith(
         "no score: mistakes.py has a syntax error on line 1: "
     )
@@ -316,7 +320,7 @@ def test_a_broken_module_beside_the_tests_says_so(pair):
 def test_a_mistake_that_never_ends_is_left_out(pair, short_limit):
     """A test that is stopped has not failed: it might have passed."""
     endless = "def encoder__endless(params, x):\n    while True:\n        pass\n"
-    (pair.track.folder / "mistakes.py").write_text(endless)
+    (pair.store.folder / "mistakes.py").write_text(endless)
     score = pair.tests(SHAPES)
     assert not score.of(OWN)
     assert score.remarks == (
@@ -347,16 +351,16 @@ def test_as_text_html_and_picture(pair):
 def in_notebook(pair, source):
     """Define a function in a notebook that has the encoder at hand."""
     notebook = Notebook()
-    notebook["encoder"] = pair.track.use("encoder")
+    notebook["encoder"] = pair.workbook.use("encoder")
     notebook.run(source)
     return next(value for name, value in notebook.items() if name.startswith("encoder__"))
 
 
 def test_a_mistake_of_the_pairs_own_is_saved_and_counts(pair):
-    before = {path: path.read_bytes() for path in pair.track.folder.iterdir()}
+    before = {path: path.read_bytes() for path in pair.store.folder.iterdir()}
     doubled = "def encoder__codes_doubled(params, x):\n    return 2 * encoder(params, x)\n"
     encoder__codes_doubled = in_notebook(pair, doubled)
-    said = str(pair.track.add_mistake(encoder__codes_doubled))
+    said = str(pair.workbook.add_mistake(encoder__codes_doubled))
     assert said == "encoder · codes doubled · you have no test yet that could catch it. Swap."
     assert {path: path.read_bytes() for path in before} == before
     layer = "\ndef test_layer():\n    assert nn_layer(np.eye(2), np.eye(2)).shape == (2, 2)\n"
@@ -364,41 +368,41 @@ def test_a_mistake_of_the_pairs_own_is_saved_and_counts(pair):
     (own,) = result.of(OWN)
     assert own.mistake.label == "encoder · codes doubled" and own.caught_by is None
     assert result.headline.endswith(", 0 of 1 mistakes of your own.")
-    said = str(pair.track.add_mistake(encoder__codes_doubled))
+    said = str(pair.workbook.add_mistake(encoder__codes_doubled))
     assert said.startswith("encoder · codes doubled · no test of yours catches it.")
     codes = "\ndef test_codes():\n    assert abs(encoder(make_autoencoder_params(), "
     codes += "1e4 * np.eye(64))).max() <= 1\n"
     assert pair.tests(SHAPES + codes).of(OWN)[0].caught_by == "test_codes"
-    assert str(pair.track.add_mistake(encoder__codes_doubled)) == (
+    assert str(pair.workbook.add_mistake(encoder__codes_doubled)) == (
         "encoder · codes doubled · caught by test_codes. Swap."
     )
 
 
 def test_only_a_mistake_is_a_mistake(pair):
     stub = "def encoder__stub(params, x):\n    raise NotImplementedError\n"
-    said = str(pair.track.add_mistake(in_notebook(pair, stub)))
+    said = str(pair.workbook.add_mistake(in_notebook(pair, stub)))
     assert said == "encoder__stub · not written yet"
     right = "def encoder__right(params, x):\n    return encoder(params, x)\n"
     with pytest.raises(WorkbookError, match="No check can tell it from a right encoder"):
-        pair.track.add_mistake(in_notebook(pair, right))
+        pair.workbook.add_mistake(in_notebook(pair, right))
     for wrong in (len, SHAPES, lambda x: x, pair.tests):
         with pytest.raises(
             WorkbookError, match="names no mistake. Name the piece, two underscores"
         ):
-            pair.track.add_mistake(wrong)
-    assert not (pair.track.folder / "mistakes.py").exists()
+            pair.workbook.add_mistake(wrong)
+    assert not (pair.store.folder / "mistakes.py").exists()
 
 
 def test_a_planted_bug_can_be_handed_out_and_asked_after(pair):
-    wrong = pair.track.wrong("encoder", "tanh left out")
+    wrong = pair.workbook.wrong("encoder", "tanh left out")
     assert wrong.__name__ == "encoder"
-    assert str(pair.track.caught_by("tanh left out")) == (
+    assert str(pair.workbook.caught_by("tanh left out")) == (
         "encoder · tanh left out · you have no test yet that could catch it."
     )
     pair.tests(SHAPES)
-    assert "no test of yours catches it" in str(pair.track.caught_by("tanh left out"))
+    assert "no test of yours catches it" in str(pair.workbook.caught_by("tanh left out"))
     with pytest.raises(WorkbookError, match="no planted bug is called `nothing`. There are: "):
-        pair.track.caught_by("nothing")
+        pair.workbook.caught_by("nothing")
 
 
 # --- the command --------------------------------------------------------------------------
@@ -406,13 +410,13 @@ def test_a_planted_bug_can_be_handed_out_and_asked_after(pair):
 
 def test_command(pair, capsys):
     pair.tests(SHAPES)
-    before = {path: path.read_bytes() for path in pair.track.folder.iterdir()}
-    assert main(["score", str(pair.track.folder)]) == 1
+    before = {path: path.read_bytes() for path in pair.store.folder.iterdir()}
+    assert main(["score", str(pair.store.folder)]) == 1
     printed = capsys.readouterr().out
     assert (
         printed.startswith("your tests catch ") and "\nmissed  encoder · tanh left out" in printed
     )
-    assert {path: path.read_bytes() for path in pair.track.folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in pair.store.folder.iterdir()} == before
 
 
 @pytest.mark.slow
@@ -427,7 +431,7 @@ def test_stubborn():
         except BaseException:
             pass
 """
-    (pair.track.folder / "test_model.py").write_text(IMPORTS + stubborn + SHAPES, "utf-8")
+    (pair.store.folder / "test_model.py").write_text(IMPORTS + stubborn + SHAPES, "utf-8")
     reply = judge.score_package(pair.track)
     assert "left out: test_stubborn: still running after 20 seconds." in reply["score"]
     assert "\ncaught  param_shapes · a number that happens to fit" in reply["score"]

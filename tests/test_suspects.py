@@ -1,7 +1,5 @@
 """What is said of a wrong answer: the known mistake that it equals, or the line that it leaves."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cells import Notebook
@@ -9,11 +7,12 @@ from cells import Notebook
 from reimpl_helpers.checks import WRONG, Case, judge
 from reimpl_helpers.package import load_pieces
 from reimpl_helpers.suspects import ADVICE, Suspect, with_explanation, with_question
-from reimpl_helpers.workbook import Track
+from reimpl_helpers.track import Track
+from reimpl_helpers.verdicts import judge_piece
 
 
 def track_at(step):
-    return Track("autoencoder", Path("work") / "autoencoder", step)
+    return Track("autoencoder", step)
 
 
 def layer(params, name, x):
@@ -22,7 +21,7 @@ def layer(params, name, x):
 
 def judged(function, name, step=1):
     track = track_at(step)
-    verdict = track.judge(track.piece(name), function)
+    verdict = judge_piece(track, track.piece(name), function)
     assert verdict.state == WRONG
     return verdict
 
@@ -127,7 +126,7 @@ def test_a_known_mistake_is_asked_once_and_not_anew_for_every_answer(monkeypatch
         def encoder(params, x, factor=factor):
             return factor * layer(params, "enc_code", x @ np.ones((64, 32)))
 
-        assert track.judge(track.piece("encoder"), encoder).state == WRONG
+        assert judge_piece(track, track.piece("encoder"), encoder).state == WRONG
     assert len(loaded) == len(set(loaded)) > 5
 
 
@@ -183,7 +182,7 @@ def test_an_unknown_mistake_is_shown_where_it_leaves_the_original():
 
 
 def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
-    track = Track("mlstm", Path("work/mlstm"), 1)
+    track = Track("mlstm", 1)
     piece = track.piece("mlstm_step")
     text = track.given_texts(in_jax=False)["model"]
     text = text.replace('+ weights["b"]', '+ 2 * weights["b"]')
@@ -199,8 +198,8 @@ def test_of_several_arrays_the_first_that_differs_is_looked_into():
         hidden, h, c = track.given(track.piece("mlstm_layer"))(params, x, is_real)
         return hidden, h, np.tanh(c)
 
-    track = Track("mlstm", Path("work") / "mlstm", 1)
-    verdict = track.judge(track.piece("mlstm_layer"), mlstm_layer)
+    track = Track("mlstm", 1)
+    verdict = judge_piece(track, track.piece("mlstm_layer"), mlstm_layer)
     assert "differ for c on" in verdict.headline
     assert "of original.py" in verdict.headline and "but returns something else" in verdict.headline
 
@@ -239,7 +238,7 @@ def test_a_right_answer_is_not_looked_into(monkeypatch):
 
     monkeypatch.setattr(suspects, "suspect_of", None)
     track = track_at(1)
-    assert track.judge(track.piece("encoder"), track.given(track.piece("encoder"))).right
+    assert judge_piece(track, track.piece("encoder"), track.given(track.piece("encoder"))).right
 
 
 QUESTIONS = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from reimpl_helpers.params import flat, nested
+from reimpl_helpers.track import Track
 from reimpl_helpers.training import gradient_table
-from reimpl_helpers.workbook import Track
 
 RECORDED = {
     "enc.weight": np.array([[0.5, -0.25], [0.125, 0.0]]),
@@ -79,7 +79,7 @@ def test_table_as_html():
 def test_gradients_of_the_solution_equal_the_recorded_ones():
     import jax
 
-    track = Track("autoencoder", None, 5)
+    track = Track("autoencoder", 5)
     pieces = {piece.name: piece for piece in track.pieces}
     mse_loss, model = (track.given(pieces[name]) for name in ("mse_loss", "autoencoder"))
     probe = track.recording.probes["other sizes"]

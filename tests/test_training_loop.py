@@ -7,11 +7,12 @@ import pytest
 
 from reimpl_helpers import package
 from reimpl_helpers.params import flat, nested
-from reimpl_helpers.workbook import NOTEBOOKS, Track, tracks
+from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.track import Track, tracks
 
 
 def solution(name, module):
-    track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
+    track = Track(name, 5)
     return package.load_pieces(track.solution, module)
 
 
@@ -36,7 +37,7 @@ def loss_of(track):
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_losses_are_the_originals(name, train):
-    track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
+    track = Track(name, 5)
     model = getattr(solution(name, "model"), model_of(track).name)
     loss = getattr(solution(name, "losses"), loss_of(track).name)
     recorded = track.recording.training
@@ -58,7 +59,7 @@ def test_losses_are_the_originals(name, train):
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_gradients_are_the_originals(name):
-    track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
+    track = Track(name, 5)
     model = getattr(solution(name, "model"), model_of(track).name)
     loss = getattr(solution(name, "losses"), loss_of(track).name)
     seen = track.recording.probes["ordinary"]
@@ -73,7 +74,7 @@ def test_gradients_are_the_originals(name):
 
 @pytest.mark.parametrize("name", tracks())
 def test_vocabulary_is_the_other_tracks_own_text(name):
-    track = Track(name, NOTEBOOKS.parent / "work" / name, 5)
+    track = Track(name, 5)
     for piece in track.vocabulary.values():
         here, there = (
             (NOTEBOOKS / home / "solution" / f"{piece.module}.py").read_text("utf-8")

@@ -14,9 +14,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from reimpl_helpers import package
-from reimpl_helpers.workbook import NOTEBOOKS, Track
+from reimpl_helpers.track import Track
 
-TRACK = Track("transformer", NOTEBOOKS.parent / "work/transformer", 5)
+TRACK = Track("transformer", 5)
 HEADS = 12
 SENTENCES = (
     "A cat is asleep on the windowsill.",

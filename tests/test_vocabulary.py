@@ -6,7 +6,11 @@ import pytest
 from cells import Notebook
 
 from reimpl_helpers import package
-from reimpl_helpers.workbook import Track, WorkbookError
+from reimpl_helpers.errors import WorkbookError
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import Track
+from reimpl_helpers.verdicts import judge_piece
+from reimpl_helpers.workbook import Workbook
 
 IMPORTS = """
 import jax
@@ -45,16 +49,18 @@ class Pair:
 
     def at(self, name, step):
         """Open a notebook of a track in a fresh kernel."""
-        self.track = Track(name, self.work / name, step)
+        self.track = Track(name, step)
+        self.store = Store(self.track, self.work / name)
+        self.workbook = Workbook(self.store)
         self.notebook = Notebook(IMPORTS)
 
     def use(self, *names):
-        found = self.track.use(*names)
+        found = self.workbook.use(*names)
         self.notebook.update(zip(names, [found] if len(names) == 1 else found, strict=True))
 
     def check(self, cell):
         self.notebook.run(cell)
-        return self.track.check(self.notebook[re.findall(r"^def (\w+)", cell, re.M)[-1]])
+        return self.workbook.check(self.notebook[re.findall(r"^def (\w+)", cell, re.M)[-1]])
 
     def text(self, name, module="model"):
         return (self.work / name / f"{module}.py").read_text("utf-8")
@@ -70,7 +76,7 @@ def test_the_workbooks_until_theirs_is_saved(pair, capsys):
     pair.use("nn_layer")
     said = "the workbook's, until yours are saved in autoencoder: nn_layer\n"
     assert capsys.readouterr().out == said
-    assert pair.track.whose("nn_layer") == "the workbook's"
+    assert pair.workbook.whose("nn_layer") == "the workbook's"
     assert pair.check(SENT).right
     assert f"{package.GIVEN}\ndef nn_layer(" in pair.text("gnn")
     assert "import numpy as np" in pair.text("gnn") and "jax" not in pair.text("gnn")
@@ -82,13 +88,13 @@ def test_their_own_goes_along(pair, capsys):
     pair.at("gnn", 1)
     pair.use("nn_layer")
     assert capsys.readouterr().out == "yours, from autoencoder: nn_layer\n"
-    assert pair.track.whose("nn_layer") == "ours"
+    assert pair.workbook.whose("nn_layer") == "ours"
     assert pair.check(SENT).right
     assert f"{FROM}def nn_layer(" in pair.text("gnn")
     assert "output = bias + np.matmul(data, weights)" in pair.text("gnn")
-    texts = pair.track.texts()
-    assert not pair.track.is_own("nn_layer", texts)
-    assert pair.track.is_own("send_messages", texts)
+    texts = pair.store.texts()
+    assert not pair.store.is_own("nn_layer", texts)
+    assert pair.store.is_own("send_messages", texts)
 
 
 def test_a_port_takes_the_vocabulary_along(pair, capsys):
@@ -163,21 +169,21 @@ def test_vocabulary_is_listed_apart(pair):
 
 
 def test_a_model_in_numpy_still_is_not_used_where_gradients_are_asked(tmp_path, capsys):
-    track = Track("gnn", tmp_path / "gnn", 5)
+    track = Track("gnn", 5)
+    store = Store(track, tmp_path / "gnn")
     texts = track.given_texts(in_jax=True)
     call = 'nn_layer(layer["weight"].T, nodes + received, layer["bias"], "tanh")'
     in_numpy = 'np.tanh((nodes + received) @ layer["weight"].T + layer["bias"])'
     assert call in texts["model"]
     model = "import numpy as np\n" + texts["model"].replace(call, in_numpy)
-    package.write_texts(track.folder, {**texts, "model": model}, {})
-    track.use("message_passing", "gnn_model", "readout")
+    package.write_texts(store.folder, {**texts, "model": model}, {})
+    Workbook(store).use("message_passing", "gnn_model", "readout")
     assert capsys.readouterr().out.splitlines() == [
         "yours: readout",
         "the workbook's, until yours can be differentiated: message_passing, gnn_model",
     ]
-    verdict = track.judge(
-        track.piece("message_passing"), track.saved(track.piece("message_passing"))
-    )
+    piece = track.piece("message_passing")
+    verdict = judge_piece(track, piece, store.saved(piece))
     assert verdict.headline.startswith(
         "right, but not yet in JAX, where it is to be differentiated"
     )

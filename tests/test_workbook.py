@@ -12,10 +12,14 @@ import pytest
 from cells import Notebook
 from nbclient import NotebookClient
 
-from reimpl_helpers import compiling, package, workbook
+from reimpl_helpers import compiling, package, verdicts, workbook
 from reimpl_helpers.checks import RIGHT, Verdict
 from reimpl_helpers.copies import copy_work
-from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, ROOT, Track, WorkbookError, start, tracks
+from reimpl_helpers.errors import WorkbookError
+from reimpl_helpers.places import NOTEBOOKS, ROOT, work_folder
+from reimpl_helpers.store import Store, track_of
+from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.workbook import Workbook, start
 
 IMPORTS = """
 import math
@@ -55,13 +59,15 @@ class Pair:
 
     def at(self, step):
         """Open the notebook of a step in a fresh kernel."""
-        self.track = Track("autoencoder", self.folder, step)
+        self.track = Track("autoencoder", step)
+        self.store = Store(self.track, self.folder)
+        self.workbook = Workbook(self.store)
         self.notebook = Notebook(IMPORTS)
 
     def check(self, cell):
         """Run a cell that defines a piece, then the check below it."""
         self.notebook.run(cell)
-        return self.track.check(self.notebook[re.findall(r"^def (\w+)", cell, re.M)[-1]])
+        return self.workbook.check(self.notebook[re.findall(r"^def (\w+)", cell, re.M)[-1]])
 
     def text(self, module="model"):
         return (self.folder / f"{module}.py").read_text("utf-8")
@@ -88,7 +94,7 @@ def solve(pair, *steps):
             if piece.step == step:
                 given = pair.track.given(piece)
                 for name in package.dependencies_of(given, pair.track.modules).homes:
-                    pair.notebook.setdefault(name, pair.track.use(name))
+                    pair.notebook.setdefault(name, pair.workbook.use(name))
                 verdict = pair.check(package.source_of_piece(given))
                 assert verdict.right, verdict
 
@@ -97,10 +103,10 @@ def solve(pair, *steps):
 def finished(tmp_path_factory):
     """A package that came about by saving one piece after the other, in a copy of the project."""
     root = tmp_path_factory.mktemp("project")
-    shutil.copy(workbook.ROOT / "pyproject.toml", root)
+    shutil.copy(ROOT / "pyproject.toml", root)
     pair = Pair(root / "work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workbook, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
+        patch.setattr(verdicts, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
         solve(pair, *range(1, LAST_STEP + 1))
     return pair
 
@@ -201,7 +207,7 @@ def test_wrong_piece_is_not_saved(cell, state, pair):
 
 def test_warm_up_is_right_and_not_saved(pair):
     pair.notebook.run(package.source_of_piece(pair.track.given(pair.track.pieces[0])))
-    verdict = pair.track.check(pair.notebook["numpy_counterparts"])
+    verdict = pair.workbook.check(pair.notebook["numpy_counterparts"])
     assert str(verdict).endswith("Swap: the navigator drives now.")
     assert "Saved" not in str(verdict) and not pair.folder.exists()
 
@@ -225,21 +231,21 @@ def test_piece_that_uses_a_wrong_one_is_not_saved(pair):
 
 
 def test_piece_of_the_workbook_that_a_piece_uses_is_marked(pair, capsys):
-    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    pair.notebook["nn_layer"] = pair.workbook.use("nn_layer")
     assert pair.check(ENCODER).right
     assert capsys.readouterr().out == "the workbook's, until yours are saved: nn_layer\n"
-    texts = pair.track.texts()
+    texts = pair.store.texts()
     assert f"\n\n\n{package.GIVEN}\ndef nn_layer(" in pair.text()
-    assert pair.track.is_own("encoder", texts) and not pair.track.is_own("nn_layer", texts)
-    assert pair.track.whose("encoder") == "ours"
-    assert pair.track.whose("nn_layer") == "the workbook's"
+    assert pair.store.is_own("encoder", texts) and not pair.store.is_own("nn_layer", texts)
+    assert pair.workbook.whose("encoder") == "ours"
+    assert pair.workbook.whose("nn_layer") == "the workbook's"
     with package.imported_from(pair.folder):
         from model import nn_layer
-    assert pair.track.check(nn_layer).state == "not written yet"
+    assert pair.workbook.check(nn_layer).state == "not written yet"
     assert package.GIVEN in pair.text()
     assert pair.check(NN_LAYER).right
     assert package.GIVEN not in pair.text() and pair.text().count("def nn_layer") == 1
-    assert pair.track.whose("nn_layer") == "ours"
+    assert pair.workbook.whose("nn_layer") == "ours"
 
 
 HIDDEN_STATE = ENCODER.replace("encoder(params, x):", "encoder(params, x):\n    encoder.calls += 1")
@@ -248,7 +254,7 @@ HIDDEN_STATE = ENCODER.replace("encoder(params, x):", "encoder(params, x):\n    
 def test_piece_that_leans_on_the_notebook_is_not_saved(pair):
     pair.notebook.run(NN_LAYER)
     pair.notebook.run(HIDDEN_STATE + "\nencoder.calls = 0\n")
-    verdict = pair.track.check(pair.notebook["encoder"])
+    verdict = pair.workbook.check(pair.notebook["encoder"])
     assert str(verdict).startswith(
         "encoder · not saved: it is right here, but not on its own in model.py: raised Attribute"
     )
@@ -290,18 +296,18 @@ HANDED = {
 @pytest.mark.parametrize("what", HANDED.values(), ids=HANDED)
 def test_check_is_handed_no_piece(what, pair):
     with pytest.raises(WorkbookError, match="check was handed .*, expected a function written"):
-        pair.track.check(eval(what))
+        pair.workbook.check(eval(what))
 
 
 def test_check_is_handed_a_function_of_another_name(pair):
     pair.notebook.run("def my_encoder(params, x): return x")
     with pytest.raises(WorkbookError, match="`my_encoder` is no piece of this track. Its pieces"):
-        pair.track.check(pair.notebook["my_encoder"])
+        pair.workbook.check(pair.notebook["my_encoder"])
 
 
 def test_check_is_handed_the_workbooks_own(pair):
     for wrap in (lambda function: function, pair.notebook["jax"].jit):
-        verdict = pair.track.check(wrap(pair.track.use("nn_layer")))
+        verdict = pair.workbook.check(wrap(pair.workbook.use("nn_layer")))
         assert verdict.state == "not written yet"
         assert "this one is the workbook's. Run the cell with your own." in str(verdict)
     assert not pair.folder.exists()
@@ -310,7 +316,7 @@ def test_check_is_handed_the_workbooks_own(pair):
 def test_check_is_handed_a_piece_from_the_file(pair):
     pair.check(NN_LAYER)
     before = pair.files()
-    verdict = pair.track.check(pair.track.use("nn_layer"))
+    verdict = pair.workbook.check(pair.workbook.use("nn_layer"))
     assert verdict.right and str(verdict).endswith("It is saved in model.py.")
     assert pair.files() == before
 
@@ -335,37 +341,37 @@ def test_use_in_any_order(pair, capsys):
     solve(pair, 1)
     pair.at(2)
     capsys.readouterr()
-    encoder, param_shapes, decoder = pair.track.use("encoder", "param_shapes", "decoder")
+    encoder, param_shapes, decoder = pair.workbook.use("encoder", "param_shapes", "decoder")
     assert (encoder.__name__, param_shapes.__name__) == ("encoder", "param_shapes")
     assert capsys.readouterr().out == (
         "yours: encoder, decoder\nthe workbook's, until yours are saved: param_shapes\n"
     )
-    assert pair.track.origin(encoder) == "package" and pair.track.origin(param_shapes) == "given"
+    assert pair.store.origin(encoder) == "package" and pair.store.origin(param_shapes) == "given"
     with pytest.raises(WorkbookError, match="`deocder` is no piece of this track."):
-        pair.track.use("encoder", "deocder")
+        pair.workbook.use("encoder", "deocder")
 
 
 def test_use_of_a_file_that_does_not_import(pair):
     pair.check(NN_LAYER)
     (pair.folder / "model.py").write_text(f"{pair.text()}\n\nx = nowhere\n")
     with pytest.raises(package.PackageError, match="model.py cannot be imported: NameError in"):
-        pair.track.use("nn_layer")
+        pair.workbook.use("nn_layer")
     (pair.folder / "model.py").write_text(f"{pair.text()}\n\nx = (\n")
     with pytest.raises(package.PackageError, match="model.py has a syntax error on line"):
-        pair.track.use("nn_layer")
+        pair.workbook.use("nn_layer")
     assert "syntax error" in str(pair.check(NN_LAYER))
     assert pair.text().endswith("x = (\n")
 
 
 def test_edit_made_while_a_piece_is_checked_is_kept(pair, monkeypatch):
     pair.check(NN_LAYER)
-    judged = Track.judge_alone
+    judged = verdicts.judge_alone
 
     def edit_then_judge(*args):
         (pair.folder / "model.py").write_text("# edited meanwhile\n")
         return judged(*args)
 
-    monkeypatch.setattr(Track, "judge_alone", edit_then_judge)
+    monkeypatch.setattr(verdicts, "judge_alone", edit_then_judge)
     verdict = pair.check(ENCODER)
     assert "not saved: autoencoder/model.py was changed while your piece" in str(verdict)
     assert pair.text() == "# edited meanwhile\n"
@@ -401,7 +407,7 @@ def test_bias_shifts_the_output():
 def test_exact_test_of_a_numpy_model_is_refused_as_it_fails_in_float32(pair):
     pair.check(NN_LAYER)
     pair.at(4)
-    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    pair.notebook["nn_layer"] = pair.workbook.use("nn_layer")
     exact = TEST_BIAS.replace("atol=1e-5", "rtol=0, atol=1e-14").replace("3.0)", "3.0) / 7")
     assert exact != TEST_BIAS and "but not in float32" in pair.check(exact).headline
 
@@ -409,7 +415,7 @@ def test_exact_test_of_a_numpy_model_is_refused_as_it_fails_in_float32(pair):
 def test_pieces_of_the_workbook_bring_what_they_use_themselves(pair):
     pair.at(4)
     for name in ("autoencoder", "make_autoencoder_params"):
-        pair.notebook[name] = pair.track.use(name)
+        pair.notebook[name] = pair.workbook.use(name)
     test = """
 def test_shapes():
     params = make_autoencoder_params(key=1, pixels=6, hidden=5, code=2)
@@ -418,7 +424,7 @@ def test_shapes():
     assert pair.check(test).right
     assert set(pair.files()) == {"shapes.py", "model.py", "params.py", "test_model.py"}
     assert pair.text().count(package.GIVEN) == 4  # nn_layer, encoder, decoder, autoencoder
-    run = pair.track.run_tests()
+    run = pair.workbook.run_tests()
     assert run.outcomes == {"test_shapes": "passed"}, run.report
     done = python(*TESTS, cwd=pair.folder, env=os.environ)
     assert "1 passed" in done.stdout, done.stdout
@@ -427,7 +433,7 @@ def test_shapes():
 def test_test_is_saved_with_what_it_tests(pair):
     pair.check(NN_LAYER)
     pair.at(4)
-    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    pair.notebook["nn_layer"] = pair.workbook.use("nn_layer")
     weak = TEST_BIAS.replace("assert_allclose(shift, [bias, bias]", "assert_allclose(shift, shift")
     verdict = pair.check(weak)
     assert not verdict.right and "answers nonsense" in str(verdict)
@@ -438,11 +444,11 @@ def test_test_is_saved_with_what_it_tests(pair):
         '"""What must stay true of the autoencoder."""\n\n'
         f"import numpy as np\nfrom model import nn_layer\n\n\n{TEST_BIAS}"
     )
-    assert "1 passed" in repr(pair.track.run_tests())
+    assert "1 passed" in repr(pair.workbook.run_tests())
 
 
 def test_no_tests_yet(pair):
-    assert repr(pair.track.run_tests()) == "no tests yet: test_model.py is written by step 4."
+    assert repr(pair.workbook.run_tests()) == "no tests yet: test_model.py is written by step 4."
 
 
 # --- the port to JAX --------------------------------------------------------------------------
@@ -462,7 +468,7 @@ def test_port_takes_the_place_of_the_version_in_numpy(ported):
         '"""The autoencoder\'s forward pass."""\n\nimport jax.numpy as jnp\n\n\n'
     )
     assert in_jax(NN_LAYER) in text and text.count("def nn_layer") == 1
-    assert ported.track.whose("encoder") == "ours"
+    assert ported.workbook.whose("encoder") == "ours"
 
 
 def test_check_of_step_1_keeps_the_port(ported):
@@ -495,18 +501,20 @@ def test_half_ported(pair, capsys):
     solve(pair, 1)
     pair.at(5)
     capsys.readouterr()
-    encoder = pair.track.use("encoder")
+    encoder = pair.workbook.use("encoder")
     assert capsys.readouterr().out == "the workbook's, until yours are ported: encoder\n"
-    assert pair.track.origin(encoder) == "given" and pair.track.whose("encoder") == "the workbook's"
+    assert (
+        pair.store.origin(encoder) == "given" and pair.workbook.whose("encoder") == "the workbook's"
+    )
     pair.at(4)
-    pair.track.use("encoder")
+    pair.workbook.use("encoder")
     assert capsys.readouterr().out == "yours: encoder\n"
 
 
 def test_test_that_needs_the_port_waits_for_it(pair):
     solve(pair, 1)
     pair.at(5)
-    pair.notebook["nn_layer"] = pair.track.use("nn_layer")
+    pair.notebook["nn_layer"] = pair.workbook.use("nn_layer")
     assert str(pair.check(TEST_BIAS)) == (
         "test_bias_shifts_the_output · not saved: test_bias_shifts_the_output uses nn_layer, and "
         "model.py has nn_layer in NumPy still. Port nn_layer to JAX first."
@@ -531,13 +539,21 @@ def test_start_says_where_the_pair_stands(pair, capsys):
         start("nonesuch", 1)
 
 
+def test_all_that_a_notebook_can_ask_is_on_one_screen():
+    asked = {name for name in vars(Workbook) if not name.startswith("_")} - {"pair"}
+    listed = Workbook.__doc__.partition("\n\n")[2]
+    names = re.findall(r"\w+", "".join(re.findall(r"^    (\S.*?)  ", listed, re.M)))
+    assert asked <= {*names}
+    assert all(getattr(Workbook, name).__doc__ for name in asked)
+
+
 def test_start_goes_on_where_a_file_cannot_be_read(pair, capsys):
     pair.folder.mkdir(parents=True)
     (pair.folder / "model.py").write_text("def a(:\n")
-    assert start("autoencoder", 2).step == 2
+    assert start("autoencoder", 2).track.step == 2
     assert "step 2. model.py has a syntax error on line 1" in capsys.readouterr().out
     (pair.folder / "model.py").write_bytes(b"# gr\xf6sse\n")
-    assert start("autoencoder", 2).step == 2
+    assert start("autoencoder", 2).track.step == 2
     assert "model.py is not UTF-8 text" in capsys.readouterr().out
 
 
@@ -576,7 +592,7 @@ def test_start_refuses_a_damaged_recording_of_the_workbook(damage, pair, tmp_pat
     home.mkdir(parents=True)
     for name in ("05_training_test.ipynb", "recording.safetensors"):
         shutil.copy(NOTEBOOKS / "autoencoder" / name, home)
-    monkeypatch.setattr(workbook, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", tmp_path / "notebooks")
     path = home / "recording.safetensors"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
@@ -591,9 +607,9 @@ def test_start_from_another_folder(pair, tmp_path, monkeypatch):
     pair.track = start("autoencoder", 1)
     assert pair.check(NN_LAYER).right and pair.text()
     monkeypatch.setenv("REIMPL_WORK", "mine")
-    assert start("autoencoder", 1).folder == tmp_path / "mine" / "autoencoder"
+    assert start("autoencoder", 1).store.folder == tmp_path / "mine" / "autoencoder"
     monkeypatch.setenv("REIMPL_WORK", "")
-    assert workbook.work_folder() == workbook.ROOT / "work"
+    assert work_folder() == ROOT / "work"
 
 
 def failing(cell, notebook):
@@ -621,9 +637,9 @@ ADVICE = {
 @pytest.mark.parametrize("cell, before, said", ADVICE.values(), ids=ADVICE)
 def test_advice(cell, before, said, pair):
     notebook = Notebook(IMPORTS, before)
-    notebook.setdefault("check", pair.track.check)
-    notebook.setdefault("track", pair.track)
-    advice = workbook.advice_for(failing(cell, notebook), notebook, pair.track)
+    notebook.setdefault("check", pair.workbook.check)
+    notebook.setdefault("track", pair.workbook)
+    advice = workbook.advice_for(failing(cell, notebook), notebook, pair.workbook)
     assert advice.startswith(said) if said else not advice
 
 
@@ -631,7 +647,7 @@ def test_advice(cell, before, said, pair):
 
 FIRST = """
 import numpy as np
-from reimpl_helpers.workbook import start
+from reimpl_helpers.workbook import Workbook, start
 track = start("autoencoder", step=1)
 check = track.check
 """
@@ -731,16 +747,16 @@ def test_notebooks_stay_clean(pair):
 def test_track_of_a_folder(tmp_path):
     folder = tmp_path / "autoencoder"
     folder.mkdir()
-    assert workbook.track_of(folder) == "autoencoder"
+    assert track_of(folder) == "autoencoder"
     (folder / ".track").write_bytes(b"gr\xf6sse\n")
     with pytest.raises(WorkbookError, match="belongs to no track: there is no `gr.sse`"):
-        workbook.track_of(folder)
+        track_of(folder)
     ours = tmp_path / "ours"
     ours.mkdir()
     with pytest.raises(WorkbookError, match="Write the track's name into ours/.track."):
-        workbook.track_of(ours)
+        track_of(ours)
     (ours / ".track").write_text("autoencoder\n")
-    assert workbook.track_of(Path(ours)) == "autoencoder"
+    assert track_of(Path(ours)) == "autoencoder"
 
 
 # --- what costs time ---
@@ -758,7 +774,7 @@ for path in sys.argv[1:]:
     for cell in json.load(open(path, encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             shell.run_cell("".join(cell["source"])).raise_error()
-assert (len(shell.user_ns["track"].texts()) > 0) and "jax" not in sys.modules
+assert (len(shell.user_ns["track"].store.texts()) > 0) and "jax" not in sys.modules
 """
 
 
@@ -801,7 +817,7 @@ def test_what_is_judged_at_once_is_compiled_in_one_context():
 @pytest.mark.parametrize("name", tracks())
 def test_what_is_written_around_a_piece_names_it(tmp_path, name):
     """The text alone tells which of the workbook's pieces come with one of the pair's."""
-    track = Track(name, tmp_path / name, LAST_STEP)
+    track = Track(name, LAST_STEP)
     for user in (piece for piece in track.vocabulary.values() if piece.from_track == name):
         needed = package.dependencies_of(track.given(user), track.modules).pieces
         text = (track.solution / f"{user.module}.py").read_text("utf-8")

@@ -25,7 +25,7 @@ from reimpl_helpers.board.facts import facts_of
 from reimpl_helpers.board.logs import logs_in
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.notebooks import exercise_of, solved
-from reimpl_helpers.workbook import NOTEBOOKS
+from reimpl_helpers.places import NOTEBOOKS
 
 pytestmark = [
     pytest.mark.slow,

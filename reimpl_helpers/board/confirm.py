@@ -21,10 +21,12 @@ from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, summarise_log
 from reimpl_helpers.board.logs import PairLog, end_of, logs_in, plain_file
 from reimpl_helpers.checks import RIGHT, WRONG, Piece, plural
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.files import replace_file, scratch_folder
 from reimpl_helpers.judge import judge_package
 from reimpl_helpers.notebooks import exercise_of, notebooks_of
-from reimpl_helpers.workbook import LAST_STEP, Track, WorkbookError
+from reimpl_helpers.store import Store
+from reimpl_helpers.track import LAST_STEP, Track
 
 BEWARE = (
     "What the pairs wrote runs now, in processes of its own, but as you: it may read and change "
@@ -135,8 +137,8 @@ def piece_of(key: Key) -> Piece:
 
 @lru_cache
 def track_at(name: str, step: int = LAST_STEP) -> Track:
-    """Open a track as its pieces are known, with nobody's package."""
-    return Track(name, Path(os.devnull), step)
+    """Open a track, once."""
+    return Track(name, step)
 
 
 def keep(folder: Path, label: str, known: dict) -> None:
@@ -189,7 +191,7 @@ def judge_package_of(track: Track, claims, wanted: set[Key], tell) -> dict[str, 
             folder = scratch / track.name
             package.write_texts(folder, texts, {})
             shutil.copy(track.home / "recording.safetensors", folder)
-            judge_package(Track(track.name, folder, LAST_STEP), report, is_asked)
+            judge_package(Store(Track(track.name, LAST_STEP), folder), report, is_asked)
     for key in sorted(wanted - troubles.keys() - states.keys()):
         tell(key, f"not judged: its package took more than {PATIENCE // 60} minutes")
     return {
@@ -215,7 +217,7 @@ def package_of(track: Track, claims: dict[Key, str]) -> tuple[dict[str, str], di
                 texts = with_source(track, texts, piece, claims[key])
             except (*UNREADABLE, Incomplete) as error:
                 troubles[key] = error
-    return track.completed(texts), troubles
+    return Store(track, Path(os.devnull)).completed(texts), troubles
 
 
 def with_source(track: Track, texts, piece: Piece, source: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ Only tracks, notebooks, pieces and mistakes that the workbook knows are told of:
 log says is left out, and so is what it says about whose it is.
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from reimpl_helpers.board.logs import PairLog
@@ -22,7 +20,7 @@ from reimpl_helpers.minutes import stretches
 from reimpl_helpers.pairing import came_true, hand_in
 from reimpl_helpers.people import is_name
 from reimpl_helpers.plan import Notebook, outlines_of
-from reimpl_helpers.workbook import LAST_STEP, Track, tracks
+from reimpl_helpers.track import LAST_STEP, Track, tracks
 
 MOST_PEOPLE = 3  # who share a notebook
 Key = tuple[str, int, str]  # a piece: its track, its step, its name
@@ -47,7 +45,7 @@ def track_outline(name: str) -> TrackOutline | None:
         return None
     notebooks = {notebook.step: notebook for notebook in outlines_of(name)}
     pieces = {step: [e.name for e in notebooks[step].exercises] for step in notebooks}
-    bugs = Track(name, Path(os.devnull), LAST_STEP).bugs
+    bugs = Track(name, LAST_STEP).bugs
     return TrackOutline(notebooks, pieces, {bug.name: bug.question for bug in bugs})
 
 

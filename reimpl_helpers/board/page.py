@@ -20,8 +20,8 @@ from tornado.web import Application, HTTPError, RequestHandler
 from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.board.facts import facts_of
 from reimpl_helpers.board.logs import logs_in
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.network import HERE
-from reimpl_helpers.workbook import WorkbookError
 
 PAUSE = 2.0  # seconds from one reading of the logs to the next, however many browsers ask
 FACTS = "facts"

@@ -156,9 +156,9 @@ def check(folder: Path) -> str:
     from reimpl_helpers import package
     from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG
     from reimpl_helpers.notebooks import notebooks_of
-    from reimpl_helpers.workbook import Track, tracks, work_folder
+    from reimpl_helpers.track import Track, tracks
 
-    track = Track(tracks()[0], work_folder() / tracks()[0], 1)
+    track = Track(tracks()[0], 1)
     bug = next(bug for bug in track.bugs if bug.piece in track.modules)
     notebook, name = notebooks_of(track.name)[0], bug.piece
     found, solved = cells_of(notebook), cells_of(notebook.parent / "solved" / notebook.name)

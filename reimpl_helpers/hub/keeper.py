@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from reimpl_helpers.errors import WorkbookError
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.state import HOMES, close, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import bounded_users, user_of
-from reimpl_helpers.workbook import WorkbookError
 
 MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
 MOST_FILES = 3000  # that they may have open, sockets and terminals among them

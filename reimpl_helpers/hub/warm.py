@@ -8,7 +8,8 @@ import nbformat
 
 from reimpl_helpers.compiling import COMPILATION
 from reimpl_helpers.notebooks import execute, prepare_work
-from reimpl_helpers.workbook import LAST_STEP, NOTEBOOKS, tracks
+from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.track import LAST_STEP, tracks
 
 
 def warm(name: str) -> None:
