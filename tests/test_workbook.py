@@ -542,7 +542,7 @@ def test_start_says_where_the_pair_stands(pair, capsys):
 def test_all_that_a_notebook_can_ask_is_on_one_screen():
     asked = {name for name in vars(Workbook) if not name.startswith("_")} - {"pair"}
     listed = Workbook.__doc__.partition("\n\n")[2]
-    names = re.findall(r"\w+", "".join(re.findall(r"^    (\S.*?)  ", listed, re.M)))
+    names = re.findall(r"\w+", " ".join(re.findall(r"^    (\S.*?)  ", listed, re.M)))
     assert asked <= {*names}
     assert all(getattr(Workbook, name).__doc__ for name in asked)
 
