@@ -479,6 +479,11 @@ def parse(text, filename="the text"):
     """
     try:
         return tree_of(text)
+    except (RecursionError, MemoryError) as error:
+        raise PackageError(
+            f"{filename} is nested too deeply for Python. Mend it, then check again; the file was "
+            "not touched."
+        ) from error
     except (SyntaxError, ValueError) as error:  # ValueError: a null byte, up to 3.11.3
         line = f" on line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise PackageError(

@@ -29,11 +29,12 @@ pytestmark = [
     pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while"),
 ]
 MODEL = (NOTEBOOKS / "autoencoder/solution/model.py").read_text("utf-8")
+RIGHT = definition_of(MODEL, "nn_layer")
 ROUND = """
 import sys
 from pathlib import Path
 from reimpl_helpers.hub.confirmer import Confirmer
-Confirmer(Path(sys.argv[1])).confirm()
+Confirmer(*map(Path, sys.argv[1:])).confirm()
 """
 TOKEN = {"JUPYTERHUB_API_TOKEN": "the hub's"}
 
@@ -54,10 +55,13 @@ def confirm(machine, tmp_path):
 
     def confirm(**claims):
         for pair, source in claims.items():
+            package = tmp_path / "homes" / f"pair-{pair}" / "work" / "autoencoder"
+            package.mkdir(parents=True, exist_ok=True)
+            (package / "model.py").write_text(MODEL.replace(RIGHT, source))
             event = {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": "nn_layer"}
             event |= {"track": "autoencoder", "step": 1, "state": "right", "source": source}
             (logs / f"{pair}.jsonl").write_text(json.dumps(event) + "\n")
-        command = [machine[1], "-P", "-c", ROUND, logs]
+        command = [machine[1], "-P", "-c", ROUND, tmp_path / "homes", logs]
         subprocess.run(command, check=True, timeout=300, env=os.environ | TOKEN)
         found = confirmed_in(logs)
         return {pair: found[pair]["autoencoder/1/nn_layer"]["state"] for pair in found}
@@ -66,11 +70,10 @@ def confirm(machine, tmp_path):
 
 
 def test_right_is_confirmed_and_wrong_is_not(confirm):
-    right = definition_of(MODEL, "nn_layer")
-    wrong = right.replace(" + bias", " - bias")
-    assert wrong != right
-    assert confirm(oak=right, elm=wrong) == {"oak": "right", "elm": "wrong"}
-    mended = confirm(elm=right)
+    wrong = RIGHT.replace(" + bias", " - bias")
+    assert wrong != RIGHT
+    assert confirm(oak=RIGHT, elm=wrong) == {"oak": "right", "elm": "wrong"}
+    mended = confirm(elm=RIGHT)
     assert mended == {"oak": "right", "elm": "right"}
 
 
@@ -115,8 +118,7 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
             with open({str(alive)!r}, "a") as file:
                 file.write("x")
     """
-    right = definition_of(MODEL, "nn_layer")
-    head, _, body = right.rpartition('"""\n')
+    head, _, body = RIGHT.rpartition('"""\n')
     source = f'{head}"""\n{textwrap.indent(textwrap.dedent(hostile), "    ")}\n{body}'
     confirm(oak=source)
     before = alive.read_text()

@@ -215,9 +215,9 @@ def named(hub, pair):
     return label
 
 
-def test_the_same_from_laptops_whose_logs_were_copied_into_one_folder(hub, tmp_path, capsys):
+def test_the_same_from_laptops_whose_work_was_copied_into_one_folder(hub, tmp_path, capsys):
     for pair in PAIRS:
-        shutil.copy(hub.work(pair) / "log.jsonl", tmp_path / f"{pair}.jsonl")
+        shutil.copytree(hub.work(pair), tmp_path / pair)
     now = datetime.now(UTC)
     there = facts_of(logs_in(hub.state / "logs"), {}, now)
     assert facts_of(logs_in(tmp_path), {}, now) == there and len(there["pairs"]) == len(PAIRS)

@@ -1,4 +1,4 @@
-"""Read the logs of many pairs, whatever stands in their place.
+"""Read the logs of many pairs, and the packages beside them, whatever stands in their place.
 
 A log is only ever read: through no link, from no pipe, and of a very long one the end alone.
 """
@@ -8,8 +8,8 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 
 from reimpl_helpers.errors import WorkbookError
@@ -19,6 +19,9 @@ from reimpl_helpers.people import LONGEST_NAME, is_name
 MOST_BYTES = 2_000_000  # of one log; a pair's day is a tenth of it
 MOST_EVENTS = 10_000  # of one log; a pair's day is a tenth of it
 MOST_LOGS = 500  # of one folder
+MOST_IN_MODULE = 200_000  # bytes; the workbook's longest has 30,000
+MOST_MODULES = 100  # of one package
+MOST_LOOKED_AT = 1000  # files of one folder
 PLACES = Path(NAME), Path("work", NAME)  # where the log may be in a pair's folder
 HAS_OPENAT = os.open in os.supports_dir_fd  # not on Windows
 FLAGS = [getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")]
@@ -33,6 +36,8 @@ NO_FILE = "Its log is no plain file."
 NAMESAKE = "Another log has the same name; they are kept apart."
 ODD_NAME = "The name of its file cannot be shown as it is."
 
+Files = dict[str, bytes]  # the modules of a package, by filename
+
 
 @dataclass(frozen=True, eq=False)
 class PairLog:
@@ -40,6 +45,7 @@ class PairLog:
 
     events: list[dict]
     trouble: str = ""
+    work: Path | None = None  # its place in the folder of logs, if it is a pair's work/
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def told_apart(found: dict[tuple[str, Path], PairLog]) -> dict[str, PairLog]:
         if names[label] > 1:
             numbered = (f"{label} ({number})" for number in count(1))
             label = next(name for name in numbered if name not in names and name not in logs)
-            kept = PairLog(kept.events, f"{NAMESAKE} {kept.trouble}".strip())
+            kept = replace(kept, trouble=f"{NAMESAKE} {kept.trouble}".strip())
         logs[label] = kept
     return logs
 
@@ -134,7 +140,8 @@ def kept_of(folder: Path, place: Path, remark: str) -> PairLog | None:
             mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, remark)
             before = _last_read.get((folder, place))
             if before is None or before.mark != mark:
-                before = read(descriptor, status.st_size, mark, before, remark)
+                work = place.parent if place.name == NAME else None
+                before = read(descriptor, status.st_size, mark, before, remark, work)
                 _last_read[folder, place] = before
             return before.kept
     except (FileNotFoundError, NotADirectoryError):
@@ -167,8 +174,7 @@ def open_beneath(folder: Path, place: Path) -> int:
     Raises: OSError where there is none, or it can be reached through a link alone.
     """
     if not HAS_OPENAT:
-        for part in (*list(place.parents)[-2::-1], place):
-            refuse_link(folder / part)
+        refuse_links(folder, place)
         return os.open(folder / place, READ_ONLY)
     within = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -183,6 +189,11 @@ def open_beneath(folder: Path, place: Path) -> int:
         os.close(within)
 
 
+def refuse_links(folder: Path, place: Path) -> None:
+    for part in (*list(place.parents)[-2::-1], place):
+        refuse_link(folder / part)
+
+
 def refuse_link(path, **where) -> None:
     status = os.stat(path, follow_symlinks=False, **where)
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == JUNCTION:
@@ -190,7 +201,12 @@ def refuse_link(path, **where) -> None:
 
 
 def read(
-    descriptor: int, size: int, mark: tuple, before: CachedLog | None, remark: str
+    descriptor: int,
+    size: int,
+    mark: tuple,
+    before: CachedLog | None,
+    remark: str,
+    work: Path | None,
 ) -> CachedLog:
     """Read the end of a log; what was there the last time is not taken apart again."""
     start = max(0, size - MOST_BYTES)
@@ -206,7 +222,7 @@ def read(
     told = [*events, *filter(None, [event_of(last)])]
     is_cut = start or len(lines) > MOST_EVENTS or len(events) == MOST_EVENTS
     trouble = f"{TOO_LONG if is_cut else ''} {remark}".strip()
-    return CachedLog(mark, whole, events, PairLog(told, trouble))
+    return CachedLog(mark, whole, events, PairLog(told, trouble, work))
 
 
 def end_of(descriptor: int, start: int) -> bytes:
@@ -217,3 +233,37 @@ def end_of(descriptor: int, start: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+# --- the package beside a log -------------------------------------------------------------
+
+
+def package_in(folder: Path, place: Path, owner: int | None = None) -> Files:
+    """Read the modules in a pair's folder of a track: plain files of bounded size, through no link.
+
+    `owner` is the user whose they must be.
+    """
+    found = {}
+    with contextlib.suppress(OSError):  # there is no such folder, or it is a link
+        for name in modules_in(folder, place):
+            with contextlib.suppress(OSError), plain_file(folder, place / name) as (file, status):
+                if status.st_size <= MOST_IN_MODULE and owner in (None, status.st_uid):
+                    found[name] = end_of(file, 0)
+    return found
+
+
+def modules_in(folder: Path, place: Path) -> list[str]:
+    """Name the modules in a folder beneath another one; of very many, some.
+
+    Raises: OSError where there is none, or it can be reached through a link alone.
+    """
+    with contextlib.ExitStack() as stack:
+        if HAS_OPENAT:
+            within = open_beneath(folder, place)
+            stack.callback(os.close, within)
+        else:
+            refuse_links(folder, place)
+            within = folder / place
+        entries = stack.enter_context(os.scandir(within))
+        names = (entry.name for entry in islice(entries, MOST_LOOKED_AT))
+        return sorted(name for name in names if name.endswith(".py"))[:MOST_MODULES]

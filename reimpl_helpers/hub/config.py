@@ -58,7 +58,10 @@ c.JupyterHub.services = [
         "name": "collector",
         "command": module("reimpl_helpers.hub.collector", STATE / HOMES, STATE / LOGS, roster),
     },
-    {"name": "confirmer", "command": module("reimpl_helpers.hub.confirmer", STATE / LOGS)},
+    {
+        "name": "confirmer",
+        "command": module("reimpl_helpers.hub.confirmer", STATE / HOMES, STATE / LOGS),
+    },
     {
         "name": BOARD,
         "command": module(

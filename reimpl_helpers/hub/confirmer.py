@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 
 from reimpl_helpers.board.confirm import confirmed_in, keep, parse_judgements
+from reimpl_helpers.board.logs import Files, package_in
 from reimpl_helpers.files import scratch_folder
 from reimpl_helpers.hub.launch import bound
+from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
+from reimpl_helpers.track import tracks
 
 EVERY = 3  # seconds
 PATIENCE = 600  # seconds for all that is new of one pair, as the others wait
@@ -29,8 +32,8 @@ LONGEST = 1_000_000  # bytes of what is judged of one pair
 class Confirmer:
     """Judge the logs in a folder as they change; what is judged is kept beside them."""
 
-    def __init__(self, logs: Path):
-        self.logs, self.looked_at = logs, {}
+    def __init__(self, homes: Path, logs: Path):
+        self.homes, self.logs, self.looked_at = homes, logs, {}
 
     def confirm(self) -> None:
         """Look at every log that changed since the last look."""
@@ -40,13 +43,27 @@ class Confirmer:
                 if self.looked_at.get(path.stem) != mark:
                     self.looked_at[path.stem] = mark
                     known = confirmed_in(self.logs).get(path.stem, {})
-                    if found := judged_apart(path.read_bytes(), known):
+                    packages = self.packages_of(path.stem)
+                    if found := judged_apart(path.read_bytes(), packages, known):
                         keep(self.logs, path.stem, known | found)
 
+    def packages_of(self, pair: str) -> dict[str, Files]:
+        """Read what a pair saved, of each track."""
+        home = Path(account_of(pair))
+        owner = os.stat(self.homes / home, follow_symlinks=False).st_uid
+        return {track: package_in(self.homes, home / "work" / track, owner) for track in tracks()}
 
-def judged_apart(log: bytes, known: dict) -> dict[str, dict]:
+
+def judged_apart(log: bytes, packages: dict[str, Files], known: dict) -> dict[str, dict]:
     """Judge a log's new claims in a process of another user; return what it said of them."""
-    asked = {"log": log.decode("utf-8", errors="replace"), "judged": known}
+    asked = {
+        "log": log.decode("utf-8", errors="replace"),
+        "packages": {
+            track: {name: content.decode("latin-1") for name, content in files.items()}
+            for track, files in packages.items()
+        },
+        "judged": known,
+    }
     is_root = os.geteuid() == 0
     other = {"user": JUDGE_USER, "group": JUDGE_USER, "extra_groups": []} if is_root else {}
     with tempfile.TemporaryFile() as said, scratch_folder() as scratch:
@@ -78,9 +95,9 @@ def end_all(process: subprocess.Popen) -> None:
         end_processes(pwd.getpwnam(JUDGE_USER).pw_uid)
 
 
-def main(logs: str) -> None:
+def main(homes: str, logs: str) -> None:
     """Confirm again and again."""
-    confirmer = Confirmer(Path(logs))
+    confirmer = Confirmer(Path(homes), Path(logs))
     while True:
         confirmer.confirm()
         time.sleep(EVERY)

@@ -1,4 +1,4 @@
-"""Judge what one pair's log claims: what the confirmer runs, as a user who may do nothing else."""
+"""Judge what one pair claims: what the confirmer runs, as a user who may do nothing else."""
 
 import ctypes
 import json
@@ -19,13 +19,17 @@ def hide_this_process() -> None:
 
 
 def main() -> None:
-    """Read a log and what was judged of it before; say what is new."""
+    """Read a log, the pair's packages, and what was judged before; say what is new."""
     hide_this_process()
     asked, judged = json.load(sys.stdin), {}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pair.jsonl").write_text(asked["log"], "utf-8")
         claims = claims_in(logs_in(Path(folder))["pair"])
-    for found in judge_new(claims, asked["judged"], lambda *_: None):
+    packages = {
+        track: {name: text.encode("latin-1") for name, text in files.items()}
+        for track, files in asked["packages"].items()
+    }
+    for found in judge_new(claims, asked["judged"], packages.__getitem__, lambda *_: None):
         judged |= found
     json.dump(judged, sys.stdout)
 
