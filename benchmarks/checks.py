@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from timing import compared, parser_for
 
-from reimpl_helpers.checks import judge
-from reimpl_helpers.diagnosis import first_difference
-from reimpl_helpers.notebooks import STABLE, write_finished
-from reimpl_helpers.score import Scorer, mistakes_of
-from reimpl_helpers.store import Store
-from reimpl_helpers.testing import in_one_session
-from reimpl_helpers.track import Track
+from reimpl_helpers.authoring.solved import STABLE, write_finished
+from reimpl_helpers.checks.compare import judge
+from reimpl_helpers.checks.diagnosis import first_difference
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.scoring.score import Scorer, mistakes_of
+from reimpl_helpers.scoring.testing import in_one_session
+from reimpl_helpers.tracks.track import Track
 
 TRACK = "autoencoder"  # the checks are the same in every track
 

@@ -29,10 +29,10 @@ import torch
 from scipy import sparse
 from timing import compared, parser_for
 
-from reimpl_helpers import package
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.params import nested
-from reimpl_helpers.places import ROOT
-from reimpl_helpers.track import Track, load_file, tracks
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, load_file, tracks
 
 DOCS = ROOT / "docs"
 SIZES = {  # of the data, and of the model where they are not its defaults

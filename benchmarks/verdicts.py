@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from timing import parser_for
 
-from reimpl_helpers import package
-from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.compiling import COMPILATION
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.base.compiling import COMPILATION
+from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import LAST_STEP, Track, load_file, tracks
 from reimpl_helpers.workbook import Workbook
 
 os.environ.update(COMPILATION)  # as a kernel of `reimpl lab` has it

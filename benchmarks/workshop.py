@@ -21,9 +21,9 @@ import psutil
 from clients import VIEW, Client
 from timing import parser_for
 
-from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.places import NOTEBOOKS, ROOT
-from reimpl_helpers.track import Track
+from reimpl_helpers.base.places import NOTEBOOKS, ROOT
+from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.tracks.track import Track
 
 sys.path.append(str(ROOT / "tests"))
 from hub_machine import Hub, Visitor, hub_machine
@@ -160,7 +160,7 @@ class Cost:
 
 def kind_of(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    kinds = {"reimpl_helpers.kernel": "kernels", "hub.server": "servers", "http-proxy": "proxy"}
+    kinds = {"reimpl_helpers.lab.kernel": "kernels", "hub.server": "servers", "http-proxy": "proxy"}
     return next((kind for part, kind in kinds.items() if part in command), "hub")
 
 

@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.notebooks import (
-    CELL_TIMEOUT,
-    HALF_WRITTEN,
-    STABLE,
-    is_solved,
-    prepare_work,
-    step_of,
-)
-from reimpl_helpers.track import LAST_STEP, Track
+from reimpl_helpers.authoring.solved import CELL_TIMEOUT, HALF_WRITTEN, STABLE, prepare_work
+from reimpl_helpers.tracks.notebooks import is_solved, step_of
+from reimpl_helpers.tracks.track import LAST_STEP, Track
 
 HERE = Path(__file__).parent
 STRICT = "-W", "error", "-W", f"ignore:{HALF_WRITTEN}"

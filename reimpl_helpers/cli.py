@@ -32,8 +32,8 @@ def refusals():
 
     So `reimpl doctor` runs where NumPy does not.
     """
-    from reimpl_helpers.errors import WorkbookError
-    from reimpl_helpers.recording import RecordingError
+    from reimpl_helpers.base.errors import WorkbookError
+    from reimpl_helpers.originals.recording import RecordingError
 
     return WorkbookError, RecordingError
 
@@ -113,8 +113,8 @@ def build_parser():
 
 def work(options) -> int:
     """Copy the notebooks to the pair's folder; what is there stays as it is."""
-    from reimpl_helpers.copies import copy_work
-    from reimpl_helpers.places import work_folder
+    from reimpl_helpers.base.places import work_folder
+    from reimpl_helpers.lab.copies import copy_work
 
     copied = copy_work()
     what = f"{len(copied)} copied; what was there is untouched" if copied else "nothing to copy"
@@ -124,7 +124,7 @@ def work(options) -> int:
 
 def update(options) -> int:
     """Bring a newer workbook into the pair's folder, cell by cell; what they wrote stays."""
-    from reimpl_helpers.copies import update_work
+    from reimpl_helpers.lab.copies import update_work
 
     lines, all_looked_at = update_work()
     print(*lines, sep="\n")
@@ -133,7 +133,7 @@ def update(options) -> int:
 
 def restore(options) -> int:
     """Put every solved piece back into notebooks of the pair's that lost it."""
-    from reimpl_helpers.copies import restore_work
+    from reimpl_helpers.lab.copies import restore_work
 
     lines = restore_work()
     print(*lines, sep="\n")
@@ -142,8 +142,8 @@ def restore(options) -> int:
 
 def lab(options) -> int:
     """Copy the notebooks, then serve the pair's folder, and nothing else, on this machine."""
-    from reimpl_helpers.lab import Person, people_of, serve
-    from reimpl_helpers.places import work_folder
+    from reimpl_helpers.base.places import work_folder
+    from reimpl_helpers.lab.serve import Person, people_of, serve
 
     people = [Person("You", 0)] if options.solo else people_of(options.pair)
     work(options)
@@ -168,7 +168,7 @@ def hub(options) -> int:
 
 def check(options) -> int:
     """Judge a pair's package, its code in a process of its own, and print a line per piece."""
-    from reimpl_helpers.judge import judge_package
+    from reimpl_helpers.judge.client import judge_package
 
     store, right = package_in(options.folder), []
 
@@ -184,7 +184,7 @@ def check(options) -> int:
 
 def score(options) -> int:
     """Score a pair's tests in a process of its own, and print what they catch and miss."""
-    from reimpl_helpers.judge import score_package
+    from reimpl_helpers.judge.client import score_package
 
     reply = score_package(package_in(options.folder))
     print(reply["score"])
@@ -193,7 +193,7 @@ def score(options) -> int:
 
 def export(options) -> int:
     """Make a project of its own of a pair's package, and say what it is."""
-    from reimpl_helpers.export import export_package
+    from reimpl_helpers.export.project import export_package
 
     say = functools.partial(print, flush=True)
     return 0 if export_package(options.target, options.track, say) else 1
@@ -201,9 +201,9 @@ def export(options) -> int:
 
 def plan(options) -> int:
     """Print a timetable, or the minutes that were planned beside those that pairs took."""
+    from reimpl_helpers.base.errors import WorkbookError
     from reimpl_helpers.board.logs import logs_in
-    from reimpl_helpers.errors import WorkbookError
-    from reimpl_helpers.plan import compare, minute_of, plan_day
+    from reimpl_helpers.board.plan import compare, minute_of, plan_day
 
     times = [options.start, options.until]
     if options.logs and any(given is not None for given in (*times, options.first)):
@@ -252,10 +252,10 @@ def package_in(folder):
 
     Raises: WorkbookError when it is no folder, or of no track.
     """
-    from reimpl_helpers.compiling import COMPILATION
-    from reimpl_helpers.errors import WorkbookError
-    from reimpl_helpers.store import Store, track_of
-    from reimpl_helpers.track import LAST_STEP, Track
+    from reimpl_helpers.base.compiling import COMPILATION
+    from reimpl_helpers.base.errors import WorkbookError
+    from reimpl_helpers.pair.store import Store, track_of
+    from reimpl_helpers.tracks.track import LAST_STEP, Track
 
     os.environ.update({**COMPILATION, **os.environ})
     if not folder.is_dir():
@@ -268,7 +268,7 @@ def package_in(folder):
 
 def solved(options) -> int:
     """Run the notebooks and build the solved ones."""
-    from reimpl_helpers.notebooks import refresh
+    from reimpl_helpers.authoring.solved import refresh
 
     for path in refresh():
         print(path)
@@ -277,8 +277,8 @@ def solved(options) -> int:
 
 def guide(options) -> int:
     """Build the facilitators' guide and the lists of models anew, from what the tracks hold."""
-    from reimpl_helpers.catalogue import write_catalogue
-    from reimpl_helpers.guide import write_guide
+    from reimpl_helpers.authoring.catalogue import write_catalogue
+    from reimpl_helpers.authoring.guide import write_guide
 
     for path in write_guide() + write_catalogue():
         print(path)
@@ -287,10 +287,10 @@ def guide(options) -> int:
 
 def record(options) -> int:
     """Record the originals."""
-    from reimpl_helpers.errors import WorkbookError
-    from reimpl_helpers.places import NOTEBOOKS
-    from reimpl_helpers.recording import write_recording
-    from reimpl_helpers.track import load_file, tracks
+    from reimpl_helpers.base.errors import WorkbookError
+    from reimpl_helpers.base.places import NOTEBOOKS
+    from reimpl_helpers.originals.recording import write_recording
+    from reimpl_helpers.tracks.track import load_file, tracks
 
     unknown = set(options.tracks) - set(tracks())
     if unknown:

@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reimpl_helpers.checks import Refusal, shorten
-from reimpl_helpers.recording import Operation, Probe
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import Refusal
+from reimpl_helpers.originals.recording import Operation, Probe
 from reimpl_helpers.shapes import named_shape
 
 # --- reading an original, without PyTorch

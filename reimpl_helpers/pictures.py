@@ -19,12 +19,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from reimpl_helpers.score import KINDS
 from reimpl_helpers.shapes import named_shape
 
 if TYPE_CHECKING:
-    from reimpl_helpers.recording import Operation
-    from reimpl_helpers.score import Score
+    from reimpl_helpers.originals.recording import Operation
+    from reimpl_helpers.scoring.score import Score
 
 WIDTH = 9.0  # inches; an inch is shown as 100 pixels
 INK, MUTED, OURS, ORIGINAL = "#1a1a1a", "#595959", "#0072B2", "#D55E00"  # Okabe and Ito's
@@ -456,7 +455,7 @@ def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
 @styled
 def score_map(score: Score) -> Picture:
     """Show every mistake as a square, a row for each function: filled if caught, open if missed."""
-    kinds = [kind for kind in KINDS if score.of(kind)]
+    kinds = list(dict.fromkeys(found.mistake.kind for found in score.findings))
     names = list(dict.fromkeys(found.mistake.piece for found in score.findings))
     if not names:
         return _words(score.headline)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reimpl_helpers.checks import TOLERANCE, shorten
-from reimpl_helpers.params import flat
+from reimpl_helpers.base.trees import flat
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import TOLERANCE
 
 NOISE = 1e-12  # numbers below this are rounding, and other on every machine
 

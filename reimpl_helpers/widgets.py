@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 from ipywidgets import HTML, IntSlider, Layout, VBox
 
-from reimpl_helpers.pairing import HAND_IS_UP, Pair
+from reimpl_helpers.pair.pairing import HAND_IS_UP, Pair
 
 HERE = Path(__file__).parent
 

@@ -10,27 +10,27 @@ from types import FunctionType
 
 from IPython import get_ipython
 
-from reimpl_helpers import package
-from reimpl_helpers.checks import (
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import work_folder
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import (
     NOT_WRITTEN,
     PREDICT,
     Piece,
     Verdict,
     judge,
     shadowed_names,
-    shorten,
 )
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
-from reimpl_helpers.places import work_folder
-from reimpl_helpers.recording import Recording, RecordingError
-from reimpl_helpers.score import Score, own_mistake, planted_mistake, said_of, score_tests
-from reimpl_helpers.store import MARKER, YOURS, Store
-from reimpl_helpers.summary import Summary
-from reimpl_helpers.testing import TestRun, run_tests
-from reimpl_helpers.track import Track, tracks
-from reimpl_helpers.verdicts import judge_and_save
+from reimpl_helpers.judge.verdicts import judge_and_save
+from reimpl_helpers.originals.recording import Recording, RecordingError
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.pair.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
+from reimpl_helpers.pair.store import MARKER, YOURS, Store
+from reimpl_helpers.pair.summary import Summary
+from reimpl_helpers.scoring.score import Score, own_mistake, planted_mistake, said_of, score_tests
+from reimpl_helpers.scoring.testing import TestRun, run_tests
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, tracks
 
 SWAP = "Swap: the navigator drives now."
 NAME_THE_TWO = (

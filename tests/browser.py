@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.notebooks import STABLE
+from reimpl_helpers.authoring.solved import STABLE
 
 SHOTS = Path(__file__).parent.parent / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -13,9 +13,9 @@ import pytest
 from browser import CHROMIUM, FLAGS
 from xdist.scheduler import LoadScopeScheduling
 
-from reimpl_helpers import diagnosis
-from reimpl_helpers.notebooks import HALF_WRITTEN, STABLE
-from reimpl_helpers.track import tracks
+from reimpl_helpers.authoring.solved import HALF_WRITTEN, STABLE
+from reimpl_helpers.checks import diagnosis
+from reimpl_helpers.tracks.track import tracks
 
 os.environ.update(STABLE)
 diagnosis.SECONDS = 20.0  # as other tests keep the cores busy

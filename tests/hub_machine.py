@@ -21,10 +21,10 @@ import psutil
 import requests
 from browser import wait_for
 
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.hub.start import why_not_readable
 from reimpl_helpers.hub.state import end_what_is_left
 from reimpl_helpers.hub.users import end_processes
-from reimpl_helpers.places import ROOT
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 STOPS = 20  # seconds that a hub may take to stop every pair's server and itself

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from reimpl_helpers.log import Log
-from reimpl_helpers.places import ROOT
-from reimpl_helpers.track import tracks
+from reimpl_helpers.base.places import ROOT
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.tracks.track import tracks
 
 pytestmark = pytest.mark.slow
 BENCHMARKS = ROOT / "benchmarks"

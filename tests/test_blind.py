@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers import blind, testing
-from reimpl_helpers.blind import judge_test
-from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG, Piece
-from reimpl_helpers.mistakes import Bug
+from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG, Piece
+from reimpl_helpers.scoring import blind, testing
+from reimpl_helpers.scoring.blind import judge_test
+from reimpl_helpers.texts.mistakes import Bug
 
 MODEL = '''"""Doubles."""
 
@@ -368,7 +368,8 @@ CHEATS = {
     """,
     "says of itself that it fails": """
         def test_double():
-            from reimpl_helpers import blind, testing
+            from reimpl_helpers.scoring import blind
+            from reimpl_helpers.scoring import testing
             testing.TestRun.refusing = property(lambda run: "test_double")
             testing.PASSED = blind.RIGHT = "anything"
             assert double
@@ -481,7 +482,7 @@ def test_a_test_ends_with_the_process_that_asked_for_it(tmp_path):
     texts = {"model": MODEL, "test_model": HEADER + textwrap.dedent(source)}
     code = f"""
         from pathlib import Path
-        from reimpl_helpers.blind import Trial
+        from reimpl_helpers.scoring.blind import Trial
         Trial({texts!r}, Path("work/small"), "test_double").result()
     """
     asking = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])

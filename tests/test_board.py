@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from matplotlib.text import Text
 
-from reimpl_helpers import cli, judge, package
+from reimpl_helpers import cli
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.people import is_name
 from reimpl_helpers.board import confirm as confirming
 from reimpl_helpers.board import facts as telling
 from reimpl_helpers.board import logs as reading
@@ -32,11 +34,11 @@ from reimpl_helpers.board.logs import (
     package_in,
 )
 from reimpl_helpers.board.text import LEGEND, WIDTH, board_as_text, csv_of
-from reimpl_helpers.checks import NOT_WRITTEN
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.people import is_name
-from reimpl_helpers.track import Track, tracks
+from reimpl_helpers.checks.compare import NOT_WRITTEN
+from reimpl_helpers.judge import client as judge
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, tracks
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -890,7 +892,7 @@ def test_what_is_judged_is_limited_and_what_it_starts_ends_with_it(tmp_path):
     begins = f"""\
 def param_shapes(pixels=64, hidden=32, code=8):
     import pathlib, resource, subprocess
-    from reimpl_helpers.limits import LIMITS
+    from reimpl_helpers.base.limits import LIMITS
     for name, most in LIMITS.items():
         assert resource.getrlimit(getattr(resource, name))[1] <= most
     child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)

@@ -17,12 +17,12 @@ from urllib.parse import parse_qs, unquote, urlencode, urlparse
 import pytest
 from browser import needs_chromium, wait_for
 
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.people import is_name
 from reimpl_helpers.board import page as served
 from reimpl_helpers.board.facts import digest_of
 from reimpl_helpers.board.page import HEADERS, Readings, serve_board, socket_at
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.people import is_name
+from reimpl_helpers.pair.log import Log
 
 SOON = 30.0  # seconds for a reading, every 2, and a poll, every 3, on two busy cores
 SERVE = """

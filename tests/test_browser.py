@@ -12,9 +12,10 @@ import psutil
 import pytest
 from browser import PANEL, SHOTS, SHOWN, Lab, Seat, needs_chromium, wait_for
 
-from reimpl_helpers.log import Log
-from reimpl_helpers.notebooks import exercise_of, solved
-from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.authoring.solved import solved
+from reimpl_helpers.base.places import NOTEBOOKS
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.tracks.notebooks import exercise_of
 
 pytestmark = needs_chromium
 AT_ONCE = 0.5  # seconds within which the other person sees it

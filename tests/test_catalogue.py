@@ -9,11 +9,11 @@ import sys
 import nbformat
 import pytest
 
-from reimpl_helpers.catalogue import README, START, about_track, catalogue
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.package import definition_of
-from reimpl_helpers.places import ROOT
-from reimpl_helpers.track import Track, tracks
+from reimpl_helpers.authoring.catalogue import README, START, about_track, catalogue
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import ROOT
+from reimpl_helpers.texts.package import definition_of
+from reimpl_helpers.tracks.track import Track, tracks
 
 
 def test_the_lists_of_models_are_up_to_date():
@@ -25,7 +25,7 @@ def test_the_lists_of_models_are_up_to_date():
 
 @pytest.mark.parametrize("text", [None, "title = 'a'\ndoes = 'b'\n", "title ="])
 def test_a_track_that_does_not_say_what_it_is_is_named(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("reimpl_helpers.catalogue.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("reimpl_helpers.authoring.catalogue.NOTEBOOKS", tmp_path)
     (tmp_path / "toy").mkdir()
     if text:
         (tmp_path / "toy/about.toml").write_text(text)

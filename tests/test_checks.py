@@ -11,8 +11,10 @@ import warnings
 import numpy as np
 import pytest
 
-from reimpl_helpers import checks, clocks
-from reimpl_helpers.checks import (
+from reimpl_helpers.base import clocks
+from reimpl_helpers.base.clocks import TookTooLong, time_limit
+from reimpl_helpers.checks import compare as checks
+from reimpl_helpers.checks.compare import (
     NOT_WRITTEN,
     RIGHT,
     WRONG,
@@ -22,7 +24,6 @@ from reimpl_helpers.checks import (
     Verdict,
     judge,
 )
-from reimpl_helpers.clocks import TookTooLong, time_limit
 
 X = np.arange(1.0, 7.0).reshape(2, 3)
 ORDINARY = Case("ordinary", (X,), 2 * X)
@@ -891,7 +892,7 @@ def test_jax_computes_in_float64():
 def test_jax_first_imported_by_the_piece():
     code = """
         import sys
-        from reimpl_helpers.checks import Case, Piece, judge
+        from reimpl_helpers.checks.compare import Case, Piece, judge
         import numpy as np
         def double(x):
             import jax.numpy as jnp

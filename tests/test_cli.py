@@ -10,9 +10,10 @@ import time
 import pytest
 from filelock import FileLock
 
-from reimpl_helpers import judge, package
 from reimpl_helpers.cli import main
-from reimpl_helpers.track import Track
+from reimpl_helpers.judge import client as judge
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track
 
 TRACK = Track("autoencoder", 3)
 

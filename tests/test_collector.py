@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from reimpl_helpers.board.logs import MOST_BYTES
-from reimpl_helpers.log import Log
+from reimpl_helpers.pair.log import Log
 
 if sys.platform == "win32":
     pytest.skip("a hub runs on Linux and macOS", allow_module_level=True)

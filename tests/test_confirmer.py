@@ -18,11 +18,11 @@ import resource
 
 from hub_machine import IS_ROOT, open_folder, readable_venv
 
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.hub.launch import BOUNDS
 from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
-from reimpl_helpers.package import definition_of
-from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.texts.package import definition_of
 
 pytestmark = [
     pytest.mark.slow,

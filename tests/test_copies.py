@@ -29,14 +29,15 @@ from merges import (
     together,
 )
 
-from reimpl_helpers import copies, package
-from reimpl_helpers.copies import copy_work, restore_work, update_work
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.merging import merge_notebooks, piece_of, read_notebook, write_notebook
-from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.places import NOTEBOOKS
-from reimpl_helpers.track import Track, tracks
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import NOTEBOOKS
+from reimpl_helpers.lab import copies
+from reimpl_helpers.lab.copies import copy_work, restore_work, update_work
+from reimpl_helpers.lab.merging import merge_notebooks, piece_of, read_notebook, write_notebook
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
+from reimpl_helpers.tracks.track import Track, tracks
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ class House:
 def house(work, tmp_path, monkeypatch):
     house = House(tmp_path / "notebooks", work)
     monkeypatch.setattr(copies, "NOTEBOOKS", house.home)
-    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", house.home)
+    monkeypatch.setattr("reimpl_helpers.tracks.track.NOTEBOOKS", house.home)
     copy_work()
     return house
 
@@ -490,7 +491,8 @@ def test_a_file_that_changes_meanwhile_is_kept(house, monkeypatch):
 KILL_AT_EVERY_MOMENT = """
 import os, shutil, sys
 from pathlib import Path
-from reimpl_helpers import copies, track
+from reimpl_helpers.lab import copies
+from reimpl_helpers.tracks import track
 command, home, work, after = sys.argv[1:]
 copies.NOTEBOOKS = track.NOTEBOOKS = Path(home)
 
@@ -753,7 +755,7 @@ def test_real_notebooks_take_a_real_update(name, work, tmp_path, monkeypatch):
     shutil.copytree(NOTEBOOKS / name, home / name, ignore=ignored)
     shutil.copy(NOTEBOOKS / "00_start_here.ipynb", home)
     monkeypatch.setattr(copies, "NOTEBOOKS", home)
-    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", home)
+    monkeypatch.setattr("reimpl_helpers.tracks.track.NOTEBOOKS", home)
     copy_work()
     books = {}
     for path in notebooks_of(name):

@@ -16,8 +16,8 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
 
 from hub_machine import Hub, Visitor, hub_machine, open_folder, readable_venv
 
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.hub.start import PROXY
-from reimpl_helpers.places import ROOT
 
 pytestmark = pytest.mark.slow
 KUBERNETES, TLJH = ROOT / "deploy/kubernetes", ROOT / "deploy/tljh/reimpl.py"

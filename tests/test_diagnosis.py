@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from jax.extend.core import Primitive
 
-from reimpl_helpers import diagnosis, package
-from reimpl_helpers.diagnosis import (
+from reimpl_helpers.checks import diagnosis
+from reimpl_helpers.checks.diagnosis import (
     Values,
     first_difference,
     first_place_of,
@@ -22,9 +22,10 @@ from reimpl_helpers.diagnosis import (
     walk_back,
     watch,
 )
+from reimpl_helpers.originals.recording import Operation, Probe
 from reimpl_helpers.params import nested
-from reimpl_helpers.recording import Operation, Probe
-from reimpl_helpers.track import Track, load_file
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, load_file
 
 TRACK = Track("autoencoder", 0)
 SOLUTION = TRACK.solution

@@ -17,11 +17,11 @@ from pathlib import Path
 import matplotlib.axes
 import pytest
 
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.doctor import machine, report, trials
 from reimpl_helpers.doctor.machine import FAIL, NOTE, OK, WARN, CheckResult
 from reimpl_helpers.doctor.report import CHECKS, WAITS, Check, examine, line_of, trial, within
 from reimpl_helpers.doctor.trials import TrialFailed
-from reimpl_helpers.places import ROOT
 
 LOOK = {check.name: check.look for check in CHECKS}
 NEEDS_PACKAGES = ["saving", "JAX", "pictures", "kernel", "a check", "two people"]
@@ -196,7 +196,7 @@ def test_a_python_that_is_too_old_comes_first(project, tmp_path):
 PLAIN = "__init__", "cli", "doctor/__init__", "doctor/__main__", "doctor/machine", "doctor/report"
 
 
-@pytest.mark.parametrize("name", [*PLAIN, "places"])
+@pytest.mark.parametrize("name", [*PLAIN, "base/__init__", "base/places"])
 def test_an_old_python_can_read_the_doctor(name):
     text = (ROOT / "reimpl_helpers" / f"{name}.py").read_text("utf-8")
     tree = ast.parse(text, feature_version=(3, 9))
@@ -205,7 +205,9 @@ def test_an_old_python_can_read_the_doctor(name):
     names |= {node.module for node in top if isinstance(node, ast.ImportFrom)}
     ours = {n for n in names if n.startswith("reimpl_helpers")}
     assert {n.partition(".")[0] for n in names - ours} <= sys.stdlib_module_names - {"tomllib"}
-    assert ours <= {f"reimpl_helpers{m}" for m in ("", ".doctor", ".doctor.machine", ".places")}
+    assert ours <= {
+        f"reimpl_helpers{m}" for m in ("", ".doctor", ".doctor.machine", ".base.places")
+    }
 
 
 @pytest.mark.parametrize(
@@ -530,7 +532,7 @@ def test_a_kernel_of_another_python(tmp_path, monkeypatch):
     assert seen.mark == FAIL and "one of another Python, in " in seen.said
 
 
-CHECKS_FILE = "reimpl_helpers/checks.py"
+CHECKS_FILE = "reimpl_helpers/checks/compare.py"
 EVERYTHING_IS = "\n\ndef judge_answers(piece, *_):\n    return Verdict(piece.label, {}, '.')\n"
 FOUND, SOLVED = (f"notebooks/autoencoder/{x}01_forward_pass.ipynb" for x in ("", "solved/"))
 DAMAGED = {  # a file, an edit of it, and what the trial then says

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import yaml
 
-from reimpl_helpers import export, judge, package
+from reimpl_helpers.base.places import NOTEBOOKS, ROOT
 from reimpl_helpers.cli import main
-from reimpl_helpers.log import Log
-from reimpl_helpers.places import NOTEBOOKS, ROOT
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.export import project as export
+from reimpl_helpers.judge import client as judge
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 CODE = "shapes", "model", "params", "data", "losses", "training"
 SHAPES = '''"""What must stay true."""
@@ -582,7 +584,7 @@ BROKEN = {
     "bytes": (b"# gr\xf6sse\n", "autoencoder/model.py is not UTF-8 text (byte 4)."),
     "null": (b"a = 1\0\n", "model.py has a syntax error"),
     "workbook": (
-        b"def encoder(): from reimpl_helpers.checks import judge\n",
+        b"def encoder(): from reimpl_helpers.checks.compare import judge\n",
         "model.py imports reimpl_helpers, which is not where your package goes.",
     ),
 }

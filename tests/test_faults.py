@@ -13,10 +13,10 @@ import pytest
 from test_log import HOSTILE
 from test_workbook import ENCODER, NN_LAYER, Pair
 
-from reimpl_helpers import package
-from reimpl_helpers.copies import copy_work, restore_work
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.lab.copies import copy_work, restore_work
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.texts import package
 from reimpl_helpers.workbook import start
 
 HERE = Path(__file__).parent
@@ -53,7 +53,8 @@ def kill_at(count):
     left = [count]
     def trace(frame, event, argument):
         home, name = Path(frame.f_code.co_filename), frame.f_code.co_name
-        ours = home.parent.name == "reimpl_helpers" and home.name in ("files.py", "log.py")
+        ours = home.parts[-3:-1] in (("reimpl_helpers", "base"), ("reimpl_helpers", "pair"))
+        ours = ours and home.name in ("files.py", "log.py")
         reads = name in ("read", "event_of", "fits") or name.endswith(("comp>", "expr>"))
         if ours and not reads:
             left[0] -= event == "line"
@@ -146,7 +147,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import test_workbook
-from reimpl_helpers import package
+from reimpl_helpers.texts import package
 
 def slow(files, replace=package.replace_files):  # so that the other one comes in between
     time.sleep(0.02)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.files import add_file, replace_file, replace_files, scratch_folder
+from reimpl_helpers.base.files import add_file, replace_file, replace_files, scratch_folder
 
 
 def files_in(folder):
@@ -58,7 +58,7 @@ def test_failure_leaves_the_old_files_and_nothing_else(step, tmp_path, monkeypat
 WRITE_MORE_THAN_FITS = """
 import resource, sys
 from pathlib import Path
-from reimpl_helpers.files import replace_file
+from reimpl_helpers.base.files import replace_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     replace_file(Path(sys.argv[1]), b"x" * 10_000)
@@ -79,7 +79,7 @@ def test_no_room_for_real(tmp_path):
 SAVE_FOR_EVER = """
 import sys
 from pathlib import Path
-from reimpl_helpers.files import replace_file
+from reimpl_helpers.base.files import replace_file
 while True:
     for letter in b"ab":
         replace_file(Path(sys.argv[1]), bytes([letter]) * (300_000 + letter))

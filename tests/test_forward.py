@@ -19,7 +19,7 @@ from reimpl_helpers.forward import (
     source_of,
     trace,
 )
-from reimpl_helpers.recording import Operation, read_recording
+from reimpl_helpers.originals.recording import Operation, read_recording
 
 AUTOENCODER = Path(__file__).parents[1] / "notebooks/autoencoder"
 

@@ -7,8 +7,8 @@ import pytest
 from jax import grad
 from jax.example_libraries.optimizers import adam
 
-from reimpl_helpers import package
-from reimpl_helpers.track import Track
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track
 
 TRACK = Track("gnn", 5)
 LEADERS = jnp.array([0, 33])

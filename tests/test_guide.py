@@ -10,22 +10,28 @@ from functools import cache
 
 import pytest
 
-from reimpl_helpers import catalogue, guide, package
+from reimpl_helpers.authoring import catalogue, guide
+from reimpl_helpers.authoring.guide import GUIDE, built_into, page_of
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import NOTEBOOKS, ROOT
 from reimpl_helpers.cli import build_parser, main
-from reimpl_helpers.copies import BACKUPS
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.guide import GUIDE, built_into, page_of
-from reimpl_helpers.log import NAME as LOG
-from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.places import NOTEBOOKS, ROOT
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.lab.copies import BACKUPS
+from reimpl_helpers.pair.log import NAME as LOG
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 from reimpl_helpers.workbook import Workbook
 
 PAGE = ROOT / "docs" / "facilitating.md"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PARTS = "> ", "**What will surprise.**", "**On the board.**", "**Listen for**", "**To close"
 WORDS = 170, 400  # of half a page
-CHOSEN = {"roster.csv", "logs/oak.jsonl", "hub/logs"}  # named by facilitators, or made by a hub
+CHOSEN = {
+    "roster.csv",
+    "logs/oak",
+    "logs/oak.jsonl",
+    "hub/logs",
+}  # named by facilitators, or made by a hub
 
 
 def track_of(name, step=LAST_STEP):
@@ -173,7 +179,7 @@ def read_by_people(name):
     files = [path for folder in folders for path in folder.glob("*.ipynb")]
     files += [path for folder in folders for path in folder.glob("original.py")]
     files += [path for folder in folders for path in folder.glob("solution/*.py")]
-    files += [] if name else [ROOT / "README.md", *(ROOT / "reimpl_helpers").glob("*.py")]
+    files += [] if name else [ROOT / "README.md", *(ROOT / "reimpl_helpers").rglob("*.py")]
     return "\n".join(path.read_text("utf-8").replace('\\"', '"') for path in files)
 
 

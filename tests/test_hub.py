@@ -327,7 +327,9 @@ def test_nobody_but_the_hub_reaches_what_a_pair_runs(hub, servers, keeps_out):
     made = ida.post(f"{address}/api/kernels", json={}, headers=headers, timeout=60)
     assert made.status_code == 201, made.text
     user = pwd.getpwnam(account_of("elm")).pw_uid
-    (kernel,) = [each for each in processes_of(user) if "reimpl_helpers.kernel" in each.cmdline()]
+    (kernel,) = [
+        each for each in processes_of(user) if "reimpl_helpers.lab.kernel" in each.cmdline()
+    ]
     wait_for(lambda: len(files_of(kernel)) > 5, 30, "the kernel's sockets")
     for process in processes_of(user):
         keeps_out(not process.net_connections("inet"), process)

@@ -20,10 +20,10 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
 from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
 
+from reimpl_helpers.base.network import HERE
 from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, prepare_folders, write_log
 from reimpl_helpers.hub.state import LONGEST, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import end_processes, make_hub_users, make_pair_user
-from reimpl_helpers.network import HERE
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")

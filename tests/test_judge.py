@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reimpl_helpers import judge
-from reimpl_helpers.answering import encoded
-from reimpl_helpers.checks import WRONG, Refusal, as_array
+from reimpl_helpers.checks.compare import WRONG, Refusal, as_array
+from reimpl_helpers.checks.equivalence import same_values, unseen_cases
+from reimpl_helpers.checks.structure import answered
 from reimpl_helpers.cli import main
-from reimpl_helpers.equivalence import same_values, unseen_cases
-from reimpl_helpers.judge import decoded, judge_package
-from reimpl_helpers.store import Store
-from reimpl_helpers.structure import answered
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.judge import client as judge
+from reimpl_helpers.judge.client import decoded, judge_package
+from reimpl_helpers.judge.worker import encoded
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
     "lying_answers",
@@ -81,7 +81,7 @@ CHEATING = """
 import cheat
 import jax
 import true_{module}
-from reimpl_helpers.track import Track
+from reimpl_helpers.tracks.track import Track
 
 track, ways, cheats = Track({name!r}, {step}), {ways}, {{}}
 for piece in track.pieces:

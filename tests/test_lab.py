@@ -29,12 +29,14 @@ from jupyter_server_ydoc.loaders import FileLoader
 from jupyter_server_ydoc.rooms import DocumentRoom
 from tornado.websocket import WebSocketClosedError
 
-from reimpl_helpers import lab as served
-from reimpl_helpers import saving
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.files import replace_file
+from reimpl_helpers.base.network import address_here
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.doctor.trials import NOTEBOOK, Seat
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.files import replace_file
-from reimpl_helpers.lab import (
+from reimpl_helpers.lab import saving
+from reimpl_helpers.lab import serve as served
+from reimpl_helpers.lab.serve import (
     Links,
     PairContents,
     Person,
@@ -43,9 +45,7 @@ from reimpl_helpers.lab import (
     links_to,
     people_of,
 )
-from reimpl_helpers.network import address_here
-from reimpl_helpers.places import ROOT
-from reimpl_helpers.track import tracks
+from reimpl_helpers.tracks.track import tracks
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 FIRST = "autoencoder/01_forward_pass.ipynb"
@@ -624,7 +624,7 @@ OPEN_DOORS = (
 
 def test_no_shipped_file_opens_a_door():
     texts = {path: path.read_bytes().decode("utf-8", errors="replace") for path in shipped_files()}
-    assert len(texts) > 100 and ROOT / "reimpl_helpers/lab.py" in texts
+    assert len(texts) > 100 and ROOT / "reimpl_helpers/lab/serve.py" in texts
     found = [(str(p), d) for p, text in texts.items() for d in OPEN_DOORS if re.search(d, text)]
     assert found == []
     for line in (

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from reimpl_helpers.log import FIELDS, LARGEST, LONGEST, OPTIONAL, Log, event_of, moment_of
+from reimpl_helpers.pair.log import FIELDS, LARGEST, LONGEST, OPTIONAL, Log, event_of, moment_of
 
 
 def start(log, step=1):
@@ -148,7 +148,7 @@ def test_what_finds_no_room_waits_and_is_written_with_the_next(tmp_path):
     script = """
 import resource, sys
 from pathlib import Path
-from reimpl_helpers.log import Log
+from reimpl_helpers.pair.log import Log
 log = Log(Path(sys.argv[1]))
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 10, hard))
@@ -175,7 +175,7 @@ def test_a_folder_that_takes_nothing_keeps_events_waiting(tmp_path):
 WRITE = """
 import sys
 from pathlib import Path
-from reimpl_helpers.log import Log
+from reimpl_helpers.pair.log import Log
 log = Log(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

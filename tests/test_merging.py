@@ -24,8 +24,8 @@ from merges import (
     together,
 )
 
-from reimpl_helpers import merging
-from reimpl_helpers.merging import DamagedNotebook, merge_notebooks, read_notebook
+from reimpl_helpers.lab import merging
+from reimpl_helpers.lab.merging import DamagedNotebook, merge_notebooks, read_notebook
 
 
 def both(edit, other):

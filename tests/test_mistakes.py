@@ -2,7 +2,7 @@
 
 import pytest
 
-from reimpl_helpers.mistakes import Bug
+from reimpl_helpers.texts.mistakes import Bug
 
 MODEL = '''"""Doubles."""
 

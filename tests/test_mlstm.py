@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from reimpl_helpers import package
-from reimpl_helpers.track import Track, load_file
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, load_file
 
 TRACK = Track("mlstm", 5)
 PROTEINS = {name: bytes(text).decode() for name, text in TRACK.recording.data.items()}

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from reimpl_helpers import package
-from reimpl_helpers.mutations import mutations_of
+from reimpl_helpers.texts import package
+from reimpl_helpers.texts.mutations import mutations_of
 
 X = np.array([[1.0, -2.0, 3.0], [-0.5, 0.25, 4.0]])
 W = np.array([[2.0, -1.0], [0.5, 3.0], [-2.0, 1.0]])

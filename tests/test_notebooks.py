@@ -11,15 +11,20 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from reimpl_helpers import notebooks
-from reimpl_helpers.places import NOTEBOOKS
-from reimpl_helpers.track import Track, tracks
+from reimpl_helpers.authoring.solved import STABLE, execute, solved
+from reimpl_helpers.base.places import NOTEBOOKS
+from reimpl_helpers.tracks.notebooks import (
+    example_of,
+    exercise_of,
+    is_solved,
+    notebooks_of,
+    step_of,
+)
+from reimpl_helpers.tracks.track import Track, tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
-UNSOLVED = [START, *(path for name in tracks() for path in notebooks.notebooks_of(name))]
-SOLVED = [
-    path.parent / "solved" / path.name for name in tracks() for path in notebooks.notebooks_of(name)
-]
+UNSOLVED = [START, *(path for name in tracks() for path in notebooks_of(name))]
+SOLVED = [path.parent / "solved" / path.name for name in tracks() for path in notebooks_of(name)]
 
 
 def name_of(path):
@@ -108,11 +113,11 @@ def reading_faults(notebook):
 def exercise_faults(notebook, pieces):
     """List where the exercises are not those of the track, one function a cell, then its check."""
     cells = code_cells(notebook)
-    names = [name for cell in cells if (name := notebooks.exercise_of(cell))]
+    names = [name for cell in cells if (name := exercise_of(cell))]
     if names != [piece.name for piece in pieces]:
         yield f"exercises {names}, pieces {[piece.name for piece in pieces]}"
     for cell, after in zip(cells, cells[1:], strict=False):
-        name = notebooks.exercise_of(cell) or notebooks.example_of(cell)
+        name = exercise_of(cell) or example_of(cell)
         if not name:
             continue
         (function,) = ast.parse(cell.source).body
@@ -122,7 +127,7 @@ def exercise_faults(notebook, pieces):
         if body[1] != "raise NotImplementedError":
             yield f"{cell.id}: the body does not begin with raise NotImplementedError"
         minutes = cell.metadata["reimpl"].get("minutes")
-        if notebooks.exercise_of(cell) and not isinstance(minutes, int):
+        if exercise_of(cell) and not isinstance(minutes, int):
             yield f"{cell.id}: how many minutes does it take?"
         if after.source not in (f"check({name})", f"track.add_mistake({name})"):
             yield f"{cell.id}: the next code cell is not its check"
@@ -135,7 +140,7 @@ def test_every_cell_was_run_and_every_picture_stands(path):
 
 @pytest.mark.parametrize("path", UNSOLVED + SOLVED, ids=name_of)
 def test_verdicts_claim_what_is_true(path):
-    assert list(verdict_faults(read(path), notebooks.is_solved(path))) == []
+    assert list(verdict_faults(read(path), is_solved(path))) == []
 
 
 @pytest.mark.parametrize("path", UNSOLVED, ids=name_of)
@@ -149,9 +154,7 @@ def test_minutes_add_up(path):
     cells = read(path).cells
     (title,) = re.findall(r"^\*(\d+) minutes\.\*", cells[0].source, re.M)
     headings = re.findall(r"^## .* · \*(\d+) minutes\*$", "\n".join(c.source for c in cells), re.M)
-    exercises = [
-        cell.metadata["reimpl"]["minutes"] for cell in cells if notebooks.exercise_of(cell)
-    ]
+    exercises = [cell.metadata["reimpl"]["minutes"] for cell in cells if exercise_of(cell)]
     assert sum(map(int, headings)) == int(title) >= sum(exercises)
     assert f"[{title} min]({path.parent.name}/{path.name})" in read(START).cells[0].source
 
@@ -159,13 +162,13 @@ def test_minutes_add_up(path):
 @pytest.mark.parametrize("path", UNSOLVED[1:], ids=name_of)
 def test_exercises_are_the_pieces_of_the_step(path):
     track = Track(path.parent.name)
-    pieces = [piece for piece in track.pieces if piece.step == notebooks.step_of(path)]
+    pieces = [piece for piece in track.pieces if piece.step == step_of(path)]
     assert list(exercise_faults(read(path), pieces)) == []
 
 
 @pytest.mark.parametrize("path", SOLVED, ids=name_of)
 def test_solved_notebooks_are_up_to_date(path):
-    built = notebooks.solved(path.parent.parent / path.name)
+    built = solved(path.parent.parent / path.name)
     stored = [(cell.id, cell.source) for cell in read(path).cells]
     assert stored == [(cell.id, cell.source) for cell in built.cells], "run `make solved`"
 
@@ -196,19 +199,19 @@ get_ipython()._showtraceback = lambda *a: None
 
 def test_a_patched_traceback_is_refused(tmp_path):
     with pytest.raises(CellExecutionError):
-        notebooks.execute(small_notebook(SILENCED, "1 / 0"), tmp_path, tmp_path)
+        execute(small_notebook(SILENCED, "1 / 0"), tmp_path, tmp_path)
 
 
 def test_a_dead_kernel_is_refused_at_once(tmp_path):
     with pytest.raises(DeadKernelError):
-        notebooks.execute(small_notebook("import os; os._exit(1)", "1"), tmp_path, tmp_path)
+        execute(small_notebook("import os; os._exit(1)", "1"), tmp_path, tmp_path)
 
 
 def test_an_exception_that_is_expected_is_refused(tmp_path):
     notebook = small_notebook("raise ValueError")
     notebook.cells[0].metadata["tags"] = ["raises-exception"]
     with pytest.raises(CellExecutionError):
-        notebooks.execute(notebook, tmp_path, tmp_path)
+        execute(notebook, tmp_path, tmp_path)
     assert "switches a test off" in "".join(execution_faults(notebook))
 
 
@@ -217,7 +220,7 @@ def test_what_one_process_compiled_any_other_finds_and_half_of_it_stops_nobody(t
 
     def compiled_in(cache):
         command = [sys.executable, "-c", "import jax; jax.jit(lambda x: x + 1)(2.0)"]
-        env = {**os.environ, **notebooks.STABLE, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+        env = {**os.environ, **STABLE, "JAX_COMPILATION_CACHE_DIR": str(cache)}
         run = subprocess.run(command, env=env, capture_output=True, text=True)
         assert (run.returncode, run.stderr) == (0, "")
         return {path.name for path in cache.iterdir()}
@@ -283,7 +286,7 @@ def run_nbval(tmp_path):
 
 def test_nbval_refuses_another_output_and_an_exception(run_nbval, tmp_path):
     notebook = small_notebook("print(3)", "print(3)", "print(3)", "value = 2", "value")
-    notebooks.execute(notebook, tmp_path, tmp_path)
+    execute(notebook, tmp_path, tmp_path)
     assert run_nbval(notebook).returncode == 0
     for cell, source in zip(notebook.cells, ("print(4)", "1 / 0", "pass"), strict=False):
         cell.source = source

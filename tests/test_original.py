@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reimpl_helpers.forward import adam_losses, load_original, load_params, record_probe
-from reimpl_helpers.recording import read_recording, source_sha256, write_recording
+from reimpl_helpers.originals.recording import read_recording, source_sha256, write_recording
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `torch`")
 mse_loss = torch.nn.functional.mse_loss
@@ -145,7 +145,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from reimpl_helpers.forward import load_original
-from reimpl_helpers.recording import write_recording
+from reimpl_helpers.originals.recording import write_recording
 
 recorder = load_original(Path(sys.argv[1]))
 recorder.trained_params = partial(recorder.trained_params, epochs=2)

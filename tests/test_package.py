@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from cells import Notebook
 
-from reimpl_helpers import package
-from reimpl_helpers.package import PackageError
+from reimpl_helpers.texts import package
+from reimpl_helpers.texts.package import PackageError
 
 PIECES = {"piece": "model", "encoder": "model", "param_shapes": "shapes", "train": "training"}
 
@@ -241,7 +241,7 @@ def test_name_that_is_defined_nowhere_is_refused():
 OF_THE_WORKBOOK = {
     "function": ("from reimpl_helpers.params import nested", "nested(x)"),
     "module": ("from reimpl_helpers import params", "params.nested(x)"),
-    "object": ("from reimpl_helpers.workbook import Track\ntrack = Track('a')", "track.name"),
+    "object": ("from reimpl_helpers.tracks.track import Track\ntrack = Track('a')", "track.name"),
     "import inside": ("", "__import__('sys')\n    from reimpl_helpers import params"),
     "other import inside": ("", "1\n    import reimpl_helpers.params as p"),
     "through a function": (

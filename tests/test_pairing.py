@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_workbook import ENCODER, IMPORTS, NN_LAYER, Notebook
 
-from reimpl_helpers import log, pairing
-from reimpl_helpers.checks import NOT_WRITTEN, PREDICT
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.pairing import TURN, name_here
-from reimpl_helpers.store import Store
-from reimpl_helpers.summary import Summary
-from reimpl_helpers.track import Track
-from reimpl_helpers.verdicts import judge_piece
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.checks.compare import NOT_WRITTEN, PREDICT
+from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.pair import log, pairing
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.pair.pairing import TURN, name_here
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.pair.summary import Summary
+from reimpl_helpers.tracks.track import Track
 from reimpl_helpers.widgets import RolesBar
 from reimpl_helpers.workbook import Workbook, start
 

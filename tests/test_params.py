@@ -15,7 +15,7 @@ from reimpl_helpers.params import (
     pooled,
     shared_draws,
 )
-from reimpl_helpers.track import Track
+from reimpl_helpers.tracks.track import Track
 
 TRACK = Track("autoencoder")
 SHAPES = {name: value.shape for name, value in TRACK.recording.params.items()}

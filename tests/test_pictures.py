@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from nbclient import NotebookClient
 
 from reimpl_helpers import pictures
+from reimpl_helpers.originals.recording import Operation
 from reimpl_helpers.pictures import (
     LiveLossCurve,
     compare_activations,
@@ -19,7 +20,6 @@ from reimpl_helpers.pictures import (
     forward_graph,
     loss_curve,
 )
-from reimpl_helpers.recording import Operation
 
 SIZES = {"batch": 5, "pixels": 64, "hidden": 32, "code": 8}
 LAYERS = {

@@ -16,8 +16,8 @@ from types import FunctionType
 import numpy as np
 import pytest
 
-from reimpl_helpers import package
-from reimpl_helpers.checks import (
+from reimpl_helpers.base.compiling import float64_in_jax
+from reimpl_helpers.checks.compare import (
     NOT_WRITTEN,
     WRONG,
     Refusal,
@@ -25,13 +25,13 @@ from reimpl_helpers.checks import (
     compare_answer,
     little_printed,
 )
-from reimpl_helpers.compiling import float64_in_jax
-from reimpl_helpers.equivalence import outcome, same_values, unseen_cases
-from reimpl_helpers.mutations import mutations_of
-from reimpl_helpers.notebooks import notebooks_of, step_of
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import LAST_STEP, Track, load_file, tracks
-from reimpl_helpers.verdicts import judge_alone
+from reimpl_helpers.checks.equivalence import outcome, same_values, unseen_cases
+from reimpl_helpers.judge.verdicts import judge_alone
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
+from reimpl_helpers.texts.mutations import mutations_of
+from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
+from reimpl_helpers.tracks.track import LAST_STEP, Track, load_file, tracks
 
 
 @functools.cache

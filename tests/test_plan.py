@@ -6,12 +6,14 @@ from itertools import cycle, pairwise
 
 import pytest
 
-from reimpl_helpers import cli, plan
+from reimpl_helpers import cli
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.board import plan
 from reimpl_helpers.board.logs import logs_in
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.plan import BREAK, CLOSING, WELCOME, minute_of, outlines_of, plan_day
-from reimpl_helpers.track import tracks
+from reimpl_helpers.board.plan import BREAK, CLOSING, WELCOME, minute_of, plan_day
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.tracks.notebooks import outlines_of
+from reimpl_helpers.tracks.track import tracks
 
 DAYS = (  # when a day begins, and how many minutes it has: with a lunch and without
     ("08:00", 120), ("09:30", 150), ("13:00", 180), ("09:30", 240),

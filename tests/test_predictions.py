@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reimpl_helpers.checks import Case, Piece
-from reimpl_helpers.predictions import SIGNS, VERDICTS, Question, about_answer, question_about
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.checks.compare import Case, Piece
+from reimpl_helpers.pair.predictions import SIGNS, VERDICTS, Question, about_answer, question_about
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 EXERCISES = [
     pytest.param(name, step, place, id=f"{name}, step {step}, {piece.label}")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from reimpl_helpers.places import ROOT
+from reimpl_helpers.base.places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def started(tmp_path_factory):
     node.write_text(f"#!/bin/sh\necho asked >> {folder}/asked\n")
     node.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", "import reimpl_helpers.lab, sys; print(*sys.modules)"],
+        [sys.executable, "-c", "import reimpl_helpers.lab.serve, sys; print(*sys.modules)"],
         env=os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}, cwd=ROOT,
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from reimpl_helpers import recording as recording_module
-from reimpl_helpers.recording import (
+from reimpl_helpers.originals import recording as recording_module
+from reimpl_helpers.originals.recording import (
     Operation,
     Probe,
     Recording,

@@ -6,13 +6,16 @@ import time
 import pytest
 from cells import Notebook
 
-from reimpl_helpers import judge, package, pictures, score, testing
+from reimpl_helpers import pictures
+from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.cli import main
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import Log
-from reimpl_helpers.score import MUTATION, OWN, PLANTED
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import Track
+from reimpl_helpers.judge import client as judge
+from reimpl_helpers.pair.log import Log
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.scoring import score, testing
+from reimpl_helpers.scoring.score import MUTATION, OWN, PLANTED
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track
 from reimpl_helpers.workbook import Workbook
 
 # An interruption may land in a weakref's callback: Python reports it, drops it, and it comes again.

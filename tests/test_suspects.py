@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from cells import Notebook
 
-from reimpl_helpers.checks import WRONG, Case, judge
-from reimpl_helpers.package import load_pieces
-from reimpl_helpers.suspects import ADVICE, Suspect, with_explanation, with_question
-from reimpl_helpers.track import Track
-from reimpl_helpers.verdicts import judge_piece
+from reimpl_helpers.checks.compare import WRONG, Case, judge
+from reimpl_helpers.checks.suspects import ADVICE, Suspect, with_explanation, with_question
+from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.texts.package import load_pieces
+from reimpl_helpers.tracks.track import Track
 
 
 def track_at(step):
@@ -145,7 +145,8 @@ def test_what_is_kept_of_a_known_mistake_is_not_what_its_next_call_writes_into()
 
 
 def test_what_never_ends_is_not_run_again(monkeypatch):
-    from reimpl_helpers import checks, clocks
+    from reimpl_helpers.base import clocks
+    from reimpl_helpers.checks import compare as checks
 
     monkeypatch.setattr(checks, "TIME_LIMIT", 0.3)
     monkeypatch.setattr(clocks, "PATIENCE", 100)  # other tests keep the cores busy
@@ -234,7 +235,7 @@ def test_where_there_are_no_lines_nothing_is_said_of_them(name):
 
 
 def test_a_right_answer_is_not_looked_into(monkeypatch):
-    from reimpl_helpers import suspects
+    from reimpl_helpers.checks import suspects
 
     monkeypatch.setattr(suspects, "suspect_of", None)
     track = track_at(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers import testing
-from reimpl_helpers.testing import in_one_session, run_tests
+from reimpl_helpers.scoring import testing
+from reimpl_helpers.scoring.testing import in_one_session, run_tests
 
 # An interruption may land in a weakref's callback: Python reports it, drops it, and it comes again.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -192,7 +192,7 @@ def test_jax_counts_as_in_a_process_of_its_own():
 def test_a_run_outside_of_pytest():
     code = f"""
         from pathlib import Path
-        from reimpl_helpers.testing import run_tests
+        from reimpl_helpers.scoring.testing import run_tests
         source = "from model import double\\n\\ndef test_a():\\n    assert double(1) == 3"
         print(run_tests(source, Path("work/small"), {{"model": {MODEL!r}}}).failures)
     """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reimpl_helpers.params import flat, nested
-from reimpl_helpers.track import Track
+from reimpl_helpers.tracks.track import Track
 from reimpl_helpers.training import gradient_table
 
 RECORDED = {

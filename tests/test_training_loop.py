@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reimpl_helpers import package
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.params import flat, nested
-from reimpl_helpers.places import NOTEBOOKS
-from reimpl_helpers.track import Track, tracks
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track, tracks
 
 
 def solution(name, module):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from reimpl_helpers import package
-from reimpl_helpers.track import Track
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track
 
 TRACK = Track("transformer", 5)
 HEADS = 12

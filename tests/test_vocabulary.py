@@ -5,11 +5,11 @@ import re
 import pytest
 from cells import Notebook
 
-from reimpl_helpers import package
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import Track
-from reimpl_helpers.verdicts import judge_piece
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import Track
 from reimpl_helpers.workbook import Workbook
 
 IMPORTS = """

@@ -12,13 +12,16 @@ import pytest
 from cells import Notebook
 from nbclient import NotebookClient
 
-from reimpl_helpers import compiling, package, verdicts, workbook
-from reimpl_helpers.checks import RIGHT, Verdict
-from reimpl_helpers.copies import copy_work
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.places import NOTEBOOKS, ROOT, work_folder
-from reimpl_helpers.store import Store, track_of
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers import workbook
+from reimpl_helpers.base import compiling
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import NOTEBOOKS, ROOT, work_folder
+from reimpl_helpers.checks.compare import RIGHT, Verdict
+from reimpl_helpers.judge import verdicts
+from reimpl_helpers.lab.copies import copy_work
+from reimpl_helpers.pair.store import Store, track_of
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 from reimpl_helpers.workbook import Workbook, start
 
 IMPORTS = """
@@ -143,7 +146,7 @@ def python(*arguments, cwd, env):
 
 
 def test_without_helpers_there_are_none(without_helpers, tmp_path):
-    done = python("-c", "import reimpl_helpers.package", cwd=tmp_path, env=without_helpers)
+    done = python("-c", "import reimpl_helpers.texts.package", cwd=tmp_path, env=without_helpers)
     assert done.returncode == 1 and "there are no helpers here" in done.stderr
 
 
@@ -592,7 +595,7 @@ def test_start_refuses_a_damaged_recording_of_the_workbook(damage, pair, tmp_pat
     home.mkdir(parents=True)
     for name in ("05_training_test.ipynb", "recording.safetensors"):
         shutil.copy(NOTEBOOKS / "autoencoder" / name, home)
-    monkeypatch.setattr("reimpl_helpers.track.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("reimpl_helpers.tracks.track.NOTEBOOKS", tmp_path / "notebooks")
     path = home / "recording.safetensors"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])

@@ -20,12 +20,13 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
 from hub_machine import IS_ROOT, hub_machine
 
 from reimpl_helpers import cli
+from reimpl_helpers.authoring.solved import solved
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.board.facts import facts_of
 from reimpl_helpers.board.logs import logs_in
 from reimpl_helpers.hub.roles import account_of
-from reimpl_helpers.notebooks import exercise_of, solved
-from reimpl_helpers.places import NOTEBOOKS
+from reimpl_helpers.tracks.notebooks import exercise_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -133,7 +134,7 @@ def kernels_of(pair):
     return [
         each for each in found
         if each.info["uids"].real == user
-        and "reimpl_helpers.kernel" in (each.info["cmdline"] or [])
+        and "reimpl_helpers.lab.kernel" in (each.info["cmdline"] or [])
     ]  # fmt: skip
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import Case, Piece, Refusal, as_array, tests_of
+from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.package import load_pieces
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -19,7 +20,7 @@ from reimpl_helpers.params import (
     state_dict_cases,
     traced_key_case,
 )
-from reimpl_helpers.porting import call_compiled_gradient, compiled
+from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.training import growth_complaint, operations_in
 
 SOLUTION = Path(__file__).parent / "solution"

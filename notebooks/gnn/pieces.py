@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import Case, Piece, Refusal, as_array, tests_of
+from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.params import (
     draw_cases,
@@ -19,7 +21,6 @@ from reimpl_helpers.params import (
     state_dict_cases,
     traced_key_case,
 )
-from reimpl_helpers.porting import compiled
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 AXES = "node_features", "edge_features", "hidden", "targets"

@@ -18,7 +18,7 @@ from reimpl_helpers.forward import (
     params_of,
     record_probe,
 )
-from reimpl_helpers.recording import Probe, Recording, Training, source_sha256
+from reimpl_helpers.originals.recording import Probe, Recording, Training, source_sha256
 
 SOURCE = Path(__file__).with_name("original.py")
 GNN = load_original(SOURCE).GNN

@@ -4,7 +4,7 @@ They name the suspect in a verdict, name wrong models for the pair's own tests, 
 checks.
 """
 
-from reimpl_helpers.mistakes import Bug
+from reimpl_helpers.texts.mistakes import Bug
 
 BUGS = [
     # --- 1 forward pass ---

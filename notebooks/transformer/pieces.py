@@ -4,7 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from reimpl_helpers.checks import Case, Piece, Refusal, as_array, shorten, tests_of
+from reimpl_helpers.base.words import shorten
+from reimpl_helpers.checks.compare import Case, Piece, Refusal, as_array, tests_of
+from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.params import (
     flat,
@@ -15,7 +17,6 @@ from reimpl_helpers.params import (
     shapes_of,
     traced_key_case,
 )
-from reimpl_helpers.porting import call_compiled_gradient, compiled
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 AXES = "words", "positions", "width", "inner"

@@ -8,11 +8,11 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.files import add_file
 from reimpl_helpers.board.facts import natural_sort_key
-from reimpl_helpers.checks import RIGHT
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.export import png_of
-from reimpl_helpers.files import add_file
+from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.export.project import png_of
 from reimpl_helpers.pictures import INK, MUTED, ORIGINAL, OURS, WIDTH, Picture, styled
 
 MOST_ROWS = 25  # of one picture; what is more is on the next

@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from reimpl_helpers import package
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.files import replace_file, scratch_folder
+from reimpl_helpers.base.words import plural
 from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, summarise_log
 from reimpl_helpers.board.logs import Files, PairLog, end_of, logs_in, package_in, plain_file
-from reimpl_helpers.checks import RIGHT, WRONG, Piece, plural
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.files import replace_file, scratch_folder
-from reimpl_helpers.judge import judge_package
-from reimpl_helpers.store import Store
-from reimpl_helpers.track import LAST_STEP, Track
+from reimpl_helpers.checks.compare import RIGHT, WRONG, Piece
+from reimpl_helpers.judge.client import judge_package
+from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
+from reimpl_helpers.tracks.track import LAST_STEP, Track
 
 BEWARE = (
     "What the pairs wrote runs now, in processes of its own, but as you: it may read and change "

@@ -13,14 +13,14 @@ from functools import lru_cache
 from hashlib import sha256
 from weakref import WeakKeyDictionary
 
+from reimpl_helpers.base.people import is_name
 from reimpl_helpers.board.logs import PairLog
-from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG
-from reimpl_helpers.log import moment_of
-from reimpl_helpers.minutes import stretches
-from reimpl_helpers.pairing import came_true, hand_in
-from reimpl_helpers.people import is_name
-from reimpl_helpers.plan import Notebook, outlines_of
-from reimpl_helpers.track import LAST_STEP, Track, tracks
+from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
+from reimpl_helpers.pair.log import moment_of
+from reimpl_helpers.pair.minutes import stretches
+from reimpl_helpers.pair.pairing import came_true, hand_in
+from reimpl_helpers.tracks.notebooks import Notebook, outlines_of
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 MOST_PEOPLE = 3  # who share a notebook
 Key = tuple[str, int, str]  # a piece: its track, its step, its name

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.log import NAME, event_of
-from reimpl_helpers.people import LONGEST_NAME, is_name
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.people import LONGEST_NAME, is_name
+from reimpl_helpers.pair.log import NAME, event_of
 
 MOST_BYTES = 2_000_000  # of one log; a pair's day is a tenth of it
 MOST_EVENTS = 10_000  # of one log; a pair's day is a tenth of it

@@ -17,11 +17,11 @@ from tornado.httpserver import HTTPServer
 from tornado.log import app_log
 from tornado.web import Application, HTTPError, RequestHandler
 
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.network import HERE
 from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.board.facts import facts_of
 from reimpl_helpers.board.logs import logs_in
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.network import HERE
 
 PAUSE = 2.0  # seconds from one reading of the logs to the next, however many browsers ask
 FACTS = "facts"

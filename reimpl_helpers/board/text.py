@@ -5,7 +5,8 @@ import io
 import textwrap
 from collections.abc import Iterator
 
-from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG, plural
+from reimpl_helpers.base.words import plural
+from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
 
 WIDTH = 100  # columns of a terminal
 LONGEST_LABEL = 16

@@ -21,7 +21,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from reimpl_helpers.places import ROOT, work_folder
+from reimpl_helpers.base.places import ROOT, work_folder
 
 OK, WARN, FAIL = "✓", "!", "✗"  # WARN: it works, but
 NOTE = "·"  # neither well nor ill

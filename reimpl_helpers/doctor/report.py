@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.doctor import machine
 from reimpl_helpers.doctor.machine import FAIL, NOTE, OK, WARN, CheckResult, beside_work, reinstall
-from reimpl_helpers.places import ROOT
 
 WAITS = "–"  # not looked at, since something before is not well
 PLAIN = {OK: "+", WARN: "!", FAIL: "x", NOTE: ".", WAITS: "-"}

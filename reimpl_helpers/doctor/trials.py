@@ -29,7 +29,7 @@ def saving(folder: Path) -> str:
     """Write a file whole, and keep a second writer waiting."""
     from filelock import FileLock, Timeout
 
-    from reimpl_helpers.files import locked, replace_file
+    from reimpl_helpers.base.files import locked, replace_file
 
     replace_file(folder / "file", b"old")
     replace_file(folder / "file", b"new")
@@ -153,10 +153,10 @@ def cells_of(notebook: Path) -> list[str]:
 
 def check(folder: Path) -> str:
     """Check one piece of the first notebook as it is found, with a mistake in it, and solved."""
-    from reimpl_helpers import package
-    from reimpl_helpers.checks import NOT_WRITTEN, RIGHT, WRONG
-    from reimpl_helpers.notebooks import notebooks_of
-    from reimpl_helpers.track import Track, tracks
+    from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
+    from reimpl_helpers.texts import package
+    from reimpl_helpers.tracks.notebooks import notebooks_of
+    from reimpl_helpers.tracks.track import Track, tracks
 
     track = Track(tracks()[0], 1)
     bug = next(bug for bug in track.bugs if bug.piece in track.modules)

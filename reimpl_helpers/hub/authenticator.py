@@ -13,10 +13,10 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode
 
+from reimpl_helpers.base.network import HERE
 from reimpl_helpers.hub.codes import CODES, Codes, LoginThrottle, hand_out
 from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, roles_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
-from reimpl_helpers.network import HERE
 
 
 def address_of(request: HTTPServerRequest) -> str:

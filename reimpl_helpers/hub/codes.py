@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from reimpl_helpers.files import replace_files
+from reimpl_helpers.base.files import replace_files
 from reimpl_helpers.hub.roster import Roster
 
 CODES, SHEETS = "codes.json", "sheet-[0-9]*.html"

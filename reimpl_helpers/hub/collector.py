@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.board.logs import MOST_BYTES, end_of, plain_file
-from reimpl_helpers.files import replace_file
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.roster import RosterError, read_roster
 from reimpl_helpers.hub.service import serve
-from reimpl_helpers.log import NAME
+from reimpl_helpers.pair.log import NAME
 
 EVERY = 3  # seconds
 

@@ -12,13 +12,13 @@ from jupyterhub import proxy
 from tornado import httpserver, netutil
 from traitlets.config import get_config
 
+from reimpl_helpers.base.network import HERE
 from reimpl_helpers.hub import spawner
 from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING, PAIRS
 from reimpl_helpers.hub.service import watch_parent
 from reimpl_helpers.hub.shared_config import configure
 from reimpl_helpers.hub.state import HOMES, LOGS, PROXY_IS, SOCKETS
 from reimpl_helpers.hub.users import BOARD_USER
-from reimpl_helpers.network import HERE
 
 STATE = Path(os.environ["REIMPL_HUB"])
 URL = os.environ["REIMPL_HUB_URL"]

@@ -15,14 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from reimpl_helpers.base.files import scratch_folder
 from reimpl_helpers.board.confirm import confirmed_in, keep, parse_judgements
 from reimpl_helpers.board.logs import Files, package_in
-from reimpl_helpers.files import scratch_folder
 from reimpl_helpers.hub.launch import bound
 from reimpl_helpers.hub.roles import account_of
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.users import JUDGE_USER, end_processes
-from reimpl_helpers.track import tracks
+from reimpl_helpers.tracks.track import tracks
 
 EVERY = 3  # seconds
 PATIENCE = 600  # seconds for all that is new of one pair, as the others wait

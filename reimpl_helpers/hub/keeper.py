@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from reimpl_helpers.errors import WorkbookError
+from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.hub.service import serve
 from reimpl_helpers.hub.state import HOMES, close, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import bounded_users, user_of

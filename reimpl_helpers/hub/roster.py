@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from reimpl_helpers.people import LONGEST_NAME, Person, is_name
+from reimpl_helpers.base.people import LONGEST_NAME, Person, is_name
 
 COLUMNS = "name", "pair"
 FACILITATOR = "facilitator"  # stands in the column of the pair

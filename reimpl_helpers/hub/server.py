@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from reimpl_helpers import quick_start  # noqa: F401
+from reimpl_helpers.lab import quick_start  # noqa: F401
 
 # isort: split
 from jupyter_server.base.handlers import JupyterHandler
@@ -15,12 +15,12 @@ from jupyterhub.services.auth import HubOAuth
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from tornado.web import HTTPError, authenticated
 
-from reimpl_helpers.copies import copy_work
+from reimpl_helpers.base.people import Person
 from reimpl_helpers.hub.roles import ENTRANCE
 from reimpl_helpers.hub.service import LISTENER, watch_parent
-from reimpl_helpers.lab import START, PairServer, arguments_of, serving
-from reimpl_helpers.pairing import NAMES, name_here, read_names
-from reimpl_helpers.people import Person
+from reimpl_helpers.lab.copies import copy_work
+from reimpl_helpers.lab.serve import START, PairServer, arguments_of, serving
+from reimpl_helpers.pair.pairing import NAMES, name_here, read_names
 
 SAVE_DELAY = 0.5  # seconds: saving is most of what a server does, and twenty share the cores
 LOOK = 5  # seconds between two looks at who is in the pair, and who may come in

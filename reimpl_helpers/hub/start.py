@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 from urllib.parse import urlparse
 
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.files import KEPT
+from reimpl_helpers.base.network import HERE, address_here
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.board import CONFIRMED
-from reimpl_helpers.errors import WorkbookError
-from reimpl_helpers.files import KEPT
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roles import PAIRS, account_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
@@ -37,8 +39,6 @@ from reimpl_helpers.hub.state import (
     only_hub,
 )
 from reimpl_helpers.hub.users import BOARD_USER, make_hub_users, make_pair_user, pair_users
-from reimpl_helpers.network import HERE, address_here
-from reimpl_helpers.places import ROOT
 
 CONFIG = Path(__file__).parent / "config.py"
 GIB = 2**30

@@ -10,14 +10,14 @@ from typing import TextIO
 
 import psutil
 
-from reimpl_helpers.errors import WorkbookError
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.hub.users import (
     bounded_users,
     end_processes,
     processes_of,
     remove_shared_memory,
 )
-from reimpl_helpers.places import ROOT
 
 HOMES, LOGS = "homes", "logs"  # of the pairs; copies for the board
 SAID, PROXY_IS = "hub.log", "proxy.pid"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from reimpl_helpers.files import remove_folder
+from reimpl_helpers.base.files import remove_folder
 from reimpl_helpers.hub.roster import ACCOUNT
 
 MARK = "a pair of the re-implementation workbook"  # of the pairs' users

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import nbformat
 
-from reimpl_helpers.compiling import COMPILATION
-from reimpl_helpers.notebooks import execute, prepare_work
-from reimpl_helpers.places import NOTEBOOKS
-from reimpl_helpers.track import LAST_STEP, tracks
+from reimpl_helpers.authoring.solved import execute, prepare_work
+from reimpl_helpers.base.compiling import COMPILATION
+from reimpl_helpers.base.places import NOTEBOOKS
+from reimpl_helpers.tracks.track import LAST_STEP, tracks
 
 
 def warm(name: str) -> None:

@@ -1,0 +1,1 @@
+"""What is built from a track: solved notebooks, the guide, the lists of models."""

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, places, files, limits of time and memory."""

@@ -1,0 +1,158 @@
+"""Say more about a wrong answer: the known mistake that it equals, or where it leaves the original.
+
+A known mistake is named by a question. Where none fits, the first line of the original is shown
+whose value the pair's code never produces.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from reimpl_helpers.base.compiling import float64_in_jax
+from reimpl_helpers.checks.compare import (
+    ADVICE,
+    Case,
+    Piece,
+    Verdict,
+    leaves,
+    little_printed,
+    unwrap,
+)
+from reimpl_helpers.checks.diagnosis import FirstDifference, first_difference, mapped, shortened
+from reimpl_helpers.checks.equivalence import alike, outcome, same_values
+from reimpl_helpers.texts.mistakes import Bug
+
+
+class Suspect:
+    """A known mistake, and what a piece that makes it answers to one list of cases.
+
+    That does not depend on the pair's answer: it is asked for once, in the order of the list, as
+    an answer may depend on the calls before it, and kept.
+    """
+
+    def __init__(self, bug: Bug, load: Callable[[], Callable]):
+        self.bug, self.load, self.outcomes = bug, load, []
+
+    @cached_property
+    def function(self) -> Callable:
+        return self.load()
+
+    def outcome(self, number: int, case: Case):
+        """Return the outcome of the case of this number; those before it were asked for."""
+        if number == len(self.outcomes):
+            function = self.function
+            with float64_in_jax():  # JAX may have come in with the function
+                answer = outcome(function, case)
+            self.outcomes.append(mapped(own_leaf, answer))
+        return self.outcomes[number]
+
+
+def own_leaf(value):
+    """Copy an array of NumPy, which a later call may write into; those of JAX never change."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def with_explanation(
+    verdict: Verdict, piece: Piece, function: Callable, recording, suspects: Iterable[Suspect]
+) -> Verdict:
+    """Add to the verdict on a refused answer what is known about it.
+
+    `suspects` are the known mistakes, to be asked about the refused case and then about each.
+    """
+    cases = list(piece.cases(recording))
+    refused = cases[verdict.refused]
+    if refused.complaint_at:  # all else is right: so it is no known mistake, and no line differs
+        return verdict
+    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+        bug = suspect_of(function, [refused, *cases], suspects)
+    if bug:
+        look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
+        headline = with_question(verdict.headline, look + bug.question)
+        return replace(verdict, headline=headline, mistake=bug.name)
+    # what comes back is no answer to compare where it is nothing, or where inputs were changed
+    is_compared = verdict.stage not in ("changed", "type", "unreadable")
+    found = first_difference_on(recording, refused, function) if is_compared else None
+    if found is None:
+        return verdict
+    return replace(
+        verdict,
+        headline=with_question(verdict.headline, found.headline),
+        details="\n".join(filter(None, [found.details, verdict.details])),
+        draw=partial(picture_of, found),
+    )
+
+
+def first_difference_on(recording, case: Case, function) -> FirstDifference | None:
+    """Find where a function leaves the original, if the case is a probe of whole arrays.
+
+    Of an answer of several arrays it is the first that differs.
+    """
+    probe = recording.probes.get(case.probe)
+    if probe is None:
+        return None
+    if isinstance(case.expected, np.ndarray):
+        return first_difference(probe, case.expected, case.call, function, case.args)
+    ours = outcome(function, case)
+    for name, expected in leaves(case.expected).items():
+        if isinstance(expected, np.ndarray) and not is_right(ours, name, expected):
+            call = partial(call_for_part, case, name)
+            return first_difference(probe, expected, call, function, case.args)
+    return None
+
+
+def is_right(answer, name, expected) -> bool:
+    found = leaves(answer)
+    return name in found and same_values(found[name], expected)
+
+
+def call_for_part(case, name, function, *args):
+    """Call a function as a case does, and take one of the arrays that it answers with."""
+    return leaves(case.part(case.call(function, *args)))[name]
+
+
+def picture_of(found: FirstDifference) -> str:
+    """Draw the original's value beside the pair's nearest, as HTML."""
+    if found.candidate is None or not found.value.ndim:
+        return ""
+    from reimpl_helpers.pictures import compare_activations
+
+    name = f"line {found.operation.line}: {shortened(found.operation)}"
+    titles = "original", "yours", "difference"
+    picture = compare_activations(found.value, found.candidate, name, titles)
+    data, metadata = picture.bundle(dpi=110)
+    width, alt = metadata["image/png"]["width"], html.escape(picture.alt, quote=True)
+    return f'<img width="{width}" alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
+
+
+def suspect_of(function, cases: list[Case], suspects: Iterable[Suspect]) -> Bug | None:
+    """Find the known mistake that gives what a function gives, on every case."""
+    ours = {}
+    for suspect in suspects:
+        for number, case in enumerate(cases):
+            if number not in ours:
+                ours[number] = outcome(function, case)
+            if not alike(ours[number], suspect.outcome(number, case), case):
+                break
+        else:
+            return suspect.bug
+    return None
+
+
+def calls(function, name, piece) -> bool:
+    """Tell whether a piece is wrong by another one that it calls."""
+    code = getattr(unwrap(function), "__code__", None)
+    return name != piece.name and code is not None and name in code.co_names
+
+
+def with_question(headline: str, question: str) -> str:
+    """Put another question in the place of the one, or the advice, that a headline ends with."""
+    *seen, last = re.split(r"(?<=[.?!]) (?=[A-Z])", headline)
+    return " ".join(
+        [*seen, question]
+        if seen and (last.endswith("?") or last == ADVICE)
+        else [headline, question]
+    )

@@ -1,0 +1,1 @@
+"""A pair's JupyterLab: its server, its notebooks, what is saved."""

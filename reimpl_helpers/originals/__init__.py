@@ -1,0 +1,1 @@
+"""What an original computes: recorded once, read by every check."""

@@ -1,0 +1,1 @@
+"""What a pair did and saved: their log, their roles, their package."""

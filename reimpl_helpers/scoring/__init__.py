@@ -1,0 +1,1 @@
+"""A pair's own tests: run, judged blind, and held against mistakes."""

@@ -1,0 +1,1 @@
+"""The text of a package: read, put together, and broken on purpose."""

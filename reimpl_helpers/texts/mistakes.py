@@ -1,0 +1,44 @@
+"""Planted bugs: plausible mistakes in a piece, each made by an edit of the solution's source.
+
+One list serves three uses: it names the suspect when an answer equals a known mistake, it scores
+the pair's own tests, and it tests the checks.
+"""
+
+from dataclasses import dataclass
+
+from reimpl_helpers.texts import package
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A plausible mistake in a piece, and the edit of the solution's source that makes it.
+
+    `why` says why people make it. `question` names it to a pair whose answer equals it, never the
+    mend. `hint` is the shortest way to a test that would catch it. Where the piece reads otherwise
+    before its port to JAX, `before_port` is the edit of that version.
+    """
+
+    piece: str
+    name: str
+    old: str
+    new: str
+    why: str
+    question: str
+    hint: str
+    before_port: tuple[str, str] | None = None
+
+    def plant(self, text: str, in_jax: bool = True) -> str:
+        """Make the mistake in the text of the solution's module.
+
+        Raises: ValueError when the edit does not apply exactly once.
+        """
+        old, new = (self.old, self.new) if in_jax else self.before_port or (self.old, self.new)
+        first, last = package.find_definition(text, self.piece) or (1, 0)
+        lines = package.lines_of(text)
+        definition = "".join(lines[first - 1 : last])
+        if definition.count(old) != 1:
+            raise ValueError(
+                f"planted bug “{self.name}”: {old!r} stands {definition.count(old)} times in "
+                f"{self.piece}, expected once. Mend the edit in planted_bugs.py."
+            )
+        return "".join([*lines[: first - 1], definition.replace(old, new), *lines[last:]])
