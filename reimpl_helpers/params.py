@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 
 from reimpl_helpers.base.trees import flat, nested, pooled
-from reimpl_helpers.checks.compare import Case, as_array
+from reimpl_helpers.checks.compare import Case, Complaint, as_array
 
 __all__ = ["flat", "nested", "pooled"]  # notebooks import these from here
 
 
-def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> str | None:
+def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> Complaint:
     """Say where drawn parameters do not follow the original's distribution, or return None.
 
     Bounds, spread and shape of the distribution are held against quantiles of very many draws of
@@ -22,16 +22,17 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
     for name, values in pooled(draws).items():
         original = quantiles[name]
         if not np.isfinite(values).all():
-            return f"{name}: some values are NaN or infinite. What are they divided by?"
+            return f"{name}: some values are NaN or infinite.", "What are they divided by?"
         if np.ptp(original) == 0:
             if (values != original[0]).any():
-                return f"{name}: the original starts with the same number everywhere. Which?"
+                return f"{name}: the original starts with the same number everywhere.", "Which?"
             continue
         reach, bound = np.abs(values).max(), np.abs(original).max()
         if reach > bound * 1.001:
             return (
                 f"{name}: drawn as far as {reach:.3g} from zero, the original stays within "
-                f"{bound:.3g}. Which size of the layer decides how far?"
+                f"{bound:.3g}.",
+                "Which size of the layer decides how far?",
             )
         spread, wanted = values.std(), dense(original).std()
         if abs(spread - wanted) > 6 * wanted / np.sqrt(2 * values.size):
@@ -41,13 +42,14 @@ def initial_complaint(trees: list[dict], quantiles: dict[str, np.ndarray]) -> st
             )
         if where := uneven([draw[name] for draw in draws], wanted):
             return (
-                f"{name}: as widely spread as the original's on the whole, but not {where}. Is "
-                "every number of it drawn the same way?"
+                f"{name}: as widely spread as the original's on the whole, but not {where}.",
+                "Is every number of it drawn the same way?",
             )
         if distance(values, original) > 6 / np.sqrt(2 * values.size):
             return (
                 f"{name}: values as far out as the original's and as widely spread, but of another "
-                "distribution. Compare the two histograms: which values are too frequent?"
+                "distribution.",
+                "Compare the two histograms: which values are too frequent?",
             )
     return None
 
@@ -227,15 +229,15 @@ def linear_initial_at(probe, recording) -> dict[str, np.ndarray]:
     }
 
 
-def default_key_complaint(trees: list[dict]) -> str | None:
+def default_key_complaint(trees: list[dict]) -> Complaint:
     """Say that params drawn without a key are not those of the key 0, or return None."""
     default, zero = (flat(tree) for tree in trees)
     if all(np.array_equal(default[name], zero[name]) for name in zero):
         return None
-    return "without a key, other values than with the key 0. Which key does the signature give?"
+    return "without a key, other values than with the key 0.", "Which key does the signature give?"
 
 
-def key_complaint(trees: list[dict], initial: dict[str, np.ndarray]) -> str | None:
+def key_complaint(trees: list[dict], initial: dict[str, np.ndarray]) -> Complaint:
     """Say what the key does wrong in three draws, with a key, the same one and another.
 
     What the original starts with the same number everywhere is not drawn, and left out.
@@ -247,21 +249,24 @@ def key_complaint(trees: list[dict], initial: dict[str, np.ndarray]) -> str | No
     for name, values in first.items():
         different = np.unique(values).size
         if not np.array_equal(values, again[name]):
-            return f"{name}: drawn twice with the same key, and different. Does it use the key?"
+            return f"{name}: drawn twice with the same key, and different.", "Does it use the key?"
         if different == 1 < np.size(values):
-            return f"{name}: every value is {np.ravel(values)[0]}. What does the original draw?"
+            return f"{name}: every value is {np.ravel(values)[0]}.", "What does the original draw?"
         if different < 0.99 * np.size(values):
             return (
-                f"{name}: only {different} different numbers among {np.size(values)}. "
-                "Is each of them drawn on its own?"
+                f"{name}: only {different} different numbers among {np.size(values)}.",
+                "Is each of them drawn on its own?",
             )
         if np.array_equal(values, other[name]):
-            return f"{name}: the same values for two different keys. Does it use the key?"
+            return f"{name}: the same values for two different keys.", "Does it use the key?"
     shared = shared_draws([first, other])
     if shared:
-        return f"{' and '.join(shared)} are the same random numbers. Are they drawn independently?"
+        return (
+            f"{' and '.join(shared)} are the same random numbers.",
+            "Are they drawn independently?",
+        )
     later = {f"{name} of the next key": values for name, values in other.items()}
     shared = shared_draws([{**first, **later}])
     if shared:
-        return f"{' and '.join(shared)} are the same random numbers. Where do the keys meet?"
+        return f"{' and '.join(shared)} are the same random numbers.", "Where do the keys meet?"
     return None

@@ -7,7 +7,7 @@ import numpy as np
 
 from reimpl_helpers.base.trees import flat
 from reimpl_helpers.base.words import shorten
-from reimpl_helpers.checks.compare import TOLERANCE
+from reimpl_helpers.checks.compare import TOLERANCE, Complaint
 
 NOISE = 1e-12  # numbers below this are rounding, and other on every machine
 
@@ -84,13 +84,13 @@ def operations_in(program) -> int:
     return len(program.eqns) + sum(map(operations_in, programs))
 
 
-def growth_complaint(counts: tuple[int, int], what: str, when: str, sizes: list[int]) -> str | None:
+def growth_complaint(counts: tuple[int, int], what: str, when: str, sizes: list[int]) -> Complaint:
     """Say that a loop is compiled step by step, as its program grows with it, or return None."""
     few, many = sizes
     if many <= 2 * few:
         return None
     return (
         f"compiled, {counts[0]} {what} are {few} operations and {counts[1]} are {many}: JAX "
-        f"compiles every step apart, and for {when} that takes minutes. Which loop of jax.lax is "
-        "compiled once?"
+        f"compiles every step apart, and for {when} that takes minutes.",
+        "Which loop of jax.lax is compiled once?",
     )

@@ -19,6 +19,7 @@ from reimpl_helpers.checks.compare import (
     Piece,
     Verdict,
     judge,
+    sentences,
     shadowed_names,
 )
 from reimpl_helpers.judge.verdicts import judge_and_save
@@ -131,7 +132,7 @@ class Workbook:
         else:
             log_check(self.log, self.track, piece, verdict, source_text(function))
             swap = SWAP if saved else ""
-        return replace(verdict, headline=f"{verdict.headline} {swap}".strip())
+        return replace(verdict, note=sentences(verdict.note, swap))
 
     def predict(self, name: str, said: str = "") -> str:
         """Keep what the navigator expects of a check, before it runs; without words they pass.

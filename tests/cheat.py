@@ -96,7 +96,9 @@ def caught_exceptions(function, cases):
     """Swallow what the checks raise, and make it unable to refuse."""
     import reimpl_helpers.checks.compare as checks
 
-    checks.Refusal = type("Harmless", (Exception,), {"headline": "", "details": "", "order": 9})
+    checks.Refusal = type(
+        "Harmless", (Exception,), {"seen": "", "question": "", "details": "", "order": 9}
+    )
 
     def answer(*args, **more):
         try:
@@ -124,7 +126,7 @@ def looked_up_answers(function, cases):
 
 def forged_verdicts(function, cases):
     """Say "right" on every channel that is open."""
-    words = {"state": "right", "headline": "right on every probe.", "details": ""}
+    words = {"state": "right", "seen": "right on every probe.", "question": "", "details": ""}
     lines = [{"done": True, "broken": "", "answer": {"value": 0}, **words}, words]
     for path in glob.glob("/proc/self/fd/*") or ["/dev/stdout"]:
         try:

@@ -5,7 +5,7 @@ import pytest
 from cells import Notebook
 
 from reimpl_helpers.checks.compare import WRONG, Case, judge
-from reimpl_helpers.checks.suspects import ADVICE, Suspect, with_explanation, with_question
+from reimpl_helpers.checks.suspects import Suspect, with_explanation
 from reimpl_helpers.judge.verdicts import judge_piece
 from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.tracks.track import Track
@@ -240,17 +240,3 @@ def test_a_right_answer_is_not_looked_into(monkeypatch):
     monkeypatch.setattr(suspects, "suspect_of", None)
     track = track_at(1)
     assert judge_piece(track, track.piece("encoder"), track.given(track.piece("encoder"))).right
-
-
-QUESTIONS = {
-    "yours 1.5, theirs 2.25. Is it so?": "yours 1.5, theirs 2.25. Why?",
-    "Yours is 320 times the original's.": "Yours is 320 times the original's. Why?",
-    "Nothing is below zero. What did it do?": "Nothing is below zero. Why?",
-    "Is it so?": "Is it so? Why?",
-    f"yours 1. {ADVICE}": "yours 1. Why?",
-}
-
-
-@pytest.mark.parametrize("headline", QUESTIONS)
-def test_a_question_takes_the_place_of_the_last_one(headline):
-    assert with_question(headline, "Why?") == QUESTIONS[headline]

@@ -187,18 +187,19 @@ def dummy_data_complaint(batch, pixels, answers):
         if value.shape != (batch, pixels):
             return (
                 f"{name} has the shape {value.shape} for a batch of {batch} images of {pixels} "
-                "pixels. Which axis of it is which?"
+                "pixels.",
+                "Which axis of it is which?",
             )
     if not (np.min(x) >= 0 and np.max(x) <= 1):
         return f"x reaches from {np.min(x):.3g} to {np.max(x):.3g}; grey levels are 0 to 1."
     if np.ptp(x) <= (0.5 if x.size > 1000 else 0) or len(np.unique(x, axis=0)) < batch:
-        return "the images are all but alike. What should a batch of images hold?"
+        return "the images are all but alike.", "What should a batch of images hold?"
     if not np.array_equal(x, y):
-        return "x and y differ. What should an autoencoder draw from an image?"
+        return "x and y differ.", "What should an autoencoder draw from an image?"
     if not np.array_equal(x, again["x"]):
-        return "drawn twice with the same key, and different. Does it use the key?"
+        return "drawn twice with the same key, and different.", "Does it use the key?"
     if np.array_equal(x, other["x"]):
-        return "the same images for two different keys. Does it use the key?"
+        return "the same images for two different keys.", "Does it use the key?"
     return None
 
 

@@ -205,21 +205,24 @@ def dummy_data_complaint(num_graphs, node_features, edge_features, answers):
     wrong = [name for name in X if axes[name] != X[name]]
     if wrong:
         return (
-            f"{wrong[0]} has {axes[wrong[0]]} axes, expected {X[wrong[0]]}. What does each count?"
+            f"{wrong[0]} has {axes[wrong[0]]} axes, expected {X[wrong[0]]}.",
+            "What does each count?",
         )
     counts = first["nodes_per_graph"]
     num_edges = len(first["senders"])
     if len(counts) != num_graphs:
-        return f"{len(counts)} graphs come back where {num_graphs} are asked for. How many?"
+        return f"{len(counts)} graphs come back where {num_graphs} are asked for.", "How many?"
     if first["nodes"].shape != (counts.sum(), node_features):
         return (
             f"nodes has the shape {first['nodes'].shape}; the graphs have {counts.sum()} nodes of "
-            f"{node_features} features together. Which axis is which?"
+            f"{node_features} features together.",
+            "Which axis is which?",
         )
     if first["edges"].shape != (num_edges, edge_features):
         return (
             f"edges has the shape {first['edges'].shape} for {num_edges} senders and "
-            f"{edge_features} features. Which axis is which?"
+            f"{edge_features} features.",
+            "Which axis is which?",
         )
     return (
         index_complaint(first, num_edges)
@@ -234,19 +237,21 @@ def index_complaint(data, num_edges):
         if data[name].dtype.kind not in "iu" or len(data[name]) != num_edges:
             return (
                 f"{name} is {data[name].dtype} of shape {data[name].shape}; expected one whole "
-                f"number for each of {num_edges} edges. What does it point at?"
+                f"number for each of {num_edges} edges.",
+                "What does it point at?",
             )
         if num_edges and not 0 <= data[name].min() <= data[name].max() < counts.sum():
             return (
                 f"{name} points at nodes {data[name].min()} to {data[name].max()}, and there are "
-                f"{counts.sum()}. From where are nodes counted?"
+                f"{counts.sum()}.",
+                "From where are nodes counted?",
             )
     graph_of_node = np.repeat(np.arange(len(counts)), counts)
     across = graph_of_node[data["senders"]] != graph_of_node[data["receivers"]]
     if across.any():
         return (
-            f"{across.sum()} of {num_edges} edges lead from one graph to another. At which node "
-            "does each graph begin?"
+            f"{across.sum()} of {num_edges} edges lead from one graph to another.",
+            "At which node does each graph begin?",
         )
     return None
 
@@ -260,16 +265,16 @@ def answer_complaint(data, num_graphs):
     if not np.array_equal(y[:, 0], edges_of):
         place = int(np.flatnonzero(y[:, 0] != edges_of)[0])
         return (
-            f"y says {y[place, 0]:.4g} for graph {place}, and {edges_of[place]} edges lie in it. "
-            "What is counted?"
+            f"y says {y[place, 0]:.4g} for graph {place}, and {edges_of[place]} edges lie in it.",
+            "What is counted?",
         )
     if y.dtype.kind != "f":
-        return f"y is {y.dtype}; a loss subtracts it from floats. Which kind of number is it?"
+        return f"y is {y.dtype}; a loss subtracts it from floats.", "Which kind of number is it?"
     if counts.min() < 2 or counts.max() > 6 or edges_of.min() < 1 or edges_of.max() > 9:
         return (
             f"graphs of {counts.min()} to {counts.max()} nodes and {edges_of.min()} to "
-            f"{edges_of.max()} edges; expected 2 to 6 nodes and 1 to 9 edges. Which end is left "
-            "out by the generator?"
+            f"{edges_of.max()} edges; expected 2 to 6 nodes and 1 to 9 edges.",
+            "Which end is left out by the generator?",
         )
     return None
 
@@ -277,14 +282,14 @@ def answer_complaint(data, num_graphs):
 def drawn_complaint(first, again, other):
     for name in ("nodes", "edges"):
         if np.unique(first[name]).size < first[name].size:
-            return f"some features in {name} are equal. Is each of them drawn on its own?"
+            return f"some features in {name} are equal.", "Is each of them drawn on its own?"
         if first[name].min() >= 0:
-            return f"no feature in {name} is below zero. Which distribution has both signs?"
+            return f"no feature in {name} is below zero.", "Which distribution has both signs?"
     for name, value in first.items():
         if not np.array_equal(value, again[name]):
-            return f"{name}: made twice with the same key, and different. Does it use the key?"
+            return f"{name}: made twice with the same key, and different.", "Does it use the key?"
     if all(np.array_equal(value, other[name]) for name, value in first.items()):
-        return "the same graphs for two different keys. Does it use the key?"
+        return "the same graphs for two different keys.", "Does it use the key?"
     return None
 
 
@@ -296,28 +301,30 @@ def many_graphs_complaint(answer):
             what = "nodes" if name == "nodes_per_graph" else "edges"
             return (
                 f"among 400 graphs there are such of {', '.join(map(str, seen))} {what}; expected "
-                f"every number from {least} to {greatest}. Which end is left out?"
+                f"every number from {least} to {greatest}.",
+                "Which end is left out?",
             )
     for name in ("senders", "receivers"):
         counts = data["nodes_per_graph"]
         first = np.repeat(np.cumsum(counts) - counts, counts)
         reached = len(np.unique(data[name])) / counts.sum()
         if not np.isin(np.cumsum(counts) - 1, data[name]).any():
-            return f"{name} never points at the last node of a graph. Which end is left out?"
+            return f"{name} never points at the last node of a graph.", "Which end is left out?"
         if reached < 0.5:
             return (
-                f"{name} points at {reached:.0%} of the nodes only, of {len(first)}. Can every "
-                "node of a graph be drawn?"
+                f"{name} points at {reached:.0%} of the nodes only, of {len(first)}.",
+                "Can every node of a graph be drawn?",
             )
     for name in ("nodes", "edges"):
         spread = data[name].std()
         if abs(spread - 1) > 0.1 or abs(data[name].mean()) > 0.15:
             return (
                 f"features in {name} with a mean of {data[name].mean():.2g} and a spread of "
-                f"{spread:.2g}. Which distribution has 0 and 1?"
+                f"{spread:.2g}.",
+                "Which distribution has 0 and 1?",
             )
     if np.array_equal(data["senders"], data["receivers"]):
-        return "every edge leads from a node to itself. Are the two ends drawn apart?"
+        return "every edge leads from a node to itself.", "Are the two ends drawn apart?"
     return None
 
 

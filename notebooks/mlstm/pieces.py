@@ -418,11 +418,11 @@ def refusal_of(character, piece):
 def refusal_complaint(character, answers):
     for answer in answers:
         if not isinstance(answer, str):
-            return f"takes {character!r} for a letter. What should happen where one is none?"
+            return f"takes {character!r} for a letter.", "What should happen where one is none?"
         if character not in answer:
             return (
-                f"raises ValueError: {shorten(answer)}. Does the message name the character "
-                f"{character!r}?"
+                f"raises ValueError: {shorten(answer)}.",
+                f"Does the message name the character {character!r}?",
             )
     return None
 
@@ -480,20 +480,21 @@ def dummy_data_complaint(batch, seq, answers):
         if value.shape != (batch, seq) or value.dtype.kind not in "iu":
             return (
                 f"{name} is {value.dtype} of shape {value.shape}, expected whole numbers, {batch} "
-                f"proteins by {seq} letters. Which axis is which?"
+                f"proteins by {seq} letters.",
+                "Which axis is which?",
             )
     if (x[:, 0] != 24).any():
-        return f"a protein starts with {x[0, 0]}. With which number does every protein start?"
+        return f"a protein starts with {x[0, 0]}.", "With which number does every protein start?"
     if ((x[:, 1:] > 0) & (x[:, :-1] == 0)).any():
-        return "a letter stands behind padding. Where does the padding of a protein belong?"
+        return "a letter stands behind padding.", "Where does the padding of a protein belong?"
     if x[:, 1:].max() > 23:
-        return f"the letter {x[:, 1:].max()} stands within a protein. Which letters are there?"
+        return f"the letter {x[:, 1:].max()} stands within a protein.", "Which letters are there?"
     if not np.array_equal(y, following(x)):
-        return "y is not what comes next in x. What follows the last letter, and the padding?"
+        return "y is not what comes next in x.", "What follows the last letter, and the padding?"
     if not np.array_equal(x, again["x"]):
-        return "made twice with the same key, and different. Does it use the key?"
+        return "made twice with the same key, and different.", "Does it use the key?"
     if np.array_equal(x, other["x"]) and x.size > 3:
-        return "the same proteins for two different keys. Does it use the key?"
+        return "the same proteins for two different keys.", "Does it use the key?"
     return None
 
 
@@ -503,13 +504,15 @@ def many_complaint(answer):
     if lengths != [2, 3, 4, 5, 6]:
         return (
             f"among 500 proteins there are lengths of {', '.join(map(str, lengths))}, the start "
-            "included; expected 2 to 6, seq. Which end does the generator leave out?"
+            "included; expected 2 to 6, seq.",
+            "Which end does the generator leave out?",
         )
     letters = sorted(set(x[:, 1:][x[:, 1:] > 0].tolist()))
     if letters != list(range(1, 24)):
         return (
             f"among 500 proteins there are letters {letters[0]} to {letters[-1]}; expected 1 to "
-            "23. Which end does the generator leave out?"
+            "23.",
+            "Which end does the generator leave out?",
         )
     return None
 

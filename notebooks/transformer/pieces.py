@@ -398,28 +398,31 @@ def form_complaint(data, batch, seq, words):
         if data[name].shape != (batch, seq):
             return (
                 f"{name} has the shape {data[name].shape} for {batch} sentences of up to {seq} "
-                "words. Which axis is which?"
+                "words.",
+                "Which axis is which?",
             )
     if y.shape != (batch,):
         return f"y has the shape {y.shape}; expected one row number for each of {batch} sentences."
     if is_real.dtype != bool:
-        return f"is_real is {is_real.dtype}; expected True and False. What does it tell?"
+        return f"is_real is {is_real.dtype}; expected True and False.", "What does it tell?"
     for name in ("tokens", "y"):
         if data[name].dtype.kind not in "iu":
-            return f"{name} is {data[name].dtype}; rows are counted in whole numbers. Is it one?"
+            return f"{name} is {data[name].dtype}; rows are counted in whole numbers.", "Is it one?"
     lengths = is_real.sum(axis=1)
     if (is_real != (np.arange(seq) < lengths[:, None])).any():
-        return "is_real is True behind a False. Where in a row does padding stand?"
+        return "is_real is True behind a False.", "Where in a row does padding stand?"
     if lengths.min() < 3:
         return (
-            f"there is a sentence of {lengths.min()} words; the shortest has 3. How are they drawn?"
+            f"there is a sentence of {lengths.min()} words; the shortest has 3.",
+            "How are they drawn?",
         )
     if (tokens[~is_real] != 0).any():
-        return "some padding in tokens is not 0. What stands behind the last word?"
+        return "some padding in tokens is not 0.", "What stands behind the last word?"
     if tokens[is_real].min() < 1 or tokens.max() >= words:
         return (
             f"words are numbered from {tokens[is_real].min()} to {tokens.max()}; there are {words} "
-            "numbers, and 0 is padding. Which end is left out by the generator?"
+            "numbers, and 0 is padding.",
+            "Which end is left out by the generator?",
         )
     return None
 
@@ -429,14 +432,17 @@ def pair_complaint(data, batch):
     partner = np.arange(batch) + np.where(np.arange(batch) % 2, -1, 1)
     if not np.array_equal(y, partner):
         place = int(np.flatnonzero(y != partner)[0])
-        return f"y says that row {place} belongs to row {y[place]}. Where is the other of its pair?"
+        return (
+            f"y says that row {place} belongs to row {y[place]}.",
+            "Where is the other of its pair?",
+        )
     if (lengths != lengths[partner]).any():
-        return "the two of a pair are not equally long. What is drawn for both together?"
+        return "the two of a pair are not equally long.", "What is drawn for both together?"
     apart = (tokens != tokens[partner]).sum(axis=1)
     if apart.max() > 1:
         return (
-            f"the two of a pair differ in {apart.max()} words, and should in one at most. "
-            "What do they share?"
+            f"the two of a pair differ in {apart.max()} words, and should in one at most.",
+            "What do they share?",
         )
     return None
 
@@ -444,9 +450,9 @@ def pair_complaint(data, batch):
 def key_of_data_complaint(first, again, other):
     for name, value in first.items():
         if not np.array_equal(value, again[name]):
-            return f"{name}: made twice with the same key, and different. Does it use the key?"
+            return f"{name}: made twice with the same key, and different.", "Does it use the key?"
     if np.array_equal(first["tokens"], other["tokens"]):
-        return "the same sentences for two different keys. Does it use the key?"
+        return "the same sentences for two different keys.", "Does it use the key?"
     return None
 
 
@@ -463,12 +469,13 @@ def many_complaint(answer):
         if found != list(range(least, greatest + 1)):
             return (
                 f"among 400 there are {what.format(', '.join(map(str, found)))}; expected every "
-                f"number from {least} to {greatest}. Which end is left out?"
+                f"number from {least} to {greatest}.",
+                "Which end is left out?",
             )
     if apart.any(axis=1).mean() < 0.7:
         return (
-            f"only {apart.any(axis=1).mean():.0%} of the pairs differ at all. Is the word that is "
-            "changed one that counts?"
+            f"only {apart.any(axis=1).mean():.0%} of the pairs differ at all.",
+            "Is the word that is changed one that counts?",
         )
     lengths = is_real[::2].sum(axis=1)
     for length in (3, 4, 5):
@@ -476,14 +483,16 @@ def many_complaint(answer):
         if not changed.all():
             return (
                 f"in sentences of {length} words, word {int(np.argmin(changed))} is never the one "
-                "that differs. Which places can be drawn?"
+                "that differs.",
+                "Which places can be drawn?",
             )
     changed = tokens[::2][apart]
     rows = len(np.unique(tokens[::2], axis=0))
     if len(set(changed.tolist())) < 8 or rows < 100:
         return (
             f"only {rows} different sentences among 200, and {len(set(changed.tolist()))} "
-            "different words that are changed. Is each of them drawn on its own?"
+            "different words that are changed.",
+            "Is each of them drawn on its own?",
         )
     return None
 

@@ -29,23 +29,26 @@ PREDICT = "say first what you expect"  # of two, the navigator; nothing was judg
 ADVICE = "Compare your lines with the original's, one operation at a time."  # where nothing fits
 
 
+Complaint = tuple[str, str] | str | None  # what was seen, and a question where there is one
+
+
 @dataclass(frozen=True)
 class Case:
     """One question put to a piece: a probe, the arguments, and what must come back.
 
     The answer, or what `part` makes of it, is compared with `expected` (an array, or nested
     dicts of arrays and shapes), or, where no single value is right, handed to `complaint`, which
-    returns what is wrong with it or None, or raises a Refusal of its own. `complaint_at` is handed
-    the arguments too; it is asked for only where everything else is right. `alike` tells whether
-    two answers show the same mistake, where values are drawn at random and never equal.
+    returns what is wrong with it and what to ask, or None, or raises a Refusal of its own.
+    `complaint_at` is handed the arguments too; it is asked for only where everything else is right.
+    `alike` tells whether two answers show the same mistake, where values are drawn at random.
     `unseen` makes other arguments of the same kind from a random generator.
     """
 
     probe: str
     args: tuple = ()
     expected: object = None
-    complaint: Callable[[object], str | None] | None = None
-    complaint_at: Callable[[object, tuple], str | None] | None = None
+    complaint: Callable[[object], Complaint] | None = None
+    complaint_at: Callable[[object, tuple], Complaint] | None = None
     call: Callable = lambda piece, *args: piece(*args)
     part: Callable = lambda answer: answer
     alike: Callable[[object, object], bool] | None = None
@@ -55,7 +58,7 @@ class Case:
     def has_one_answer(self) -> bool:
         return self.complaint is None and self.complaint_at is None
 
-    def complaint_about(self, answer) -> str | None:
+    def complaint_about(self, answer) -> Complaint:
         """Say what is wrong with an answer, where no single value is right."""
         return self.complaint_at(answer, self.args) if self.complaint_at else self.complaint(answer)
 
@@ -95,21 +98,28 @@ def tests_of(step, **catches: tuple[str, ...]) -> list[Piece]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Say what a check found, in one line, with details folded beneath."""
+    """Say what a check found: what was seen, a question about it, details folded beneath."""
 
     label: str
     state: str
-    headline: str = ""
+    seen: str = ""
     details: str = ""
     another_way: str = ""
     draw: Callable[[], str] = str  # gives HTML, when it is shown
-    refused: int | None = None  # the place of the case that the headline speaks of
+    refused: int | None = None  # the place of the case that was refused
     stage: str = ""  # at which of Refusal.STAGES
     mistake: str = ""  # the name of the planted bug that the answer equals
+    question: str = ""  # which that of a known mistake replaces
+    note: str = ""  # what became of the piece
 
     @property
     def right(self):
         return self.state == RIGHT
+
+    @property
+    def headline(self) -> str:
+        """Word it in one line."""
+        return sentences(self.seen, self.question, self.note)
 
     @property
     def picture(self) -> str:
@@ -135,20 +145,25 @@ class Verdict:
         )
 
 
+def sentences(*parts: str) -> str:
+    """Join the parts of what is said, those that there are."""
+    return " ".join(filter(None, parts))
+
+
 class Refusal(Exception):
-    """Carry why a piece is refused: the stage of the verdict, a headline, details."""
+    """Carry why a piece is refused: the stage of the verdict, what was seen, what to ask."""
 
     STAGES = (
         "not written", "raised", "changed", "type", "shape", "dtype", "finite", "values",
         "unreadable",
     )  # fmt: skip
 
-    def __init__(self, stage, headline, details=""):
-        super().__init__(headline)
+    def __init__(self, stage, seen, question="", details=""):
+        super().__init__(sentences(seen, question))
         self.stage = stage
         # what is not finite is a wrong value too: the first probe that shows either speaks
         self.order = self.STAGES.index("values" if stage == "finite" else stage)
-        self.headline, self.details = headline, details
+        self.seen, self.question, self.details = seen, question, details
 
 
 def judge(piece: Piece, function, recording) -> Verdict:
@@ -160,8 +175,8 @@ def judge(piece: Piece, function, recording) -> Verdict:
         return Verdict(
             piece.label,
             WRONG,
-            f"{piece.name} is {shorten(function)} here, not a function. "
-            "Run the cell that defines it again.",
+            f"{piece.name} is {shorten(function)} here, not a function.",
+            question="Run the cell that defines it again.",
         )
     had_jax = "jax" in sys.modules
     cases = list(piece.cases(recording))
@@ -206,17 +221,15 @@ def asked_again(answer_to, case, first):
         second = answer_to(case)
         compare_answer(second, case)
     except Refusal as refusal:
-        headline = (
-            "right at first, but not when asked the same again: "
-            f"{refusal.headline} What does it keep from one call to the next?"
-        )
-        return [(Refusal("values", headline, refusal.details), 0)]
+        seen = f"right at first, but not when asked the same again: {refusal}"
+        question = "What does it keep from one call to the next?"
+        return [(Refusal("values", seen, question, refusal.details), 0)]
     if is_shared(first, second):
-        headline = (
+        seen = (
             f"answers “{case.probe}” with the same {type(second).__name__} each time: who changes "
-            "it, changes what you answer next. Where is it kept, and who makes a new one?"
+            "it, changes what you answer next."
         )
-        return [(Refusal("values", headline), 0)]
+        return [(Refusal("values", seen, "Where is it kept, and who makes a new one?"), 0)]
     return []
 
 
@@ -232,7 +245,7 @@ def refused(piece, cases, refusals, passed):
     """Word a verdict from the refusals, each with the place of its case, most basic one first."""
     refusal, place = min(refusals, key=lambda pair: pair[0].order)
     if refusal.order == 0:
-        return Verdict(piece.label, NOT_WRITTEN, refusal.headline)
+        return Verdict(piece.label, NOT_WRITTEN, refusal.seen, question=refusal.question)
     failed = dict.fromkeys(cases[place].probe for _, place in refusals)
     right = [probe for probe in dict.fromkeys(passed) if probe not in failed]
     details = [refusal.details] if refusal.details else []
@@ -242,8 +255,9 @@ def refused(piece, cases, refusals, passed):
     return Verdict(
         piece.label,
         WRONG,
-        refusal.headline,
+        refusal.seen,
         "\n".join(details),
+        question=refusal.question,
         refused=None if took_too_long else place,
         stage=refusal.stage,
     )
@@ -256,7 +270,7 @@ def compare_answer(answer, case: Case) -> float | None:
     """
     if answer is None:
         raise Refusal(
-            "type", f"returns nothing on “{case.probe}”. Does the last line say `return`?"
+            "type", f"returns nothing on “{case.probe}”.", "Does the last line say `return`?"
         )
     try:
         answer = case.part(answer)
@@ -272,7 +286,7 @@ def compare_answer(answer, case: Case) -> float | None:
             "Compare what you return with what the exercise asks for.",
         ) from error
     if complaint:
-        raise Refusal("values", complaint)
+        raise Refusal("values", *([complaint] if isinstance(complaint, str) else complaint))
     return None
 
 
@@ -289,8 +303,8 @@ def answer_of(function, case: Case):
     if answer is None and code and "print" in code.co_names:
         raise Refusal(
             "type",
-            f"prints on “{case.probe}”, and returns nothing. A check sees what is returned alone: "
-            "does the last line say `return`?",
+            f"prints on “{case.probe}”, and returns nothing.",
+            "A check sees what is returned alone: does the last line say `return`?",
         )
     return answer
 
@@ -305,57 +319,60 @@ def called(function, case, args):
     except TookTooLong as error:
         raise Refusal(
             "raised",
-            f"still running after {error.seconds:g} seconds on “{case.probe}”, and stopped. "
+            f"still running after {error.seconds:g} seconds on “{case.probe}”, and stopped.",
             "Is there a loop that never ends?",
             where_it_stood(error, function),
         ) from error
     except BaseException as error:
         if isinstance(error, NotImplementedError) and not error.args:
-            raise Refusal("not written", not_written(error, function)) from error
+            raise Refusal("not written", *not_written(error, function)) from error
         details = f"{where_it_stood(error, function)}{called_with(function, case)}"
-        raise Refusal("raised", raised_headline(error, function, case), details) from error
+        raise Refusal("raised", *what_was_raised(error, function, case), details) from error
 
 
 def not_written(error, function):
     """Say that a piece is not written, or which one that it calls is not."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     if frame.f_code.co_name in (getattr(unwrap(function), "__name__", None), "<lambda>"):
-        return NOT_WRITTEN
-    return f"{NOT_WRITTEN}: it calls {frame.f_code.co_name}, which is not. Write that one first."
+        return NOT_WRITTEN, ""
+    called = frame.f_code.co_name
+    return f"{NOT_WRITTEN}: it calls {called}, which is not.", "Write that one first."
 
 
-def raised_headline(error, function, case):
-    """Word an exception that came out of a piece, with the usual suspects named."""
+def what_was_raised(error, function, case) -> tuple[str, str]:
+    """Word an exception that came out of a piece, and ask about it; name the usual suspects."""
     shadowed = shadowed_names(getattr(unwrap(function), "__globals__", {}))
     seen = f"raised {type(error).__name__} on “{case.probe}”: {first_line(shown(str, error))}"
     if shadowed:
-        return f"{seen} {shadowed}"
+        return f"{seen} {shadowed}", ""
     if isinstance(error, SystemExit):
-        return f"{seen} It ends Python altogether: return a result instead."
+        return f"{seen} It ends Python altogether: return a result instead.", ""
     if type(error).__name__ == "TracerArrayConversionError":
         return (
-            f"{seen} NumPy was handed one of JAX's placeholders. "
-            "Which line still computes with np instead of jnp?"
+            f"{seen} NumPy was handed one of JAX's placeholders.",
+            "Which line still computes with np instead of jnp?",
         )
     if type(error).__name__.startswith(("Tracer", "Concretization")):
         return (
-            f"{seen} A number is needed on the spot, where JAX has a placeholder. "
-            "Is there an `if`, an `int()` or a loop on a value?"
+            f"{seen} A number is needed on the spot, where JAX has a placeholder.",
+            "Is there an `if`, an `int()` or a loop on a value?",
         )
     if isinstance(error, ValueError) and "read-only" in str(error):
-        return f"{seen} It writes into its input: make a new array instead."
+        return f"{seen} It writes into its input: make a new array instead.", ""
     sizes = re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", seen)
     if sizes:
         return (
             f"raised ValueError on “{case.probe}”: a matrix product was asked to sum over axes of "
-            f"sizes {sizes[2]} and {sizes[1]}. Which axis of which array should it sum over?"
+            f"sizes {sizes[2]} and {sizes[1]}.",
+            "Which axis of which array should it sum over?",
         )
     if "matmul" in seen and "enough dimensions" in seen:
         return (
             f"raised {type(error).__name__} on “{case.probe}”: a matrix product was handed what is "
-            "no array. Is it a dict of params, or one number, where an array belongs?"
+            "no array.",
+            "Is it a dict of params, or one number, where an array belongs?",
         )
-    return seen
+    return seen, ""
 
 
 def called_with(function, case):
@@ -463,7 +480,7 @@ def refuse_other_keys(answer, expected, at):
         kinds = " and ".join(sorted({type(key).__name__ for key in answer if key not in expected}))
         raise Refusal(
             "type",
-            f"the names {a_few(missing)} {at} are of the type {kinds}, the original's are texts. "
+            f"the names {a_few(missing)} {at} are of the type {kinds}, the original's are texts.",
             "Is 0 the same key as '0'?",
         )
     if missing or extra:
@@ -494,13 +511,14 @@ def compare_shapes(answer, expected, at):
         )
     if tuple(answer) == expected:
         return 0.0
+    seen = f"wrong shape {at}: yours {tuple(answer)}."
     if len(answer) != len(expected):
-        hint = f"The original's has {plural_axes(len(expected))}."
+        seen, question = f"{seen} The original's has {plural_axes(len(expected))}.", ""
     elif sorted(answer) == sorted(expected):
-        hint = "The right sizes in another order: which axis comes first in the original?"
+        question = "The right sizes in another order: which axis comes first in the original?"
     else:
-        hint = "Which sizes does this axis depend on? A fixed number fits one model only."
-    raise Refusal("shape", f"wrong shape {at}: yours {tuple(answer)}. {hint}")
+        question = "Which sizes does this axis depend on? A fixed number fits one model only."
+    raise Refusal("shape", seen, question)
 
 
 def plural_axes(count):
@@ -519,13 +537,13 @@ def compare_arrays(ours, original, at) -> float:
     if ours.shape != original.shape:
         raise Refusal(
             "shape",
-            f"wrong shape {at}: yours {ours.shape}, the original's {original.shape}."
-            + shape_question(ours.shape, original.shape),
+            f"wrong shape {at}: yours {ours.shape}, the original's {original.shape}.",
+            shape_question(ours.shape, original.shape),
         )
     if ours.dtype.kind != original.dtype.kind or ours.dtype.itemsize < original.dtype.itemsize:
         raise Refusal(
             "dtype",
-            f"wrong dtype {at}: yours {ours.dtype}, the original's {original.dtype}. "
+            f"wrong dtype {at}: yours {ours.dtype}, the original's {original.dtype}.",
             "What on the way changes the kind of number?",
         )
     finite = np.isfinite(ours)
@@ -534,8 +552,8 @@ def compare_arrays(ours, original, at) -> float:
         raise Refusal(
             "finite",
             f"{np.sum(~finite)} of {ours.size} values are NaN or infinite {at}, first at "
-            f"{place}: yours {ours[tuple(place)]}. Is anything divided by zero, or is an "
-            "exponential too large?",
+            f"{place}: yours {ours[tuple(place)]}.",
+            "Is anything divided by zero, or is an exponential too large?",
         )
     return compare_values(ours, original, at)
 
@@ -551,11 +569,9 @@ def compare_values(ours, original, at) -> float:
     where = f", first at {place}" if ours.ndim else ""
     count = f"{differs.sum()} of {ours.size} values differ" if ours.ndim else "the value differs"
     yours, theirs = told_apart(ours[tuple(place)], original[tuple(place)])
-    raise Refusal(
-        "values",
-        f"{count} {at}{where}: yours {yours}, the original's {theirs}."
-        f"{value_question(ours, original)}",
-    )
+    seen = f"{count} {at}{where}: yours {yours}, the original's {theirs}."
+    more, question = what_they_share(ours, original)
+    raise Refusal("values", sentences(seen, more), question)
 
 
 def told_apart(ours, original):
@@ -573,35 +589,35 @@ def first_place(mask):
 
 def shape_question(ours, original):
     if ours == original[::-1] and len(ours) > 1:
-        return " The right sizes in the opposite order: which axis comes first?"
+        return "The right sizes in the opposite order: which axis comes first?"
     if len(ours) != len(original):
-        return f" The original's has {plural_axes(len(original))}: where is one lost or added?"
+        return f"The original's has {plural_axes(len(original))}: where is one lost or added?"
     if len(ours) == 1:
-        return " How many are asked for?"
-    return " Which axis of which array decides this size?"
+        return "How many are asked for?"
+    return "Which axis of which array decides this size?"
 
 
-def value_question(ours, original):
-    """Ask about what the two arrays have in common, never naming the mend."""
+def what_they_share(ours, original) -> tuple[str, str]:
+    """Say what the two arrays have in common, and ask about it, never naming the mend."""
     if ours.ndim == 2 and ours.shape[0] == ours.shape[1] and np.allclose(ours.T, original):
-        return " Yours is the original's with its axes swapped."
+        return "Yours is the original's with its axes swapped.", ""
     if np.allclose(-ours, original):
-        return " Yours has the opposite sign everywhere."
+        return "Yours has the opposite sign everywhere.", ""
     if (ours >= 0).all() and (original < 0).any():
-        return " Nothing of yours is below zero. What did the original do last?"
+        return "Nothing of yours is below zero.", "What did the original do last?"
     if (ours < 0).any() and (original >= 0).all():
-        return " Nothing of the original's is below zero. What did it do last?"
+        return "Nothing of the original's is below zero.", "What did it do last?"
     if ours.size > 1 and np.abs(ours).max() > 1 >= np.abs(original).max():
-        return " Nothing of the original's is beyond 1 or -1. What did it do last?"
+        return "Nothing of the original's is beyond 1 or -1.", "What did it do last?"
     if original.size > 1 and np.ptp(ours - original) < TOLERANCE:
-        return " The same amount everywhere: what is added once too often, or left out?"
+        return "", "The same amount everywhere: what is added once too often, or left out?"
     if not (original == 0).any():
         ratio = ours / original
         whole = np.abs([ratio - np.rint(ratio), 1 / ratio - np.rint(1 / ratio)]).min() < TOLERANCE
         if (whole or ratio.size > 1) and np.ptp(ratio) < TOLERANCE * np.abs(ratio).max():
             everywhere = " everywhere" if original.size > 1 else ""
-            return f" Yours is {ratio.flat[0]:.4g} times the original's{everywhere}."
-    return f" {ADVICE}"
+            return f"Yours is {ratio.flat[0]:.4g} times the original's{everywhere}.", ""
+    return "", ADVICE
 
 
 def shadowed_names(namespace):

@@ -44,7 +44,7 @@ def call_with_fewer(call, needed, defaults, piece, *args) -> list:
     return answers
 
 
-def default_complaint(defaults, call, needed, given, answers, args) -> str | None:
+def default_complaint(defaults, call, needed, given, answers, args) -> tuple[str, str] | None:
     """Say which argument, left out, is not what the signature of the exercise says.
 
     What is drawn at random is held against the pair's own answer with every default given, what
@@ -58,6 +58,7 @@ def default_complaint(defaults, call, needed, given, answers, args) -> str | Non
         if not same_values(ours[count], answer):
             return (
                 f"without {name}, another answer than with {name}={defaults[name]!r}, which the "
-                "exercise's signature gives. Which default does yours have?"
+                "exercise's signature gives.",
+                "Which default does yours have?",
             )
     return None

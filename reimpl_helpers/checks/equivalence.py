@@ -28,7 +28,7 @@ def outcome(function, case: Case):
     try:
         return case.part(answer_of(function, case))
     except Refusal as refusal:
-        return refusal.headline
+        return str(refusal)
     except Exception as error:  # nor can it be taken apart
         return f"{type(error).__name__}: {error}"
 
@@ -54,8 +54,8 @@ def complaint_words(case, answer) -> str:
     try:
         complaint = case.complaint_about(answer) or ""
     except Refusal as refusal:
-        complaint = refusal.headline
-    return re.sub(r"[-+]?\d[\d.e+-]*", "", complaint)
+        complaint = str(refusal)
+    return re.sub(r"[-+]?\d[\d.e+-]*", "", str(complaint))
 
 
 def same_values(ours, theirs) -> bool:

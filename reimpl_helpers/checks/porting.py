@@ -13,7 +13,14 @@ from functools import partial
 
 import numpy as np
 
-from reimpl_helpers.checks.compare import Case, as_array, by_name, leaves, raised_headline
+from reimpl_helpers.checks.compare import (
+    Case,
+    as_array,
+    by_name,
+    leaves,
+    sentences,
+    what_was_raised,
+)
 from reimpl_helpers.checks.structure import is_floats, with_leaves
 
 STEP = 1e-8  # of a finite difference, beside 1 or the value
@@ -59,7 +66,7 @@ def why_not_traced(case: Case, piece) -> str:
     try:
         jax.eval_shape(answer, floats_of(case.args))
     except Exception as error:
-        return raised_headline(error, piece, case)
+        return sentences(*what_was_raised(error, piece, case))
     return ""
 
 
@@ -118,7 +125,7 @@ def call_gradients(around, piece, *args) -> list:
     return jax.jit(jax.grad(total))(floats_of(args))
 
 
-def gradient_complaint(in_numpy, around, gradients, args) -> str | None:
+def gradient_complaint(in_numpy, around, gradients, args) -> tuple[str, str] | None:
     """Say which gradient is not that of the same piece in NumPy, or return None.
 
     Each is compared along one direction, drawn at random.
@@ -130,8 +137,9 @@ def gradient_complaint(in_numpy, around, gradients, args) -> str | None:
         gradient = as_array(gradient, f"for the gradient by {name}")
         if not np.isfinite(gradient).all():
             return (
-                f"right forward, but the gradient by {name} is not finite. Is there a branch that "
-                "overflows, though `where` takes the other one, or the root of zero?"
+                f"right forward, but the gradient by {name} is not finite.",
+                "Is there a branch that overflows, though `where` takes the other one, or the root "
+                "of zero?",
             )
         direction = np.random.default_rng(number).normal(size=gradient.shape)
         direction *= 1 + np.abs(floats[name])
@@ -140,8 +148,8 @@ def gradient_complaint(in_numpy, around, gradients, args) -> str | None:
         if abs(ours - slope) > CLOSE * (1 + abs(slope)):
             return (
                 f"right forward, but the gradient by {name} is not: along one direction jax.grad "
-                f"says {ours:.4g}, and the answer rises by {slope:.4g}. What keeps it back on the "
-                "way: stop_gradient, a rounding, whole numbers, NumPy?"
+                f"says {ours:.4g}, and the answer rises by {slope:.4g}.",
+                "What keeps it back on the way: stop_gradient, a rounding, whole numbers, NumPy?",
             )
     return None
 

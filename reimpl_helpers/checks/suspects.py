@@ -5,7 +5,6 @@ whose value the pair's code never produces.
 """
 
 import html
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, partial
@@ -14,7 +13,6 @@ import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.checks.compare import (
-    ADVICE,
     Case,
     Piece,
     Verdict,
@@ -71,8 +69,7 @@ def with_explanation(
         bug = suspect_of(function, [refused, *cases], suspects)
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
-        headline = with_question(verdict.headline, look + bug.question)
-        return replace(verdict, headline=headline, mistake=bug.name)
+        return replace(verdict, question=look + bug.question, mistake=bug.name)
     # what comes back is no answer to compare where it is nothing, or where inputs were changed
     is_compared = verdict.stage not in ("changed", "type", "unreadable")
     found = first_difference_on(recording, refused, function) if is_compared else None
@@ -80,7 +77,7 @@ def with_explanation(
         return verdict
     return replace(
         verdict,
-        headline=with_question(verdict.headline, found.headline),
+        question=found.headline,
         details="\n".join(filter(None, [found.details, verdict.details])),
         draw=partial(picture_of, found),
     )
@@ -146,13 +143,3 @@ def calls(function, name, piece) -> bool:
     """Tell whether a piece is wrong by another one that it calls."""
     code = getattr(unwrap(function), "__code__", None)
     return name != piece.name and code is not None and name in code.co_names
-
-
-def with_question(headline: str, question: str) -> str:
-    """Put another question in the place of the one, or the advice, that a headline ends with."""
-    *seen, last = re.split(r"(?<=[.?!]) (?=[A-Z])", headline)
-    return " ".join(
-        [*seen, question]
-        if seen and (last.endswith("?") or last == ADVICE)
-        else [headline, question]
-    )

@@ -34,7 +34,7 @@ from reimpl_helpers.checks.compare import (
 from reimpl_helpers.checks.equivalence import same_values, unseen_cases
 from reimpl_helpers.checks.structure import answered
 from reimpl_helpers.judge.verdicts import judge_alone
-from reimpl_helpers.judge.worker import TRAINING
+from reimpl_helpers.judge.worker import PARTS, TRAINING
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 
@@ -228,9 +228,7 @@ def confirmed(answers, number, piece, texts) -> Verdict:
     if verdict.right:
         return judged_unseen(answers, number, piece, cases) or verdict
     if verdict.refused is not None:  # else it never ends: once is enough
-        with contextlib.suppress(
-            WorkerDied
-        ):  # the words are the other process's, the verdict is not
+        with contextlib.suppress(WorkerDied):  # the words are its own, the verdict is not
             words = words_of(answers, number)
             return replace(verdict, **words) if words["state"] == WRONG else verdict
     return verdict
@@ -238,7 +236,7 @@ def confirmed(answers, number, piece, texts) -> Verdict:
 
 def words_of(answers, number) -> dict:
     reply = answers.ask("verdict", piece=number)
-    words = {key: str(reply.get(key, "")) for key in ("state", "headline", "details")}
+    words = {key: str(reply.get(key, "")) for key in PARTS}
     if words["state"] not in (NOT_WRITTEN, WRONG, RIGHT):
         answers.end()
         raise WorkerDied(NONSENSE)
@@ -278,14 +276,14 @@ def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
         try:
             said.append(asking(them, number, cases, None)(drawn))
         except Refusal as refusal:
-            said.append(refusal.headline)
+            said.append(str(refusal))
     if same_values(*said):
         return None
-    headline = (
-        f"right, but in another process it answers otherwise on “{drawn.probe}”, with the same "
-        "key. What differs from one run of Python to the next: hash(), a set's order, the time?"
+    seen = (
+        f"right, but in another process it answers otherwise on “{drawn.probe}”, with the same key."
     )
-    return replace(verdict, state=WRONG, headline=headline)
+    question = "What differs from one run of Python to the next: hash(), a set's order, the time?"
+    return replace(verdict, state=WRONG, seen=seen, question=question)
 
 
 def judged_unseen(answers, number, piece, cases) -> Verdict | None:
@@ -303,8 +301,8 @@ def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     verdict = judge_answers(piece, unseen, asking(answers, number, in_place, seed))
     if verdict.right:
         return None
-    headline = f"right on every probe, but not on inputs it has not seen: {verdict.headline}"
-    return replace(verdict, state=WRONG, headline=headline)
+    seen = f"right on every probe, but not on inputs it has not seen: {verdict.seen}"
+    return replace(verdict, state=WRONG, seen=seen)
 
 
 def score_package(store: Store) -> dict:

@@ -15,8 +15,8 @@ def judge_piece(track: Track, piece: Piece, function) -> Verdict:
     """Judge a piece of code, and say what is known about an answer that is wrong."""
     verdict = judge(piece, function, track.recording)
     if verdict.right and (why := track.why_not_in_jax(piece, function)):
-        headline = f"right, but not yet in JAX, where it is to be differentiated: it {why}"
-        return replace(verdict, state=WRONG, headline=headline)
+        seen = f"right, but not yet in JAX, where it is to be differentiated: it {why}"
+        return replace(verdict, state=WRONG, seen=seen)
     if verdict.refused is None:
         return verdict
     suspects = track.suspects_asked(piece, verdict.refused)
@@ -55,8 +55,7 @@ def judge_and_save(store: Store, piece: Piece, function) -> tuple[Verdict, bool]
         return verdict, False
     is_asked_for = piece.name in {piece.name for piece in store.track.pieces}
     way = package.source_of_piece(store.track.given(piece)) if is_asked_for else ""
-    headline = f"{verdict.headline} {note}".strip()
-    return replace(verdict, headline=headline, another_way=way), is_new
+    return replace(verdict, note=note, another_way=way), is_new
 
 
 def save(store: Store, piece: Piece, function) -> tuple[Verdict, str, bool]:

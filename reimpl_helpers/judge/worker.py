@@ -27,6 +27,7 @@ from reimpl_helpers.scoring.score import score_tests
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import LAST_STEP, Track
 
+PARTS = "state", "seen", "question", "details"  # of a verdict that are words
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
 
 
@@ -58,7 +59,7 @@ class SandboxWorker:
                 return {"answer": encoded(answer_of(function, self.cases(piece, seed)[case]))}
             except Refusal as refusal:
                 too_long = isinstance(refusal.__cause__, TookTooLong)
-                said = [refusal.stage, refusal.headline, refusal.details]
+                said = [refusal.stage, refusal.seen, refusal.question, refusal.details]
                 return {"refusal": said, "too_long": too_long}
 
     def module(self, name):
@@ -76,9 +77,9 @@ class SandboxWorker:
         return self.made[piece, seed]
 
     def verdict(self, piece: int) -> dict:
-        """Judge a piece here, for the words: reply with the state, the headline, the details."""
+        """Judge a piece here, for the words: reply with its parts."""
         verdict = judge_alone(self.store, self.track.pieces[piece], self.texts)
-        return {key: getattr(verdict, key) for key in ("state", "headline", "details")}
+        return {key: getattr(verdict, key) for key in PARTS}
 
     def score(self, never_ends: list[str]) -> dict:
         """Score the pair's tests; before each run, say of what it is."""

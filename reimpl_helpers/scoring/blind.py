@@ -134,21 +134,18 @@ def failed_on(name, piece, models, folder) -> Verdict:
         return Verdict(piece.label, WRONG, why_not_passed(ours), ours.report)
     run = Trial(models[name], folder, piece.name, reports=True).result()
     if run.passed or name == OURS:
-        headline = (
-            "passes on your model once, and fails on it another time. What differs between two "
-            "runs: a file, the time, chance?"
-        )
+        seen = "passes on your model once, and fails on it another time."
+        question = "What differs between two runs: a file, the time, chance?"
     elif name == OTHER:
-        headline = (
-            f"passes on your model, but fails on another that is right: {run.first_failure} "
-            "What does it ask for that the original does not promise?"
-        )
+        seen = f"passes on your model, but fails on another that is right: {run.first_failure}"
+        question = "What does it ask for that the original does not promise?"
     else:
-        headline = (
+        seen = (
             "passes on your model, but not in float32, in which it computes once it is in JAX: "
-            f"{run.first_failure} How far apart may two numbers be: is it 1e-5 or more?"
+            f"{run.first_failure}"
         )
-    return Verdict(piece.label, WRONG, headline, run.report)
+        question = "How far apart may two numbers be: is it 1e-5 or more?"
+    return Verdict(piece.label, WRONG, seen, run.report, question=question)
 
 
 def not_seen(missed):
