@@ -108,6 +108,10 @@ def build_parser():
     add(guide, "build the facilitators' guide from notebooks and planted bugs (for authors)")
     track = add(record, "record what an original computes (for authors; needs PyTorch)")
     track.add_argument("tracks", metavar="TRACK", nargs="*", help="all of them if none is named")
+    told = add(dev, "say what is wrong with a track, or missing in it (for authors)")
+    told.epilog = "Exit status: 0 if nothing is, 1 if something is, 2 for a bad call."
+    told.add_argument("what", choices=["check"], help="what to do with it")
+    told.add_argument("track", metavar="TRACK", help="a folder in notebooks/, such as gnn")
     return parser
 
 
@@ -283,6 +287,19 @@ def guide(options) -> int:
     for path in write_guide() + write_catalogue():
         print(path)
     return 0
+
+
+def dev(options) -> int:
+    """Say what is wrong with a track, as it is found."""
+    from reimpl_helpers.authoring.faults import faults_of
+    from reimpl_helpers.base.words import plural
+
+    count = 0
+    for fault in faults_of(options.track):
+        print(fault, flush=True)
+        count += 1
+    print(f"{options.track}: {plural(count, 'fault') if count else 'no fault'}.")
+    return 1 if count else 0
 
 
 def record(options) -> int:
