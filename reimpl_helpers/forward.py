@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reimpl_helpers.base.tables import aligned
 from reimpl_helpers.base.words import shorten
 from reimpl_helpers.checks.compare import Refusal
 from reimpl_helpers.originals.recording import Operation, Probe
@@ -96,7 +97,7 @@ class OperationTable:
         rows = [self.HEADER, *self.rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         rows.insert(1, tuple("-" * width for width in widths))
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(aligned(rows))
 
     def _repr_html_(self) -> str:
         cell = "text-align: left; padding: 3px 10px; color: inherit; white-space: nowrap"

@@ -1,10 +1,10 @@
 """Hold a pair's gradients against the original's (step 5)."""
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
 
+from reimpl_helpers.base.tables import aligned, html_table
 from reimpl_helpers.base.trees import flat
 from reimpl_helpers.base.words import shorten
 from reimpl_helpers.checks.compare import TOLERANCE, Complaint
@@ -21,21 +21,10 @@ class GradientTable:
     HEAD = ("parameter", "largest gradient", "largest difference", "")
 
     def __repr__(self):
-        rows = [self.HEAD, *self.rows]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(self.HEAD))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        return "\n".join(aligned([self.HEAD, *self.rows]))
 
     def _repr_html_(self):
-        pad = 'style="text-align: left; padding: 0.15em 1.2em 0.15em 0"'
-        head = "".join(f'<th scope="col" {pad}>{cell}</th>' for cell in self.HEAD)
-        body = "".join(
-            f"<tr>{''.join(f'<td {pad}>{html.escape(cell)}</td>' for cell in row)}</tr>"
-            for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(self.HEAD, self.rows, "text-align: left; padding: 0.15em 1.2em 0.15em 0")
 
 
 def gradient_table(grads: dict, recorded: dict[str, np.ndarray]) -> GradientTable:

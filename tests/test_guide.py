@@ -14,6 +14,7 @@ from reimpl_helpers.authoring import catalogue, guide
 from reimpl_helpers.authoring.guide import GUIDE, built_into, page_of
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT
+from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.cli import build_parser, main
 from reimpl_helpers.lab.copies import BACKUPS
 from reimpl_helpers.pair.log import NAME as LOG
@@ -116,7 +117,7 @@ def test_the_command_builds_every_page_and_keeps_what_is_written(monkeypatch, tm
 
 
 def test_a_bar_in_a_text_breaks_no_table():
-    assert guide.table(("a", "b"), [("x | y", "z")]).endswith(r"| x \| y | z |")
+    assert markdown_table(("a", "b"), [("x | y", "z")]).endswith(r"| x \| y | z |")
 
 
 # ---- what is written: half a page for each notebook

@@ -28,7 +28,7 @@ import resource
 from hub_machine import IS_ROOT, Visitor, hub_machine
 
 from reimpl_helpers.hub.codes import FREE
-from reimpl_helpers.hub.keeper import (
+from reimpl_helpers.hub.guard import (
     MOST_FILES,
     MOST_MEMORY,
     MOST_TERMINALS,

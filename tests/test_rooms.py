@@ -9,8 +9,9 @@ from reimpl_helpers.base.places import NOTEBOOKS, ROOT
 
 HELPERS = ROOT / "reimpl_helpers"
 FLOORS = [  # from the ground up: what is on one imports what is below
-    {"base", "shapes"},
-    {"originals", "texts", "pictures"},
+    {"base"},
+    {"shapes", "originals", "texts"},
+    {"pictures"},
     {"checks"},
     {"forward", "params", "training", "scoring", "tracks"},
     {"pair", "doctor"},

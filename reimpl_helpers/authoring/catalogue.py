@@ -5,10 +5,11 @@ from pathlib import Path
 
 import nbformat
 
-from reimpl_helpers.authoring.guide import built_between, length_of, table
+from reimpl_helpers.authoring.guide import built_between, length_of
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT
+from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.tracks.track import tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
@@ -38,18 +39,18 @@ def catalogue(readme: str, start):
     about = {name: about_track(name) for name in tracks()}
     models, notebooks = ("model", "what it does", "what you end on"), ("notebook", "what you do")
     rows = [(f"`{name}`", one["does"], one["ends"]) for name, one in about.items()]
-    readme = built_between(readme, "models", table(models, rows))
+    readme = built_between(readme, "models", markdown_table(models, rows))
     rows = [(f"`{step}`", what) for step, what in STEPS.items()]
-    readme = built_between(readme, "notebooks", table(notebooks, rows))
+    readme = built_between(readme, "notebooks", markdown_table(notebooks, rows))
     cell = start.cells[0]
     rows = [(f"**{one['title']}**", one["does"], one["ends"]) for one in about.values()]
-    cell.source = built_between(cell.source, "models", table(models, rows))
+    cell.source = built_between(cell.source, "models", markdown_table(models, rows))
     rows = [
         (step.replace("_", " "), what, *(link_to(name, step) for name in about))
         for step, what in STEPS.items()
     ]
     head = *notebooks, *(one["title"] for one in about.values())
-    cell.source = built_between(cell.source, "notebooks", table(head, rows))
+    cell.source = built_between(cell.source, "notebooks", markdown_table(head, rows))
     return readme, start
 
 

@@ -12,6 +12,7 @@ import nbformat
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import ROOT
+from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.checks.compare import Piece
 from reimpl_helpers.tracks.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.tracks.track import Track, tracks
@@ -111,18 +112,11 @@ def stumbles(track: Track, piece: Piece) -> str:
     if piece.port:
         return f"The mistakes of {piece.name} before its port, once more."
     if piece.is_test:
-        return table(REFUSALS, [(bug.name, bug.hint) for bug in map(track.bug, piece.catches)])
+        return markdown_table(
+            REFUSALS, [(bug.name, bug.hint) for bug in map(track.bug, piece.catches)]
+        )
     bugs = [bug for bug in track.bugs if bug.piece == piece.name]
-    return table(QUESTIONS, [(bug.question, bug.name, bug.why) for bug in bugs])
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(escaped(text) for text in line)} |" for line in lines)
-
-
-def escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+    return markdown_table(QUESTIONS, [(bug.question, bug.name, bug.why) for bug in bugs])
 
 
 def score_of(notebook: Path) -> list[str]:

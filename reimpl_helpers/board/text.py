@@ -5,6 +5,7 @@ import io
 import textwrap
 from collections.abc import Iterator
 
+from reimpl_helpers.base.tables import aligned
 from reimpl_helpers.base.words import plural
 from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
 
@@ -94,14 +95,6 @@ def cell(pair: dict, here: str, name: str, with_minutes: bool) -> str:
     marks = {RIGHT: CONFIRMED[piece["confirmed"]], WRONG: "x", NOT_WRITTEN: "o"}
     minutes = f"/{piece['minutes']:.0f}" if with_minutes else ""
     return f"{mark}{marks[piece['claimed']]}{piece['attempts']}{minutes}"
-
-
-def aligned(rows: list[list[str]], gap: str) -> Iterator[str]:
-    """Set rows in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        yield gap.join(padded).rstrip()
 
 
 def mistakes_in(facts: dict) -> Iterator[str]:

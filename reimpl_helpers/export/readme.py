@@ -7,6 +7,7 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from reimpl_helpers.authoring.catalogue import about_track
+from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.base.words import plural
 from reimpl_helpers.judge.client import why_not_there
 from reimpl_helpers.scoring.score import KINDS, MUTATION
@@ -98,7 +99,7 @@ def whose(project) -> str:
         if module == "test_model":
             theirs = plural(sum(name.startswith("test_") for name in names), "test")
         rows.append((in_code([path]), theirs, in_code(given)))
-    listed = table(("file", "the pair's own", "the workbook's"), rows)
+    listed = markdown_table(("file", "the pair's own", "the workbook's"), rows)
     asked = [piece for piece in project.track.pieces if piece.module]
     missing = [piece.label for piece in asked if why_not_there(project.store, piece, texts)]
     return f"{listed}\n\nNot the pair's own yet: {in_code(missing)}." if missing else listed
@@ -123,7 +124,7 @@ def training(project) -> str:
     return (
         "The same steps of Adam, from the same parameters on the same batch.\n\n"
         f"![{project.curve().alt}](loss_curve.png)\n\n"
-        f"{table(('', 'steps', 'first loss', 'last loss'), rows)}\n\n"
+        f"{markdown_table(('', 'steps', 'first loss', 'last loss'), rows)}\n\n"
         f"Largest difference between the two losses of a step: {far}."
     )
 
@@ -143,20 +144,15 @@ def what_tests_catch(project) -> str:
     caught = [(in_code([p]), what, in_code([test])) for p, what, test in named if test is not None]
     passages = [SCORE.format(", ".join(counts))]
     if missed:
-        passages.append("Missed:\n\n" + table(("in", "mistake"), missed))
+        passages.append("Missed:\n\n" + markdown_table(("in", "mistake"), missed))
     if caught:
-        listed = table(("in", "mistake", "caught by"), caught)
+        listed = markdown_table(("in", "mistake", "caught by"), caught)
         passages.append(f"<details><summary>Caught</summary>\n\n{listed}\n\n</details>")
     return "\n\n".join(passages)
 
 
-def table(head, rows) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
 def in_code(names) -> str:
-    return ", ".join(f"`{name}`".replace("|", r"\|") for name in names)
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def in_markdown(text) -> str:

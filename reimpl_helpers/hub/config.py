@@ -26,7 +26,7 @@ HUB = STATE / SOCKETS / "hub"
 IDLE = 3600  # seconds without a browser or a running cell after which a server is stopped
 STARTS = 60  # seconds that a server may take until it answers: twenty start at once
 
-watch_parent(lambda: os._exit(1))  # as if it was killed, too: the keeper ends what is left
+watch_parent(lambda: os._exit(1))  # as if it was killed, too: the guard ends what is left
 
 c = get_config()
 roster = Path(os.environ["REIMPL_HUB_ROSTER"])
@@ -72,8 +72,8 @@ c.JupyterHub.services = [
     },
 ]
 if is_root:
-    keeper = {"name": "keeper", "command": module("reimpl_helpers.hub.keeper", STATE)}
-    c.JupyterHub.services.append(keeper)
+    guard = {"name": "guard", "command": module("reimpl_helpers.hub.guard", STATE)}
+    c.JupyterHub.services.append(guard)
 
 # What anybody may send to the hub is small, and is not waited for long; the library takes 100 MB.
 httpserver.HTTPServer = partial(

@@ -5,6 +5,7 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 
+from reimpl_helpers.base.tables import aligned, html_table
 from reimpl_helpers.base.words import plural
 from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT
 from reimpl_helpers.pair.minutes import stretches
@@ -69,24 +70,13 @@ class Summary:
         return lines
 
     def __repr__(self):
-        rows = [self.HEAD, *(row.cells() for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = (
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        table = aligned([self.HEAD, *(row.cells() for row in self.rows)])
         return "\n".join([*self.lines(), "", *table])
 
     def _repr_html_(self):
-        def row(cells, tag):
-            return "".join(
-                f'<{tag} style="text-align: left">{html.escape(cell)}</{tag}>' for cell in cells
-            )
-
-        table = "".join(f"<tr>{row(each.cells(), 'td')}</tr>" for each in self.rows)
         words = "".join(f"<p>{html.escape(line)}</p>" for line in self.lines())
-        head = f"<tr>{row(self.HEAD, 'th')}</tr>"
-        return f"{words}{self._balance()}<table>{head}{table}</table>"
+        table = html_table(self.HEAD, [row.cells() for row in self.rows])
+        return f"{words}{self._balance()}{table}"
 
     def _balance(self):
         """Draw the minutes that each drove, side by side."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
+from reimpl_helpers.base.tables import html_table
 from reimpl_helpers.checks.compare import little_printed
 from reimpl_helpers.checks.equivalence import alike, outcome, same_values, unseen_cases
 from reimpl_helpers.scoring.testing import (
@@ -116,7 +117,7 @@ class Score:
         for word, findings, last in tables:
             if findings:
                 rows = [(f.mistake.label, f.mistake.change, f.said) for f in findings]
-                table = html_table(rows, ("mistake", "about it", last))
+                table = html_table(("mistake", "about it", last), rows)
                 opened = " open" if word == "missed" and len(findings) <= FEW else ""
                 summary = f"<summary>{word}: {len(findings)}</summary>"
                 parts.append(f"<details{opened}>{summary}{table}</details>")
@@ -131,16 +132,6 @@ class Score:
         return [
             f"{self.equivalent} more mutations compute the same as your code, and do not count."
         ]
-
-
-def html_table(rows, head):
-    cell = 'style="text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0"'
-    titles = "".join(f'<th scope="col" {cell}>{title}</th>' for title in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td {cell}>{html.escape(text)}</td>" for text in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def score_tests(
