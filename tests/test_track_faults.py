@@ -58,6 +58,14 @@ def test_what_is_wrong_is_said(file, copied):
     assert any(said in fault for fault in found), found
 
 
+def test_a_solved_notebook_that_is_missing_or_none_is_said(copied):
+    (copied / "solved/02_shapes.ipynb").unlink()
+    (copied / "solved/03_params.ipynb").write_text("{")
+    missing, damaged = faults_read("autoencoder")
+    assert missing == "solved/02_shapes.ipynb: it is missing. Run `make solved`."
+    assert damaged.startswith("solved/03_params.ipynb: it is no notebook: ")
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_that_is_missing_is_named_with_what_it_is_for(file, copied):
     (copied / file).unlink()

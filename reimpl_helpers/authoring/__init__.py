@@ -1,1 +1,1 @@
-"""What is built from a track: solved notebooks, the guide, the lists of models."""
+"""What is built from a track, and what is wrong with one: solved notebooks, guide, lists."""

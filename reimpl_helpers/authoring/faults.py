@@ -90,9 +90,17 @@ def faults_read(name: str) -> Iterator[str]:
         yield f"a file of it does not load: {type(error).__name__}: {error} Mend it first."
         return
     yield from variant_faults(track, variants)
-    for path in notebooks_of(name):
-        for stored in path, path.parent / "solved" / path.name:
-            yield from (f"{stored.relative_to(track.home)}: {f}" for f in notebook_faults(stored))
+    found = [
+        f"{stored.relative_to(track.home)}: {fault}"
+        for path in notebooks_of(name)
+        for stored in (path, path.parent / "solved" / path.name)
+        for fault in notebook_faults(stored)
+    ]
+    yield from found or page_faults(name)
+
+
+def page_faults(name: str) -> Iterator[str]:
+    """Say what is wrong with a track's page for facilitators, which quotes the solved notebooks."""
     try:
         if built_into(page_of(name), name) != page_of(name):
             yield "its page for facilitators is not up to date. Run `reimpl guide`."
@@ -162,8 +170,16 @@ def variant_faults(track: Track, variants: dict) -> Iterator[str]:
 
 
 def notebook_faults(path: Path) -> Iterator[str]:
-    """Say what is wrong with a notebook of a track, or with its solved one."""
-    notebook, is_built = read(path), path.parent.name == "solved"
+    """Say what is wrong with a notebook of a track, or with the solved one of that name."""
+    is_built = path.parent.name == "solved"
+    try:
+        notebook = read(path)
+    except FileNotFoundError:
+        yield "it is missing. Run `make solved`."
+        return
+    except ValueError as error:  # no JSON, or no notebook
+        yield f"it is no notebook: {error} Get it back with `git checkout`."
+        return
     yield from execution_faults(notebook)
     yield from verdict_faults(notebook, is_built)
     if is_built:
