@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,11 +19,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from reimpl_helpers.originals.recording import Operation
 from reimpl_helpers.shapes import named_shape
-
-if TYPE_CHECKING:
-    from reimpl_helpers.originals.recording import Operation
-    from reimpl_helpers.scoring.score import Score
 
 WIDTH = 9.0  # inches; an inch is shown as 100 pixels
 INK, MUTED, OURS, ORIGINAL = "#1a1a1a", "#595959", "#0072B2", "#D55E00"  # Okabe and Ito's
@@ -453,8 +450,8 @@ def compare_sentences(sentences: Sequence[str], vectors: Any) -> Picture:
 
 
 @styled
-def score_map(score: Score) -> Picture:
-    """Show every mistake as a square, a row for each function: filled if caught, open if missed."""
+def score_map(score: Any) -> Picture:
+    """Show the mistakes of `track.score()` as squares, a row a function: filled if caught."""
     kinds = list(dict.fromkeys(found.mistake.kind for found in score.findings))
     names = list(dict.fromkeys(found.mistake.piece for found in score.findings))
     if not names:

@@ -25,17 +25,8 @@ FOR_NOTEBOOKS = {"workbook", "forward", "shapes", "params", "training", "picture
 
 
 def imported_in(source):
-    """Name the rooms that a text imports, functions included; what is for annotations is not."""
-    tree = ast.parse(source)
-    skipped = {
-        part
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for part in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in skipped:
-            continue
+    """Name the rooms that a text imports, functions included."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "reimpl_helpers":
             yield from (alias.name for alias in node.names)
         names = [node.module] if isinstance(node, ast.ImportFrom) else []
