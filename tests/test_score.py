@@ -435,6 +435,6 @@ def test_stubborn():
             pass
 """
     (pair.store.folder / "test_model.py").write_text(IMPORTS + stubborn + SHAPES, "utf-8")
-    reply = judge.score_package(pair.track)
+    reply = judge.score_package(pair.store)
     assert "left out: test_stubborn: still running after 20 seconds." in reply["score"]
     assert "\ncaught  param_shapes · a number that happens to fit" in reply["score"]
