@@ -1,5 +1,7 @@
 """Make `pytest --nbval notebooks/` strict and repeatable, and look at what a notebook leaves."""
 
+import functools
+import itertools
 import os
 import re
 import subprocess
@@ -8,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import KernelManager
 
 from reimpl_helpers.authoring.solved import CELL_TIMEOUT, HALF_WRITTEN, STABLE, prepare_work
 from reimpl_helpers.tracks.notebooks import is_solved, step_of
@@ -22,9 +25,19 @@ WORK = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 def pytest_configure(config):
     if config.pluginmanager.hasplugin("nbval"):
+        from nbval import kernel
+
         config.option.nbval_sanitize_with = str(HERE / "sanitize.cfg")
         config.option.nbval_cell_timeout = CELL_TIMEOUT
+        if os.name != "nt":  # at a port that something else took meanwhile, a kernel dies
+            kernel.KernelManager = functools.partial(manager_at_socket, config, itertools.count())
     config.stash[WORK] = tempfile.TemporaryDirectory()
+
+
+def manager_at_socket(config, number, **more):
+    """Make what starts a kernel that is heard at sockets in a folder, and at no port."""
+    beside = Path(config.stash[WORK].name) / f"{next(number)}.json"
+    return KernelManager(transport="ipc", connection_file=str(beside), **more)
 
 
 def pytest_unconfigure(config):
