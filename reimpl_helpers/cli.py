@@ -304,16 +304,11 @@ def dev(options) -> int:
 
 def record(options) -> int:
     """Record the originals."""
-    from reimpl_helpers.base.errors import WorkbookError
     from reimpl_helpers.base.places import NOTEBOOKS
     from reimpl_helpers.originals.recording import write_recording
-    from reimpl_helpers.tracks.track import load_file, tracks
+    from reimpl_helpers.tracks.track import load_file, refuse_no_track, tracks
 
-    unknown = set(options.tracks) - set(tracks())
-    if unknown:
-        raise WorkbookError(
-            f"there is no track `{', '.join(unknown)}`. The tracks are: {', '.join(tracks())}."
-        )
+    refuse_no_track(*options.tracks)
     for name in options.tracks or tracks():
         path = NOTEBOOKS / name / "recording.safetensors"
         write_recording(load_file(NOTEBOOKS / name / "record.py").record(), path)

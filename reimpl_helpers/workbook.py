@@ -31,7 +31,7 @@ from reimpl_helpers.pair.summary import Summary
 from reimpl_helpers.scoring.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.scoring.testing import TestRun, run_tests
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import Track, tracks
+from reimpl_helpers.tracks.track import Track, refuse_no_track
 
 SWAP = "Swap: the navigator drives now."
 NAME_THE_TWO = (
@@ -269,8 +269,7 @@ def start(name: str, step: int) -> Workbook:
 
     Raises: WorkbookError for an unknown track, or when its recording is missing or damaged.
     """
-    if name not in tracks():
-        raise WorkbookError(f"there is no track `{name}`. The tracks are: {', '.join(tracks())}.")
+    refuse_no_track(name)
     workbook = Workbook(Store(Track(name, step), work_folder() / name))
     try:
         workbook.recording  # noqa: B018  read now: every check needs it

@@ -16,13 +16,14 @@ from types import FunctionType
 import numpy as np
 import pytest
 
+from reimpl_helpers.authoring import faults
 from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.checks.compare import (
     NOT_WRITTEN,
     WRONG,
     Refusal,
-    answer_of,
     compare_answer,
+    first_refusal,
     little_printed,
 )
 from reimpl_helpers.checks.equivalence import outcome, same_values, unseen_cases
@@ -31,7 +32,7 @@ from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.texts.mutations import mutations_of
 from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 
 @functools.cache
@@ -48,10 +49,7 @@ def texts_at(name, step):
 
 @functools.cache
 def variants_of(name):
-    track = track_at(name, 0)
-    with package.imported_from(track.solution):
-        module = load_file(track.home / "variants.py")
-    return {key: value for key, value in vars(module).items() if "__" in key.strip("_")}
+    return faults.variants_of(track_at(name, 0))
 
 
 def every(of_piece, tests):
@@ -83,16 +81,7 @@ def once_a_step(name, piece):
 
 
 def its_variants(name, piece):
-    """Find the variants of a piece: those in JAX are the port's where there is one."""
-    has_port = any(other.port and other.name == piece.name for other in track_at(name, 0).pieces)
-    ways = {
-        key.split("__")[1]: key for key in variants_of(name) if key.startswith(f"{piece.name}__")
-    }
-    return {
-        way: variants_of(name)[key]
-        for way, key in ways.items()
-        if not has_port or piece.port == way.startswith("jax")
-    }
+    return faults.ways_to_write(track_at(name, 0), piece, variants_of(name))
 
 
 def its_bugs(name, piece):
@@ -116,17 +105,6 @@ def verdict_on(name, piece, function):
 @functools.cache
 def cases_of(name, piece):
     return list(piece.cases(track_at(name, piece.step).recording))
-
-
-def first_refusal(name, piece, function, cases=None):
-    """Put cases to a piece until one refuses its answer; nothing more is said of it."""
-    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        for case in cases or cases_of(name, piece):
-            try:
-                compare_answer(answer_of(function, case), case)
-            except Refusal as refusal:
-                return refusal
-    return None
 
 
 def verdict_on_test(name, piece, source):
@@ -371,7 +349,7 @@ def test_defaults(name, piece, case, count):
         wrong = FunctionType(given.__code__, given.__globals__, given.__name__)
         wrong.__defaults__ = (*defaults[:place], other(default), *defaults[place + 1 :])
         argument = list(inspect.signature(given).parameters)[place - len(defaults)]
-        refusal = first_refusal(name, piece, wrong, asked)
+        refusal = first_refusal(wrong, asked)
         count("defaults", refusal and refusal.order, argument)
 
 
@@ -386,19 +364,17 @@ def other(default):
 
 
 class KeepBack(ast.NodeTransformer):
-    """Put `stop_gradient` around one expression: the one of this number."""
+    """Hand the value of every expression of a function to `_kept`, with its number."""
 
-    def __init__(self, number):
-        self.left = number
+    def __init__(self):
+        self.sources = []
 
     def visit(self, node):
-        super().visit(node)
         if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Name) and is_read(node):
-            self.left -= 1
-            if self.left == -1:
-                source = f"jax.lax.stop_gradient({ast.unparse(node)})"
-                return ast.copy_location(ast.parse(source, mode="eval").body, node)
-        return node
+            number = ast.Constant(len(self.sources))
+            self.sources.append(ast.unparse(node))
+            return ast.Call(ast.Name("_kept", ast.Load()), [number, self.generic_visit(node)], [])
+        return self.generic_visit(node)
 
 
 def is_read(node):
@@ -406,16 +382,36 @@ def is_read(node):
 
 
 def keeping_back(name, piece):
-    """Load the workbook's port again and again, each time with another expression kept back."""
-    text = texts_at(name, 5)[piece.module]
-    for number in itertools.count():
-        tree, keep_back = ast.parse(text), KeepBack(number)
-        (function,) = (n for n in tree.body if getattr(n, "name", "") == piece.name)
-        function.body = [keep_back.visit(statement) for statement in function.body]
-        if keep_back.left >= 0:
-            return
-        changed = f"import jax\n{ast.unparse(ast.fix_missing_locations(tree))}"
-        yield ast.unparse(function), function_from(name, piece, {piece.module: changed})
+    """Load the workbook's port so that it can keep gradients back; list its expressions."""
+    tree, keep_back = ast.parse(texts_at(name, 5)[piece.module]), KeepBack()
+    (function,) = (n for n in tree.body if getattr(n, "name", "") == piece.name)
+    function.body = [keep_back.visit(statement) for statement in function.body]
+    changed = ast.unparse(ast.fix_missing_locations(tree))
+    return function_from(name, piece, {piece.module: changed}), keep_back.sources
+
+
+def gradients_kept_back(port, case, count):
+    """Ask for gradients, each time with `stop_gradient` around another expression.
+
+    Which one it is goes in as flags, so that all of them are one program.
+    """
+    import jax
+
+    def kept(flags, number, value):
+        def leaf_kept(leaf):
+            is_floats = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, float)
+            back = jax.lax.stop_gradient
+            return jax.numpy.where(flags[number], back(leaf), leaf) if is_floats else leaf
+
+        is_written_into = isinstance(value, dict)  # and so must stay the same object
+        return value if is_written_into else jax.tree.map(leaf_kept, value)
+
+    @jax.jit
+    def gradients(flags):
+        port.__globals__["_kept"] = functools.partial(kept, flags)
+        return case.call(port, *case.args)
+
+    return [gradients(flags) for flags in np.eye(count, dtype=bool)]
 
 
 def is_refused(case, answer):
@@ -427,37 +423,26 @@ def is_refused(case, answer):
     return False
 
 
-def refused_where_it_differs(port, cases, answers):
-    """Tell whether a port is refused, up to the first case; None where it cannot be told apart."""
-    differs = None
-    for case, answer in zip(cases, answers, strict=True):
-        theirs = outcome(port, case)
-        if isinstance(theirs, str):
-            return None  # it does not run
-        if not same_values(theirs, answer):
-            differs = False
-            if is_refused(case, theirs):
-                return True
-    return differs
-
-
-def to_be_differentiated(name, piece):
-    return {"": None} if piece.port or piece.module == "losses" else {}
+def differentiated_port(name, piece):
+    return {"": None} if piece.port and piece.module != "params" else {}
 
 
 @pytest.mark.slow(but=1)
-@every(to_be_differentiated, tests=False)
+@every(differentiated_port, tests=False)
 def test_gradients(name, piece, case, count):
     asked = [case for case in cases_of(name, piece) if case.probe.startswith("gradients")]
-    asked = asked[:1] + asked[1:][-1:]
-    if not asked:
-        return
+    port, expressions = keeping_back(name, piece)
+    refused = {}
     with float64_in_jax():
-        ours = [outcome(track_at(name, 5).given(piece), case) for case in asked]
-        for source, port in keeping_back(name, piece):
-            refused = refused_where_it_differs(port, asked, ours)
-            if refused is not None:
-                count("gradients", refused, source)
+        for case in asked[:1] + asked[1:][-1:]:
+            ours = outcome(track_at(name, 5).given(piece), case)
+            kept_back = gradients_kept_back(port, case, len(expressions))
+            for expression, theirs in zip(enumerate(expressions), kept_back, strict=True):
+                if not same_values(theirs, ours):
+                    refused[expression] = refused.get(expression) or is_refused(case, theirs)
+    for (_, expression), so in refused.items():
+        count("gradients", so, expression)
+    assert refused
 
 
 # --- an automatic mutation is refused, or computes the same ---
@@ -481,7 +466,7 @@ def first_and_others(name, piece):
 def test_mutations(name, piece, case, count):
     for mutation in its_mutations(name, piece)[case]:
         mutant = function_from(name, piece, {piece.module or "before_port": mutation.text})
-        refusal = first_refusal(name, piece, mutant)
+        refusal = first_refusal(mutant, cases_of(name, piece))
         if refusal is None and is_same(name, piece, mutant):
             continue
         change = f"line {mutation.line}: {mutation.before} → {mutation.after}"

@@ -6,26 +6,17 @@ bug of it, as a pair's would be.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
-import numpy as np
 
 from reimpl_helpers.authoring.catalogue import about_track
 from reimpl_helpers.authoring.guide import built_into, page_of
 from reimpl_helpers.authoring.solved import solved
-from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.compare import (
-    Piece,
-    Refusal,
-    answer_of,
-    compare_answer,
-    judge,
-    little_printed,
-)
+from reimpl_helpers.checks.compare import Piece, first_refusal, judge
 from reimpl_helpers.originals.recording import RecordingError
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.notebooks import example_of, exercise_of, notebooks_of, step_of
@@ -81,8 +72,7 @@ def faults_read(name: str) -> Iterator[str]:
         track.recording, track.bugs, track.given_texts(in_jax=False)  # noqa: B018  read once
         yield from piece_faults(track)
         yield from bug_faults(track)
-        with package.imported_from(track.solution):
-            variants = vars(load_file(track.home / "variants.py"))
+        variants = variants_of(track)
     except (WorkbookError, RecordingError) as error:
         yield str(error)
         return
@@ -151,17 +141,32 @@ def bug_faults(track: Track) -> Iterator[str]:
             yield f"{piece.name} is to catch {', '.join(unknown)}: there is no such planted bug."
 
 
-def variant_faults(track: Track, variants: dict) -> Iterator[str]:
+def variants_of(track: Track) -> dict[str, Callable]:
+    """Load the other right ways to write its pieces, each named piece__way."""
+    with package.imported_from(track.solution):
+        module = load_file(track.home / "variants.py")
+    return {key: value for key, value in vars(module).items() if "__" in key.strip("_")}
+
+
+def ways_to_write(track: Track, piece: Piece, variants: dict[str, Callable]) -> dict:
+    """Pick the variants of a piece; where it has a port, those in JAX are the port's."""
+    has_port = track.has_port(piece.name)
+    return {
+        way: variant
+        for key, variant in variants.items()
+        for name, _, way in [key.partition("__")]
+        if name == piece.name and (not has_port or piece.port == way.startswith("jax"))
+    }
+
+
+def variant_faults(track: Track, variants: dict[str, Callable]) -> Iterator[str]:
     """Say which pieces have too few variants, and which variants are of no piece."""
-    keys = [key for key in variants if "__" in key.strip("_")]
     for piece in track.pieces:
-        ways = [key.split("__")[1] for key in keys if key.startswith(f"{piece.name}__")]
-        has_port = track.has_port(piece.name)
-        ways = [way for way in ways if not has_port or piece.port == way.startswith("jax")]
+        ways = ways_to_write(track, piece, variants)
         if len(ways) < FEWEST_VARIANTS:
             yield f"{piece.label} has {len(ways)} variants, expected {FEWEST_VARIANTS} or more."
     names = {piece.name for piece in track.pieces}
-    for key in keys:
+    for key in variants:
         if key.split("__")[0] not in names:
             yield f"variants.py: {key} is a variant of no piece. Name it piece__way."
 
@@ -326,19 +331,10 @@ def faults_judged(track: Track, pieces: list[Piece]) -> Iterator[str]:
         if not verdict.right:
             yield f"the solution's own {piece.label} is refused: {verdict.headline}"
         for bug in here.bugs:
-            if bug.piece == piece.name and not is_refused(piece, here.as_made_by(bug, piece), here):
+            if bug.piece != piece.name:
+                continue
+            if not first_refusal(here.as_made_by(bug, piece), piece.cases(here.recording)):
                 yield (
                     f"planted bug “{bug.name}” of {piece.label} is accepted by every case. Add one "
                     "that tells it from the right answer."
                 )
-
-
-def is_refused(piece: Piece, function, track: Track) -> bool:
-    """Put the cases of a piece to a function until one refuses its answer."""
-    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        for case in piece.cases(track.recording):
-            try:
-                compare_answer(answer_of(function, case), case)
-            except Refusal:
-                return True
-    return False

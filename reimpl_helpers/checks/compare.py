@@ -263,6 +263,17 @@ def refused(piece, cases, refusals, passed):
     )
 
 
+def first_refusal(function, cases: Iterable[Case]) -> Refusal | None:
+    """Put cases to a function until one refuses its answer; nothing more is said of it."""
+    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+        for case in cases:
+            try:
+                compare_answer(answer_of(function, case), case)
+            except Refusal as refusal:
+                return refusal
+    return None
+
+
 def compare_answer(answer, case: Case) -> float | None:
     """Hold an answer against what is expected; return the largest difference, if compared.
 

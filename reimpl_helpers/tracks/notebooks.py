@@ -7,11 +7,10 @@ from pathlib import Path
 
 import nbformat
 
-from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.checks.compare import Piece
 from reimpl_helpers.texts.package import names_in, parse
-from reimpl_helpers.tracks.track import Track, tracks
+from reimpl_helpers.tracks.track import Track, refuse_no_track
 
 
 def notebooks_of(name: str) -> list[Path]:
@@ -88,8 +87,7 @@ def outlines_of(name: str) -> list[Notebook]:
 
     Raises: WorkbookError for an unknown track.
     """
-    if name not in tracks():
-        raise WorkbookError(f"there is no track `{name}`. The tracks are: {', '.join(tracks())}.")
+    refuse_no_track(name)
     return [outline_of(path) for path in notebooks_of(name)]
 
 

@@ -31,6 +31,15 @@ def tracks() -> list[str]:
     return sorted(path.parent.name for path in NOTEBOOKS.glob("*/05_training_test.ipynb"))
 
 
+def refuse_no_track(*names: str) -> None:
+    """Raise a WorkbookError where a name is that of no track."""
+    unknown = [name for name in names if name not in tracks()]
+    if unknown:
+        raise WorkbookError(
+            f"there is no track `{', '.join(unknown)}`. The tracks are: {', '.join(tracks())}."
+        )
+
+
 def load_file(path: Path):
     """Import one file of a track by its path."""
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
