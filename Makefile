@@ -26,7 +26,7 @@ warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes,
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
-PYTEST = $(BIN)/python -m pytest -W error -n 2 --no-loadscope-reorder --nbval \
+PYTEST = $(BIN)/python -m pytest -p reimpl_helpers.base.quick_start -W error -n 2 --no-loadscope-reorder --nbval \
 	$(if $(TIMES),--times) tests notebooks
 
 test: install  ## run what guards the workbook: every notebook, every piece (TIMES=1: what took long)

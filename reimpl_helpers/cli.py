@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from reimpl_helpers.base import quick_start  # noqa: F401
+
 
 def main(arguments=None) -> int:
     """Run one command; return its exit status.

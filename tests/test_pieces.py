@@ -8,8 +8,6 @@ direction for each piece, and `make test-all` every one.
 import ast
 import functools
 import inspect
-import itertools
-import json
 from pathlib import Path
 from types import FunctionType
 
@@ -31,7 +29,7 @@ from reimpl_helpers.judge.verdicts import judge_alone, judge_piece
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.texts.mutations import mutations_of
-from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
+from reimpl_helpers.tracks.notebooks import cells_of, exercise_of, notebooks_of, step_of
 from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 
@@ -91,10 +89,9 @@ def its_bugs(name, piece):
 def stub(name, piece):
     """Find the cell in which the notebook asks for a piece."""
     for path in notebooks_of(name):
-        for cell in json.loads(path.read_text("utf-8"))["cells"]:
-            if cell["metadata"].get("reimpl", {}).get("exercise") == piece.name:
-                if step_of(path) == piece.step:
-                    return "".join(cell["source"])
+        for cell in cells_of(path):
+            if exercise_of(cell) == piece.name and step_of(path) == piece.step:
+                return cell["source"]
     raise AssertionError(f"no notebook of step {piece.step} asks for {piece.name}")
 
 

@@ -3,10 +3,17 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from reimpl_helpers.base.places import ROOT
+
+
+@pytest.mark.skipif(find_spec("jupyterhub") is None, reason="needs JupyterHub")
+def test_a_hub_builds_no_grammar():
+    seen = "import reimpl_helpers.hub.jupyterhub, sys; sys.exit('lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", seen], cwd=ROOT, timeout=120).returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -162,7 +162,7 @@ def run_hub(
 
     Raises: WorkbookError when it does not start.
     """
-    command = [sys.executable, "-P", "-m", "jupyterhub", f"--config={CONFIG}"]
+    command = [sys.executable, "-P", "-m", "reimpl_helpers.hub.jupyterhub", f"--config={CONFIG}"]
     # A shell's background jobs ignore it, and so would all that the hub starts, and stops with it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o077)

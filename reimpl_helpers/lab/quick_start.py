@@ -3,12 +3,10 @@
 It was a second of every start and more; a room of pairs starts all of its servers at once.
 """
 
-import sys
+from reimpl_helpers.base import quick_start  # noqa: F401
 
-# jsonschema builds a grammar for addresses in other scripts than Latin: no schema here holds one.
-sys.modules.setdefault("rfc3987_syntax", None)
-
-from jupyterlab import commands  # noqa: E402
+# isort: split
+from jupyterlab import commands
 
 # JupyterLab asks Node.js where extensions are downloaded from: none is built here.
 commands._yarn_config = lambda logger: {"yarn config": {}, "npm config": {}}

@@ -1,11 +1,10 @@
 """Read what the notebooks of a track ask for: their pieces, and the minutes that they take."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import nbformat
 
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.checks.compare import Piece
@@ -28,14 +27,20 @@ def is_solved(path: Path) -> bool:
     return path.parent.name == "solved"
 
 
-def exercise_of(cell) -> str | None:
+def cells_of(path: Path) -> list[dict]:
+    """Read the cells of a notebook, each with its source as one text."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return [cell | {"source": "".join(cell["source"])} for cell in cells]
+
+
+def exercise_of(cell: dict) -> str | None:
     """Name the piece that a cell asks for, or None."""
-    return cell.metadata.get("reimpl", {}).get("exercise")
+    return cell["metadata"].get("reimpl", {}).get("exercise")
 
 
-def example_of(cell) -> str | None:
+def example_of(cell: dict) -> str | None:
     """Name the test or the mistake of the pair's own that a cell starts them on, or None."""
-    return cell.metadata.get("reimpl", {}).get("example")
+    return cell["metadata"].get("reimpl", {}).get("example")
 
 
 # --- the outline of a notebook ------------------------------------------------------------
@@ -94,20 +99,20 @@ def outlines_of(name: str) -> list[Notebook]:
 @lru_cache
 def outline_of(path: Path) -> Notebook:
     """Read one notebook; the solved one, since a solution shows which pieces it needs."""
-    cells = nbformat.read(path.parent / "solved" / path.name, as_version=4).cells
+    cells = cells_of(path.parent / "solved" / path.name)
     step = step_of(path)
     track = Track(path.parent.name, step)
     headings, under = [], []
     for place, cell in enumerate(cells):
-        if found := re.search(r"^## (\S+) · (.*) · \*(\d+) minutes\*$", cell.source, re.M):
+        if found := re.search(r"^## (\S+) · (.*) · \*(\d+) minutes\*$", cell["source"], re.M):
             under = []
             headings.append((f"{found[1]:<5}{found[2]}", int(found[3]), under))
         elif name := exercise_of(cell):
             piece, later = track.piece(name), cells[place + 1 :]
-            minutes = cell.metadata["reimpl"]["minutes"]
+            minutes = cell["metadata"]["reimpl"]["minutes"]
             is_free = not is_needed(piece, later, track.modules)
             under.append(Exercise(step, name, minutes, piece.is_test, is_free))
-    title = re.search(r"^# \d+ · (.*)$", cells[0].source, re.M)[1]
+    title = re.search(r"^# \d+ · (.*)$", cells[0]["source"], re.M)[1]
     return Notebook(step, title, tuple(Heading(step, t, m, tuple(e)) for t, m, e in headings))
 
 
@@ -121,11 +126,11 @@ def is_needed(piece: Piece, later, modules: dict[str, str]) -> bool:
     is_handed_out = False
     for cell in later:
         if exercise_of(cell):
-            names = names_in([parse(cell.source)])
+            names = names_in([parse(cell["source"])])
             if piece.name in names and not is_handed_out:
                 return True
             if piece.port and any(modules.get(name) == piece.module for name in names):
                 return True
-        elif cell.cell_type == "code" and "track.use(" in cell.source:
-            is_handed_out = is_handed_out or f'"{piece.name}"' in cell.source
+        elif cell["cell_type"] == "code" and "track.use(" in cell["source"]:
+            is_handed_out = is_handed_out or f'"{piece.name}"' in cell["source"]
     return False
