@@ -3,11 +3,11 @@
 import linecache
 import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.forward import (
     adam_losses,
     initial_quantiles,
@@ -21,7 +21,7 @@ from reimpl_helpers.forward import (
 )
 from reimpl_helpers.originals.recording import Operation, read_recording
 
-AUTOENCODER = Path(__file__).parents[1] / "notebooks/autoencoder"
+AUTOENCODER = NOTEBOOKS / "autoencoder"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from reimpl_helpers.pair.log import Log
 from reimpl_helpers.texts import package
 from reimpl_helpers.workbook import start
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 needs_limits = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork and no such limits")
 
 
@@ -78,7 +78,7 @@ for line in sys.stdin:
 @pytest.mark.slow
 @needs_limits
 def test_killed_between_any_two_lines_that_save(pair, fault):
-    command = [sys.executable, "-c", SAVE_UNTIL_KILLED, str(pair.work), str(HERE)]
+    command = [sys.executable, "-c", SAVE_UNTIL_KILLED, str(pair.work), str(TESTS)]
     whole, status = re.sub("Ours", "", pair.text()), -9
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -180,7 +180,7 @@ while not pair.check(cell).right:
 def test_two_kernels_that_save_at_once_keep_both_pieces(pair, fault):
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", SAVE_ONE, str(pair.work), str(HERE), name],
+            [sys.executable, "-c", SAVE_ONE, str(pair.work), str(TESTS), name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         for name in ("encoder", "decoder")
@@ -221,7 +221,7 @@ print(len(log.waiting), log.append("start", track="autoencoder", step=1))
 @pytest.mark.parametrize("room", [0, 1, 100, 1000, 4000, 9000])
 def test_a_full_disk_costs_nothing(pair, fault, room):
     before, events = pair.files(), Log(pair.work).read()
-    command = [sys.executable, "-c", FULL, str(pair.work), str(HERE), str(room)]
+    command = [sys.executable, "-c", FULL, str(pair.work), str(TESTS), str(room)]
     said = subprocess.check_output(command, text=True, timeout=90).splitlines()
     assert "cannot be written" in said[0] and "File too large" in said[0]
     assert said[1].endswith("True"), "once there is room, what waited is written"

@@ -22,7 +22,7 @@ from reimpl_helpers.hub.start import PROXY
 pytestmark = pytest.mark.slow
 KUBERNETES, TLJH = ROOT / "deploy/kubernetes", ROOT / "deploy/tljh/reimpl.py"
 VALUES = yaml.safe_load((KUBERNETES / "values.yaml").read_text("utf-8"))
-SCHEMA = yaml.safe_load((ROOT / "tests/chart_schema.yaml").read_text("utf-8"))
+SCHEMA = yaml.safe_load((ROOT / "tests/hub/chart_schema.yaml").read_text("utf-8"))
 ROSTER = "name,pair\nAda,first\nGrace,first\nJoan,second\nIda,second\nMary,facilitator\n"
 
 # What the chart's own configuration does before it runs hub.extraConfig, as far as it matters.

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.forward import adam_losses, load_original, load_params, record_probe
 from reimpl_helpers.originals.recording import read_recording, source_sha256, write_recording
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `torch`")
 mse_loss = torch.nn.functional.mse_loss
 
-AUTOENCODER = Path(__file__).parents[1] / "notebooks/autoencoder"
+AUTOENCODER = NOTEBOOKS / "autoencoder"
 ORIGINAL = AUTOENCODER / "original.py"
 RECORDING = read_recording(AUTOENCODER / "recording.safetensors")
 

@@ -10,6 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.originals import recording as recording_module
 from reimpl_helpers.originals.recording import (
     Operation,
@@ -22,7 +23,7 @@ from reimpl_helpers.originals.recording import (
     write_recording,
 )
 
-AUTOENCODER = Path(__file__).parents[1] / "notebooks/autoencoder"
+AUTOENCODER = NOTEBOOKS / "autoencoder"
 
 
 def small_recording() -> Recording:
