@@ -196,7 +196,7 @@ def test_a_python_that_is_too_old_comes_first(project, tmp_path):
 PLAIN = "__init__", "cli", "doctor/__init__", "doctor/__main__", "doctor/machine", "doctor/report"
 
 
-@pytest.mark.parametrize("name", [*PLAIN, "base/__init__", "base/places"])
+@pytest.mark.parametrize("name", [*PLAIN, "base/__init__", "base/places", "base/quick_start"])
 def test_an_old_python_can_read_the_doctor(name):
     text = (ROOT / "reimpl_helpers" / f"{name}.py").read_text("utf-8")
     tree = ast.parse(text, feature_version=(3, 9))
@@ -206,7 +206,7 @@ def test_an_old_python_can_read_the_doctor(name):
     ours = {n for n in names if n.startswith("reimpl_helpers")}
     assert {n.partition(".")[0] for n in names - ours} <= sys.stdlib_module_names - {"tomllib"}
     assert ours <= {
-        f"reimpl_helpers{m}" for m in ("", ".doctor", ".doctor.machine", ".base.places")
+        f"reimpl_helpers{m}" for m in ("", ".doctor", ".doctor.machine", ".base", ".base.places")
     }
 
 
