@@ -140,7 +140,7 @@ class Seat:
         """Bring a cell into view, by its place in the notebook, and return it."""
         cell = self.page.locator(f"{SHOWN} [data-windowed-list-index='{number}']")
         self.page.locator(SHOWN).hover()
-        for direction in (600, -600):
+        for direction in (600, -600) * 4:  # again, where the page is slow to draw itself
             for _ in range(60):
                 if cell.count():
                     cell.scroll_into_view_if_needed()
