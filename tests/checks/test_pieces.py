@@ -367,7 +367,9 @@ class KeepBack(ast.NodeTransformer):
         self.sources = []
 
     def visit(self, node):
-        if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Name) and is_read(node):
+        if not is_read(node):
+            return node  # nor what is written into: it must stay the same object
+        if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Name):
             number = ast.Constant(len(self.sources))
             self.sources.append(ast.unparse(node))
             return ast.Call(ast.Name("_kept", ast.Load()), [number, self.generic_visit(node)], [])
@@ -400,8 +402,7 @@ def gradients_kept_back(port, case, count):
             back = jax.lax.stop_gradient
             return jax.numpy.where(flags[number], back(leaf), leaf) if is_floats else leaf
 
-        is_written_into = isinstance(value, dict)  # and so must stay the same object
-        return value if is_written_into else jax.tree.map(leaf_kept, value)
+        return jax.tree.map(leaf_kept, value)
 
     @jax.jit
     def gradients(flags):
@@ -420,12 +421,13 @@ def is_refused(case, answer):
     return False
 
 
-def differentiated_port(name, piece):
-    return {"": None} if piece.port and piece.module != "params" else {}
+def to_be_differentiated(name, piece):
+    is_port = piece.port and piece.module != "params"
+    return {"": None} if is_port or piece.module == "losses" else {}
 
 
 @pytest.mark.slow(but=1)
-@every(differentiated_port, tests=False)
+@every(to_be_differentiated, tests=False)
 def test_gradients(name, piece, case, count):
     asked = [case for case in cases_of(name, piece) if case.probe.startswith("gradients")]
     port, expressions = keeping_back(name, piece)
