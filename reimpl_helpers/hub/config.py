@@ -46,7 +46,7 @@ def module(name: str, *arguments) -> list[str]:
 
 
 # The board is at a port, as JupyterHub knows no sockets of services. This holds it as long as the
-# hub runs: nobody but root, as whom the board begins, may share it.
+# hub or its proxy runs: nobody but root, as whom the board begins, may share it.
 held = socket.socket()
 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 held.bind((HERE, 0))
@@ -84,10 +84,11 @@ netutil.bind_unix_socket = partial(netutil.bind_unix_socket, backlog=spawner.QUE
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = spawner.url_of(HUB)
 c.JupyterHub.hub_socket_mode = 0o666 if is_root else 0o600  # pairs' servers ask the hub
 c.ConfigurableHTTPProxy.api_url = spawner.url_of(STATE / SOCKETS / "proxy")
-# The hub keeps the public port while its proxy is dead, so that no pair can take it.
+# The hub keeps the public port while its proxy is dead, and its proxy keeps the board's while the
+# hub is, so that no pair can take them.
 public = socket.create_server((urlparse(URL).hostname, urlparse(URL).port))
 os.environ["REIMPL_PUBLIC"] = str(public.fileno())
-proxy.Popen = partial(Popen, pass_fds=[public.fileno()])
+proxy.Popen = partial(Popen, pass_fds=[public.fileno(), held.fileno()])
 mend = Path(__file__).with_name("proxy.js")
 c.ConfigurableHTTPProxy.command = ["node", "--require", str(mend), os.environ["REIMPL_HUB_PROXY"]]
 c.ConfigurableHTTPProxy.log_level = "error"

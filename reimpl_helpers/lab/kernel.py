@@ -1,9 +1,12 @@
-"""Start a notebook's kernel: IPython's own, without a port where it takes what others send."""
+"""Start a notebook's kernel: IPython's own, without a port where it takes what others send.
+
+So it has no debugger: that one listens at a port, and whoever finds it can run code as the pair.
+"""
 
 import os
 
 import zmq
-from ipykernel import iostream, kernelapp
+from ipykernel import debugger, iostream, kernelapp
 from zmq.eventloop.zmqstream import ZMQStream
 
 LINGER = 3000  # milliseconds that what a forked process printed may take to arrive
@@ -40,4 +43,5 @@ class IOPubThread(iostream.IOPubThread):
 
 if __name__ == "__main__":
     kernelapp.IOPubThread = IOPubThread
+    debugger._is_debugpy_available = False
     kernelapp.launch_new_instance()

@@ -61,11 +61,13 @@ def save_again():
     Source: jupyter_server_ydoc.rooms.DocumentRoom._maybe_save_document, which tries once, and reads
     the file anew where its time differs, as ._on_outofband_change does;
     handlers.YDocWebSocketHandler._clean_room, which forgets a document that nobody looks at any
-    more; loaders.FileLoader, which has no place for a file that was deleted.
+    more; loaders.FileLoader, which has no place for a file that was deleted, and takes an older
+    one for its own.
     """
     attempt, forget = DocumentRoom._maybe_save_document, YDocWebSocketHandler._clean_room
     save, path_of = FileLoader.maybe_save_content, FileLoader.path.fget
     load, write = FileLoader.load_content, FileLoader._save_content
+    look = FileLoader.maybe_notify
     reload = DocumentRoom._on_outofband_change
 
     async def until_saved(room, saving, save_now=False):
@@ -149,6 +151,13 @@ def save_again():
             raise PermissionError(f"{loader.path} may not be written to")
         return found
 
+    async def looked(loader):
+        with contextlib.suppress(Exception):  # the library says what is wrong with the file
+            found = await loader._contents_manager.get(loader.path, content=False)
+            if loader.last_modified and found["last_modified"] < loader.last_modified:
+                loader.last_modified = LONG_AGO  # a clock was set back, or a copy kept its time
+        await look(loader)
+
     def last_path(loader):
         with contextlib.suppress(RuntimeError):  # the file was deleted
             loader.known = path_of(loader)
@@ -159,6 +168,7 @@ def save_again():
     YDocWebSocketHandler._clean_room = forget_when_saved
     FileLoader.maybe_save_content, FileLoader.path = saved, property(last_path)
     FileLoader.load_content, FileLoader._save_content = loaded, written
+    FileLoader.maybe_notify = looked
     FileLoader.failure = FileLoader.known = ""
     FileLoader.ours = []  # what the file may hold that nobody else wrote into it
 

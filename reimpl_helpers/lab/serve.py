@@ -105,10 +105,11 @@ class PairContents(AsyncLargeFileManager):
 
 
 class Kernels(KernelSpecManager):
-    """Start IPython's kernel by way of reimpl_helpers.lab.kernel."""
+    """Start IPython's kernel by way of reimpl_helpers.lab.kernel, which has no debugger."""
 
     def get_kernel_spec(self, kernel_name):
         spec = super().get_kernel_spec(kernel_name)
+        spec.metadata = {**spec.metadata, "debugger": False}
         python, *rest = spec.argv
         if rest[:2] == ["-m", "ipykernel_launcher"]:
             spec.argv = [python, "-P", "-m", "reimpl_helpers.lab.kernel", *rest[2:]]
@@ -121,11 +122,13 @@ class PairServer(ServerApp):
     ending, was_told = None, False
 
     def init_signal(self):
-        """Stop at SIGINT as at SIGTERM where nobody can be asked at a terminal.
+        """Stop at SIGINT as at SIGTERM where nobody can be asked at a terminal, or it is closed.
 
-        Source: ServerApp.init_signal, which then leaves it to Python: KeyboardInterrupt.
+        Source: ServerApp.init_signal, which leaves SIGINT to Python then, and SIGHUP always.
         """
         super().init_signal()
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self._signal_stop)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and it is not ignored
             signal.signal(signal.SIGINT, self._signal_stop)
 
@@ -143,7 +146,8 @@ class PairServer(ServerApp):
             return
         lost = saving.keep_unsaved(Path(self.root_dir))
         if lost and not self.was_told:
-            print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
+            with contextlib.suppress(OSError):  # the terminal was closed; the page says it too
+                print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
             self.was_told = True
             if self.ending:
                 self.ending.cancel()

@@ -351,11 +351,17 @@ with socket.socket() as mine:
 """
 
 
+def port_of_board(hub) -> int:
+    (board,) = services_of(hub, "board")
+    (port,) = {each.laddr.port for each in board.net_connections("tcp") if not each.raddr}
+    return port
+
+
 @as_root
 def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
     (board,) = services_of(hub, "board")
     assert board.uids().real == pwd.getpwnam(BOARD_USER).pw_uid
-    (port,) = {each.laddr.port for each in board.net_connections("tcp") if not each.raddr}
+    port = port_of_board(hub)
     board.kill()
     wait_for(lambda: board.status() == psutil.STATUS_ZOMBIE, 10, "its end")
     tried = run_as("oak", hub.python, "-c", SHARE_PORT, str(port))
@@ -602,7 +608,9 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     codes, port = hub.codes, hub.port
     if IS_ROOT:
         oak = pwd.getpwnam(account_of("oak"))
-        run_as("oak", hub.python, "-c", DETACHED, str(port), hub.state / "sockets/hub", "stop all")
+        wait_for(lambda: services_of(hub, "board"), 30, "the board, where a test has ended it")
+        taken = str(port), hub.state / "sockets/hub", str(port_of_board(hub)), "stop all"
+        run_as("oak", hub.python, "-c", DETACHED, *taken)
     services = services_of(hub)
     if how == "stop":
         hub.stop()

@@ -133,8 +133,8 @@ def test_only_the_pairs_folder_is_served(lab):
 
 
 @contextlib.contextmanager
-def kernel_of(lab, path):
-    """Start the kernel of a notebook as a browser does, and run cells in it."""
+def client_of(lab, path):
+    """Start the kernel of a notebook as a browser does, and talk with it."""
     session = {"path": path, "type": "notebook", "name": path, "kernel": {"name": "python3"}}
     kernel = json.loads(ask(lab, "api/sessions", session))["kernel"]["id"]
     (known_by,) = Path(tempfile.gettempdir()).glob(f"reimpl-*/kernel-{kernel}.json")
@@ -147,6 +147,17 @@ def kernel_of(lab, path):
             client.wait_for_ready(timeout=60)
             return True
 
+    try:
+        wait_for(is_ready, what="the kernel")
+        yield client
+    finally:
+        client.stop_channels()
+
+
+@contextlib.contextmanager
+def kernel_of(lab, path):
+    """Start the kernel of a notebook, and run cells in it."""
+
     def run(source):
         said = []
         reply = client.execute_interactive(
@@ -155,11 +166,8 @@ def kernel_of(lab, path):
         assert reply["content"]["status"] == "ok", source
         return "".join(message["content"].get("text", "") for message in said)
 
-    try:
-        wait_for(is_ready, what="the kernel")
+    with client_of(lab, path) as client:
         yield run
-    finally:
-        client.stop_channels()
 
 
 @pytest.mark.parametrize("path", ["00_start_here.ipynb", FIRST])
@@ -179,6 +187,19 @@ def test_nobody_else_on_the_machine_hears_a_kernel_and_a_forked_process_is_heard
         assert sockets and not any(path.parent.stat().st_mode & 0o077 for path in sockets)
         forked = "if not (child := os.fork()):\n    print('hello', flush=True)\n    os._exit(0)"
         assert "hello" in run(f"{forked}\n_ = os.waitpid(child, 0)\nimport time\ntime.sleep(1)")
+
+
+def test_no_debugger_listens_at_a_port(lab, keeps_out):
+    """Whoever found it could run code as who started the lab."""
+    asked = {"type": "request", "seq": 1, "command": "initialize", "arguments": {}}
+    with client_of(lab, FIRST) as client:
+        client.control_channel.send(client.session.msg("debug_request", asked))
+        client.control_channel.get_msg(timeout=60)
+        children = psutil.Process(lab.process.pid).children(recursive=True)
+        open_ports = [port for child in children for port in child.net_connections("inet")]
+        keeps_out(children and not open_ports, open_ports)
+    spec = json.loads(ask(lab, "api/kernelspecs"))["kernelspecs"]["python3"]["spec"]
+    assert not spec["metadata"]["debugger"], "the page offers one"
 
 
 def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
@@ -219,9 +240,10 @@ def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
     assert lost == [] and where.is_relative_to(temporary if said else work)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal")
-def test_an_interrupt_without_a_terminal_keeps_what_is_not_saved_and_ends_the_lab_soon(
-    tmp_path, monkeypatch, fault
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])  # SIGHUP: the terminal is closed
+def test_a_signal_without_a_terminal_keeps_what_is_not_saved_and_ends_the_lab_soon(
+    name, tmp_path, monkeypatch, fault
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     lab = Lab(tmp_path / "home", "--pair", "Ada,Grace").start()
@@ -235,7 +257,7 @@ def test_an_interrupt_without_a_terminal_keeps_what_is_not_saved_and_ends_the_la
             path.mkdir()  # so that nothing is saved there
             ada.write("typed")
             wait_for(lambda: "Error saving file" in lab.log.read_text(), what="a failed save")
-            lab.process.send_signal(signal.SIGINT)
+            lab.process.send_signal(getattr(signal, name))
             assert lab.process.wait(20) == 0
         said = re.findall("could not be saved: .* What it holds is in (.*)", lab.log.read_text())
         fault(
@@ -264,6 +286,7 @@ def no_room(monkeypatch):
         (FileLoader, "maybe_save_content"),
         (FileLoader, "load_content"),
         (FileLoader, "_save_content"),
+        (FileLoader, "maybe_notify"),
         (FileLoader, "path"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # as it is now, afterwards
@@ -342,6 +365,29 @@ def test_a_touch_of_the_file_changes_nothing_that_is_typed(
         assert saving.RELOADED not in said()
         kept = nbformat.read(path, 4).cells[0].source
         fault(files_lost=kept != "before" + "".join(typed), events_lost=0)
+        await room._file.clean()
+
+    nbformat.write(notebook("before"), path)
+    asyncio.run(share())
+
+
+def test_a_file_that_is_changed_to_an_older_one_is_not_written_over(
+    no_room, tmp_path, contents, fault
+):
+    """As by a copy that keeps its time, or where the clock was set back."""
+    path = tmp_path / "a.ipynb"
+
+    async def share():
+        room, _ = room_of(contents, path.name, poll=0.02)
+        await room.initialize()
+        nbformat.write(notebook("theirs"), path)
+        os.utime(path, (1e9, 1e9))
+        await asyncio.sleep(0.2)
+        source = room._document.ycells[0]["source"]
+        source += ", typed"
+        await until(lambda: "typed" in path.read_text())
+        kept = nbformat.read(path, 4).cells[0].source
+        fault(files_lost=kept != "theirs, typed", events_lost=0)
         await room._file.clean()
 
     nbformat.write(notebook("before"), path)
