@@ -352,8 +352,17 @@ with socket.socket() as mine:
 
 
 def port_of_board(hub) -> int:
-    (board,) = services_of(hub, "board")
-    (port,) = {each.laddr.port for each in board.net_connections("tcp") if not each.raddr}
+    def ports():
+        """List where it listens: nowhere yet, where it has just begun."""
+        return {
+            each.laddr.port
+            for board in services_of(hub, "board")
+            for each in board.net_connections("tcp")
+            if not each.raddr
+        }
+
+    wait_for(ports, 30, "the board")
+    (port,) = ports()
     return port
 
 
@@ -608,7 +617,6 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     codes, port = hub.codes, hub.port
     if IS_ROOT:
         oak = pwd.getpwnam(account_of("oak"))
-        wait_for(lambda: services_of(hub, "board"), 30, "the board, where a test has ended it")
         taken = str(port), hub.state / "sockets/hub", str(port_of_board(hub)), "stop all"
         run_as("oak", hub.python, "-c", DETACHED, *taken)
     services = services_of(hub)
