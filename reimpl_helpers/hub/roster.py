@@ -117,22 +117,22 @@ def rows_of(path: Path):
         ) from error
     first = text.partition("\n")[0]
     between = next((sign for sign in ";\t" if sign in first), ",")
-    lines = text.splitlines()
-    longest = max(map(len, lines), default=0)
-    if longest > csv.field_size_limit():
+    reader = csv.DictReader(text.splitlines(), delimiter=between)
+    try:
+        heads = [(head or "").strip().casefold() for head in reader.fieldnames or []]
+        if not set(COLUMNS) <= set(heads):
+            raise RosterError(
+                f"{path.name} begins with {first.strip()[:60]!r}, expected a line that names the "
+                f"columns: {','.join(COLUMNS)}."
+            )
+        reader.fieldnames = heads
+        for row in reader:
+            name, pair = (" ".join((row[column] or "").split()) for column in COLUMNS)
+            if name or pair:
+                yield reader.line_num, unicodedata.normalize("NFC", name), pair.casefold()
+    except csv.Error as error:
         raise RosterError(
-            f"{path.name} has a line of {longest} letters, so it is no table of names. Save the "
-            "roster as “CSV UTF-8” in your spreadsheet."
-        )
-    reader = csv.DictReader(lines, delimiter=between)
-    heads = [(head or "").strip().casefold() for head in reader.fieldnames or []]
-    if not set(COLUMNS) <= set(heads):
-        raise RosterError(
-            f"{path.name} begins with {first.strip()[:60]!r}, expected a line that names the "
-            f"columns: {','.join(COLUMNS)}."
-        )
-    reader.fieldnames = heads
-    for row in reader:
-        name, pair = (" ".join((row[column] or "").split()) for column in COLUMNS)
-        if name or pair:
-            yield reader.line_num, unicodedata.normalize("NFC", name), pair.casefold()
+            f"{path.name}, up to line {reader.line_num}: what stands between two commas is longer "
+            f"than {csv.field_size_limit()} letters, so it is no name. Is a quotation mark open "
+            "there? Save the roster as “CSV UTF-8” in your spreadsheet."
+        ) from error

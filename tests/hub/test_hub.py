@@ -530,6 +530,23 @@ def test_a_pair_that_holds_too_much_loses_its_largest_process(
         greedy.kill()
 
 
+@as_root
+def test_the_guard_ends_what_is_too_much_and_says_so(hub, servers):
+    sockets = "import socket; kept = [socket.socket() for _ in range(800)]; input()"
+    command = [hub.python, "-c", sockets]
+    with contextlib.ExitStack() as stack:
+        greedy = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, **of_pair("ash")))
+            for _ in range(MOST_FILES // 800 + 1)
+        ]
+        stack.callback(lambda: [each.kill() for each in greedy])
+        wait_for(lambda: any(each.poll() for each in greedy), 30, "the guard")
+        time.sleep(3)  # it looks once more, and the rest is within the bound
+        assert [each.poll() for each in greedy].count(-9) == 1
+    said = f"pair-ash holds more than {MOST_FILES} files open: ending"
+    wait_for(lambda: said in (hub.state / SAID).read_text(), 10, "the hub's log")
+
+
 # --- what changes while the hub runs, and what outlives it; from here on tests disturb the hub ---
 
 
