@@ -151,10 +151,10 @@ class Hub:
         return self.state / "homes" / f"pair-{pair}" / "work"
 
     def stop(self, seconds: float = STOPS):
-        """Stop as a facilitator does; kill whatever is left, and say so."""
-        if self.process is None:
+        """Stop as a facilitator does, by Ctrl-C; kill whatever is left, and say so."""
+        if self.process is None or self.process.poll() is not None:
             return
-        self.process.terminate()
+        os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired as error:

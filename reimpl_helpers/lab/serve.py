@@ -146,8 +146,9 @@ class PairServer(ServerApp):
             return
         lost = saving.keep_unsaved(Path(self.root_dir))
         if lost and not self.was_told:
+            advice = "Make room for it, or stop again and lose it."
             with contextlib.suppress(OSError):  # the terminal was closed; the page says it too
-                print("", *lost, "Make room for it, or stop again and lose it.", sep="\n", flush=True)
+                print("", *lost, advice, sep="\n", flush=True)
             self.was_told = True
             if self.ending:
                 self.ending.cancel()

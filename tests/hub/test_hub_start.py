@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from importlib.resources import files
 from importlib.util import find_spec
@@ -18,12 +19,21 @@ from browser import wait_for
 
 if os.name == "nt" or find_spec("jupyterhub") is None:
     pytest.skip("`make hub` installs JupyterHub, on Linux and macOS", allow_module_level=True)
-from hub_machine import IS_ROOT, Hub, Visitor, free_port, open_folder, readable_venv
+from hub_machine import IS_ROOT, STOPS, Hub, Visitor, free_port, open_folder, readable_venv
 
+from reimpl_helpers.base.files import KEPT
 from reimpl_helpers.base.network import HERE
-from reimpl_helpers.hub.start import GIB, MOST_SAID, PROXY, Disk, prepare_folders, write_log
+from reimpl_helpers.hub.start import (
+    GIB,
+    MOST_SAID,
+    PROXY,
+    Disk,
+    prepare_folders,
+    unsaved_of,
+    write_log,
+)
 from reimpl_helpers.hub.state import LONGEST, end_what_is_left, only_hub
-from reimpl_helpers.hub.users import end_processes, make_hub_users, make_pair_user
+from reimpl_helpers.hub.users import end_processes, make_hub_users, make_pair_user, pair_users
 
 pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can be somebody else for a while")
@@ -76,6 +86,9 @@ def test_among_people_who_trust_each_other_it_serves_as_who_started_it(machine):
         assert "/user/pair-oak" in Visitor(hub, "Ada").enter()
         assert (hub.work("oak") / "00_start_here.ipynb").stat().st_uid == NOBODY
         assert hub.state.stat().st_mode & 0o077 == 0
+        hub.kill()
+        hub.start(ROSTER, hub.port, user=NOBODY)
+        assert "Ended what it left: its proxy." in hub.said
     finally:
         hub.stop()
         shutil.rmtree(hub.state)
@@ -86,6 +99,8 @@ def test_one_that_was_started_in_the_background_stops_as_well(machine):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # so a shell starts what ends on &
     try:
         hub.start(ROSTER)
+        hub.process.terminate()
+        hub.process.wait(STOPS)
     finally:
         signal.signal(signal.SIGINT, before)
         hub.stop()
@@ -191,6 +206,18 @@ def homes():
 def as_pair(name):
     user = pwd.getpwnam(name)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+@as_root
+def test_what_a_pair_could_not_save_is_listed(homes):
+    make_pair_user("pair-yew", homes / "pair-yew")
+    kept, others = (Path(tempfile.mkdtemp(prefix=KEPT)) for _ in range(2))
+    try:
+        shutil.chown(kept, "pair-yew")
+        assert unsaved_of(pair_users(homes)) == [kept]
+    finally:
+        kept.rmdir()
+        others.rmdir()
 
 
 @as_root
