@@ -236,11 +236,13 @@ def keep_unsaved(work: Path) -> list[str]:
                 continue
         try:
             copy = keep_copy(path, content)
-            said = f"{path} could not be saved: {why}. What it holds is in {copy}"
-            print(printable(said), flush=True)
         except OSError as error:
             said = f"{path} is not saved: {why}. A copy cannot be made either: {error}."
             lost.append(printable(said))
+            continue
+        said = f"{path} could not be saved: {why}. What it holds is in {copy}"
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print(printable(said), flush=True)
     return lost
 
 

@@ -240,6 +240,15 @@ def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
     assert lost == [] and where.is_relative_to(temporary if said else work)
 
 
+def test_what_is_kept_as_the_terminal_is_closed_is_not_called_lost(tmp_path, monkeypatch):
+    room, closed = Mock(), Mock(side_effect=OSError(5, "Input/output error"))
+    room._file.path, room._document.get.return_value = "x.py", "typed"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(saving, "unsaved", {room: "No space left on device"})
+    monkeypatch.setattr(saving, "print", closed, raising=False)
+    assert saving.keep_unsaved(tmp_path / "work") == [] and closed.called
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])  # SIGHUP: the terminal is closed
 def test_a_signal_without_a_terminal_keeps_what_is_not_saved_and_ends_the_lab_soon(
