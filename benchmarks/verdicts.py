@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from timing import parser_for
 
+from reimpl_helpers.authoring import faults
 from reimpl_helpers.base.compiling import COMPILATION
 from reimpl_helpers.checks.compare import RIGHT
 from reimpl_helpers.pair.store import Store
-from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track, load_file, tracks
+from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 from reimpl_helpers.workbook import Workbook
 
 os.environ.update(COMPILATION)  # as a kernel of `reimpl lab` has it
@@ -61,16 +61,13 @@ class Answer:
 
 def answers_of(track: Track) -> Iterator[Answer]:
     """List answers to every piece of a step: the solution, other right ways, each known mistake."""
-    variants = variants_of(track)
+    variants = faults.variants_of(track)
     for piece in track.pieces:
         if piece.step != track.step or piece.is_test:
             continue
         yield Answer(track, piece, "right", "the solution", partial(track.given, piece))
-        for name, variant in variants.items():
-            wanted, _, way = name.partition("__")
-            in_jax = way.startswith("jax")
-            if wanted == piece.name and (in_jax == piece.port or not track.has_port(piece.name)):
-                yield Answer(track, piece, "another way", way, partial(identity, variant))
+        for way, variant in faults.ways_to_write(track, piece, variants).items():
+            yield Answer(track, piece, "another way", way, partial(identity, variant))
         for bug in track.bugs:
             if bug.piece == piece.name:
                 made = partial(track.as_made_by, bug, piece)
@@ -79,11 +76,6 @@ def answers_of(track: Track) -> Iterator[Answer]:
 
 def identity(value):
     return value
-
-
-def variants_of(track):
-    with package.imported_from(track.solution):
-        return vars(load_file(track.home / "variants.py"))
 
 
 def as_typed(function, name):

@@ -143,7 +143,7 @@ def bug_faults(track: Track) -> Iterator[str]:
 
 def variants_of(track: Track) -> dict[str, Callable]:
     """Load the other right ways to write its pieces, each named piece__way."""
-    with package.imported_from(track.solution):
+    with package.imported_from(track.solution, track.given_texts(in_jax=True)):
         module = load_file(track.home / "variants.py")
     return {key: value for key, value in vars(module).items() if "__" in key.strip("_")}
 

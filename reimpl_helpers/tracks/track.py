@@ -179,7 +179,12 @@ class Track:
 
     @cached_property
     def _given_in_jax(self):
-        return package.read_texts(self.solution)
+        """Read the solution; a module in which there is vocabulary alone lies in its home."""
+        texts = package.read_texts(self.solution)
+        for piece in self.vocabulary.values():
+            if piece.module not in texts:
+                texts |= package.read_texts(self.home_of(piece).solution, [piece.module])
+        return {module: texts[module] for module in package.MODULES if module in texts}
 
     @cached_property
     def _given_in_numpy(self):
@@ -245,7 +250,7 @@ class Track:
         name = inspect.unwrap(function).__name__
         module = self.module_of(name)
         if module not in texts:
-            docstring = package.docstring_of((self.solution / f"{module}.py").read_text("utf-8"))
+            docstring = package.docstring_of(self._given_in_jax[module])
             texts = {**texts, module: docstring}
         modules = {**self.modules, name: module}
         return package.with_piece(texts, function, module, modules, mark)

@@ -22,6 +22,7 @@ from reimpl_helpers.judge import client as judge
 from reimpl_helpers.judge.client import decoded, judge_package
 from reimpl_helpers.judge.worker import encoded
 from reimpl_helpers.pair.store import Store
+from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
@@ -37,8 +38,7 @@ WAYS = WHERE_UNSEEN + ANYWHERE
 def finished(name, folder):
     """Make a folder with the workbook's own package in it."""
     store = Store(Track(name, LAST_STEP), folder / name)
-    ignored = shutil.ignore_patterns("before_*", "__*")
-    shutil.copytree(store.track.solution, store.folder, ignore=ignored)
+    package.write_texts(store.folder, store.track.given_texts(in_jax=True), {})
     return store
 
 

@@ -80,7 +80,7 @@ def names(findings):
 def test_the_solutions_own_tests_catch_every_planted_bug(tmp_path):
     """The whole package in JAX, as a pair has it at the end; by the command, in its process."""
     store = Store(track := Track("autoencoder", 5), tmp_path / "autoencoder")
-    package.write_texts(store.folder, package.read_texts(track.solution), {})
+    package.write_texts(store.folder, track.given_texts(in_jax=True), {})
     reply = judge.score_package(store)
     bugs = [bug for bug in track.bugs if bug.piece != "numpy_counterparts"]
     first = reply["score"].splitlines()[0]
