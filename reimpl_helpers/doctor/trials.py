@@ -145,23 +145,20 @@ def kernel(folder: Path) -> str:
     return f"starts and answers, in {time.monotonic() - start:.1f} seconds"
 
 
-def cells_of(notebook: Path) -> list[str]:
-    """List the code cells of a notebook."""
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-
-
 def check(folder: Path) -> str:
     """Check one piece of the first notebook as it is found, with a mistake in it, and solved."""
     from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
     from reimpl_helpers.texts import package
-    from reimpl_helpers.tracks.notebooks import notebooks_of
+    from reimpl_helpers.tracks.notebooks import cells_of, notebooks_of
     from reimpl_helpers.tracks.track import Track, tracks
 
     track = Track(tracks()[0], 1)
     bug = next(bug for bug in track.bugs if bug.piece in track.modules)
     notebook, name = notebooks_of(track.name)[0], bug.piece
-    found, solved = cells_of(notebook), cells_of(notebook.parent / "solved" / notebook.name)
+    found, solved = (
+        [cell["source"] for cell in cells_of(path) if cell["cell_type"] == "code"]
+        for path in (notebook, notebook.parent / "solved" / notebook.name)
+    )
     stub, answer = (next(c for c in cells if f"def {name}(" in c) for cells in (found, solved))
     mistaken = package.definition_of(*track.planted(bug, in_jax=False).values(), name)
     with running_kernel(folder) as result:
