@@ -623,7 +623,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("how", ["stop", "kill", "kill all"])
+@pytest.mark.parametrize("how", ["stop", "kill", "kill all", "kill the proxy too"])
 def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps_out):
     """Meanwhile a process of a pair, which no server knows of, tries to take the hub's places."""
     ada = Visitor(hub, "Ada")
@@ -647,15 +647,20 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
         hub.kill()
         if how == "kill":
             wait_for(lambda: not IS_ROOT or not processes_of(oak.pw_uid), 20, "the pairs' end")
-        for service in services if how == "kill all" else ():
+        for service in services if how != "kill" else ():
             with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
                 if "hub.server" not in " ".join(service.cmdline()):
                     service.kill()
+    if IS_ROOT and how == "kill the proxy too":  # nothing is left that could hold its places
+        psutil.Process(int((hub.state / PROXY_IS).read_text())).kill()
+        taken = Path(oak.pw_dir, "taken")
+        wait_for(lambda: taken.exists() and str(port) in taken.read_text(), 20, "the taken port")
+        taken.unlink()
     hub.start(ROSTER, port)
     assert hub.codes == codes and "Everybody has a code" in hub.said
     if IS_ROOT:
         keeps_out(not Path(oak.pw_dir, "taken").exists(), "a pair took a place of the hub's")
-        assert ("Ended what it left: " in hub.said) == (how == "kill all")
+        assert ("Ended what it left: " in hub.said) == (how not in ("stop", "kill"))
     again = Visitor(hub, "Ada")
     assert again.enter() == address
     assert again.get(f"{address}/api/contents/kept.txt").json()["content"] == how

@@ -236,9 +236,25 @@ def full_disk(server, path):
     return lambda: server.rlimit(psutil.RLIMIT_FSIZE, before)
 
 
-def renamed_folder(server, path):
-    folder = path.parent
+def renamed(folder):
     return functools.partial(folder.rename(folder.with_name("elsewhere")).rename, folder)
+
+
+def renamed_folder(server, path):
+    return renamed(path.parent)
+
+
+def renamed_work(server, path):
+    work = path.parent.parent
+    rename_back = renamed(work)
+
+    def give_back():
+        if work.exists():  # the lab has kept there how windows lie
+            assert [found.name for found in work.iterdir()] == [".lab"]
+            shutil.rmtree(work)
+        rename_back()
+
+    return give_back
 
 
 def deleted_file(server, path):
@@ -259,7 +275,7 @@ def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(share
         gone = seat.page.get_by_role("dialog").filter(has_text="Directory not found")
         button = gone.get_by_role("button", name="Close")
         seat.page.add_locator_handler(button, lambda button: button.click())
-    for number, hinder in enumerate((full_disk, renamed_folder, deleted_file)):
+    for number, hinder in enumerate((full_disk, renamed_folder, renamed_work, deleted_file)):
         typed = f"typed = {number}"
         with contextlib.ExitStack() as hindered:  # or a failure here makes others fail
             if allow := hinder(server, path):
