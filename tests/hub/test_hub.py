@@ -606,6 +606,7 @@ os.read(ended, 1)  # or it stops those that it came from before they end
 for said in range(3):
     os.close(said)
 ctypes.CDLL(None).prctl(15, b"Uid:\\t0\\t0\\t0", 0, 0, 0)  # its name, which psutil takes for root's
+kept = []
 while True:
     for take in sys.argv[1:]:
         try:
@@ -613,7 +614,7 @@ while True:
                 os.kill(-1, signal.SIGSTOP)
                 continue
             if take.isdigit():
-                socket.create_server(("127.0.0.1", int(take)))
+                kept.append(socket.create_server(("127.0.0.1", int(take))))
             else:
                 socket.socket(socket.AF_UNIX).bind(take)
             open("taken", "a").write(take)
@@ -634,8 +635,8 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     codes, port = hub.codes, hub.port
     if IS_ROOT:
         oak = pwd.getpwnam(account_of("oak"))
-        taken = str(port), hub.state / "sockets/hub", str(port_of_board(hub)), "stop all"
-        run_as("oak", hub.python, "-c", DETACHED, *taken)
+        ports = str(port), str(port_of_board(hub))
+        run_as("oak", hub.python, "-c", DETACHED, *ports, hub.state / "sockets/hub", "stop all")
     services = services_of(hub)
     if how == "stop":
         hub.stop()
@@ -654,7 +655,7 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     if IS_ROOT and how == "kill the proxy too":  # nothing is left that could hold its places
         psutil.Process(int((hub.state / PROXY_IS).read_text())).kill()
         taken = Path(oak.pw_dir, "taken")
-        wait_for(lambda: taken.exists() and str(port) in taken.read_text(), 20, "the taken port")
+        wait_for(lambda: taken.exists() and all(p in taken.read_text() for p in ports), 20, "ports")
         taken.unlink()
     hub.start(ROSTER, port)
     assert hub.codes == codes and "Everybody has a code" in hub.said
