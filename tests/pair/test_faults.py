@@ -14,6 +14,8 @@ from test_log import HOSTILE
 from test_workbook import ENCODER, NN_LAYER, Pair
 
 from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.checks.compare import RIGHT, Verdict
+from reimpl_helpers.judge import verdicts
 from reimpl_helpers.lab.copies import copy_work, restore_work
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.texts import package
@@ -23,13 +25,35 @@ TESTS = Path(__file__).parents[1]
 needs_limits = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork and no such limits")
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Check two pieces once for all tests; return the folder that they are saved to."""
+    with pytest.MonkeyPatch.context() as patch:
+        work = tmp_path_factory.mktemp("saved") / "work"
+        patch.setenv("REIMPL_WORK", str(work))
+        patch.delenv("REIMPL_PAIR", raising=False)
+        pair = Pair(work)
+        assert pair.check(NN_LAYER).right and pair.check(ENCODER).right
+    return work
+
+
 @pytest.fixture
-def pair(tmp_path, monkeypatch):
+def pair(saved, tmp_path, monkeypatch):
     monkeypatch.setenv("REIMPL_WORK", str(tmp_path / "work"))
     monkeypatch.delenv("REIMPL_PAIR", raising=False)
+    shutil.copytree(saved, tmp_path / "work")
     pair = Pair(tmp_path / "work")
-    assert pair.check(NN_LAYER).right and pair.check(ENCODER).right
+    pair.notebook.run(NN_LAYER)
+    pair.notebook.run(ENCODER)
     return pair
+
+
+@pytest.fixture
+def called_right(monkeypatch):
+    """Let every piece be right without being judged, where it is tried how it is saved."""
+    monkeypatch.setattr(
+        verdicts, "judge_piece", lambda track, piece, function: Verdict(piece.label, RIGHT)
+    )
 
 
 def lost(pair, before, events):
@@ -42,12 +66,15 @@ def lost(pair, before, events):
 # --- kills ---
 
 # Saves a piece for each number read, and is killed when that many lines of files.py and log.py
-# have run that write: between any two of them.
+# have run that write: between any two of them. It is called right, and not judged each time.
 SAVE_UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_workbook import ENCODER, NN_LAYER, Pair
+from reimpl_helpers.checks.compare import RIGHT, Verdict
+from reimpl_helpers.judge import verdicts
+verdicts.judge_piece = lambda track, piece, function: Verdict(piece.label, RIGHT)
 
 def kill_at(count):
     left = [count]
@@ -115,7 +142,7 @@ def test_a_log_cut_anywhere_keeps_what_is_before(pair, fault):
 
 @pytest.mark.slow(but=4)
 @pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[:30]))
-def test_a_hostile_line_in_the_log_costs_nothing(pair, fault, line):
+def test_a_hostile_line_in_the_log_costs_nothing(pair, called_right, fault, line):
     log, before = Log(pair.work), pair.files()
     events = log.read()
     with log.path.open("ab") as file:
