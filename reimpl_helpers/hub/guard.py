@@ -6,6 +6,7 @@ hub was killed, what pairs run ends here.
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections import defaultdict
@@ -21,21 +22,46 @@ from reimpl_helpers.hub.users import bounded_users, user_of
 MOST_MEMORY = 4 * 2**30  # bytes that all processes of a pair may hold: a kernel, a check, and room
 MOST_FILES = 3000  # that they may have open, sockets and terminals among them
 MOST_TERMINALS = 100  # that they may have open: a machine has some 4,000 for all
+TERMINAL = os.makedev(5, 2)  # what gives one to who opens it
 EVERY = 2  # seconds
 TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 
 
+def thread_of(process: psutil.Process) -> Path:
+    """Find where the system tells of a process: its first thread may have ended before others.
+
+    Raises: OSError when all have.
+    """
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        if not re.search(rb"^State:\t[ZX]", (thread / "status").read_bytes(), re.MULTILINE):
+            return thread
+    raise ProcessLookupError
+
+
 def memory_of(process: psutil.Process) -> int:
-    return process.memory_info().rss
+    """Measure what a process holds: its memory, and the tables of where that is.
+
+    Units: bytes.
+    """
+    status = (thread_of(process) / "status").read_bytes()
+    return 1024 * sum(map(int, re.findall(rb"^Vm(?:RSS|PTE|Swap):\s+(\d+)", status, re.MULTILINE)))
+
+
+def files_of(process: psutil.Process) -> list[Path]:
+    """List the files that a process has open."""
+    return list((thread_of(process) / "fd").iterdir())
+
+
+def count_files(process: psutil.Process) -> int:
+    return len(files_of(process))
 
 
 def terminals_of(process: psutil.Process) -> int:
-    """Count the terminals that a process holds open."""
+    """Count the terminals that a process holds open, under whatever name it opened them."""
     held = 0
-    with contextlib.suppress(OSError):  # it has ended
-        for descriptor in os.listdir(f"/proc/{process.pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):
-                held += os.readlink(f"/proc/{process.pid}/fd/{descriptor}").endswith("/ptmx")
+    for descriptor in files_of(process):
+        with contextlib.suppress(OSError):  # it was closed
+            held += descriptor.stat().st_rdev == TERMINAL
     return held
 
 
@@ -43,7 +69,7 @@ def pairs_over_limit(homes: Path, size_of, most: int) -> list[tuple[str, psutil.
     """Find whose processes together are larger than this; name the largest, until the rest fit."""
     users, held = bounded_users(homes), defaultdict(list)
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it has ended
+        with contextlib.suppress(OSError):  # it has ended
             if (user := user_of(process)) in users:
                 held[users[user]].append((size_of(process), process.pid, process))
     found = []
@@ -58,7 +84,7 @@ def pairs_over_limit(homes: Path, size_of, most: int) -> list[tuple[str, psutil.
 
 BOUNDS = {
     f"more than {MOST_MEMORY / 2**30:.0f} GiB": (memory_of, MOST_MEMORY),
-    f"more than {MOST_FILES} files open": (psutil.Process.num_fds, MOST_FILES),
+    f"more than {MOST_FILES} files open": (count_files, MOST_FILES),
     f"more than {MOST_TERMINALS} terminals open": (terminals_of, MOST_TERMINALS),
 }
 

@@ -5,6 +5,7 @@ this server waits for it, and not before the hub's own process has let go.
 """
 
 import contextlib
+import ctypes
 import os
 import resource
 import stat
@@ -22,11 +23,17 @@ BOUNDS = {  # of each process; the number of processes is of all that the user r
     resource.RLIMIT_FSIZE: 2 * GIB,
     resource.RLIMIT_CORE: 0,
 }
+PR_SET_NO_NEW_PRIVS = 38
 SERVER = [sys.executable, "-P", "-m", "reimpl_helpers.hub.server"]
 
 
 def bound(is_root: bool, yields: int = YIELDS) -> None:
-    """Bound what this process may use, and what it starts."""
+    """Bound what this process may use, and what it starts; as root, let it become nobody else.
+
+    Or what is judged leaves a program behind that makes a pair the judge's user.
+    """
+    if is_root:
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for what, most in BOUNDS.items():
         if what != resource.RLIMIT_NPROC or is_root:  # else it is everybody's
             resource.setrlimit(what, (most, most))

@@ -177,17 +177,20 @@ def remove_shared_memory(user: int) -> None:
 
 def processes_of(user: int) -> list[psutil.Process]:
     """List what runs as a user, and is more than a name in a table."""
-    return [
-        process
-        for process in psutil.process_iter(["status"])
-        if user_of(process) == user and process.info["status"] != psutil.STATUS_ZOMBIE
-    ]
+    return [process for process in psutil.process_iter() if user_of(process) == user]
 
 
 def user_of(process: psutil.Process) -> int | None:
-    """Read who runs a process; psutil believes one that calls itself "Uid:\t0"."""
+    """Read who runs a process, None where it has ended, with all its threads.
+
+    psutil believes one that calls itself "Uid:\t0", and takes one for ended whose first thread is.
+    """
     try:
         status = Path(f"/proc/{process.pid}/status").read_bytes()
-    except OSError:  # it has ended
+    except OSError:
         return None
-    return int(re.search(rb"^Uid:\t(\d+)", status, re.MULTILINE)[1])
+    state, user, threads = (
+        re.search(rb"^%s:\t(\w+)" % name, status, re.MULTILINE)[1]
+        for name in (b"State", b"Uid", b"Threads")
+    )
+    return None if state in (b"Z", b"X") and int(threads) <= 1 else int(user)

@@ -11,6 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from weakref import WeakSet
 
 import nbformat
 from jupyter_server_ydoc.handlers import YDocWebSocketHandler
@@ -23,6 +24,7 @@ from reimpl_helpers.base.files import KEPT, replace_file
 
 AGAIN = 2.0  # seconds between two attempts
 unsaved: dict[DocumentRoom, str] = {}  # what could not be saved up to now, and why
+typed_in: WeakSet[DocumentRoom] = WeakSet()  # what may not be as it is on the disk
 UNSAVED = "not saved: "  # what the page knows the event by
 RELOADED = "What you had typed is in "  # and this one; the place follows, as the page cuts the rest
 LONG_AGO = datetime.min.replace(tzinfo=UTC)  # before any change, so that one is seen again
@@ -39,6 +41,7 @@ def save_while_typing():
     def changed(room, target, event):
         if room._update_lock.locked():  # the room's own, as it notes that all is saved
             return
+        typed_in.add(room)
         saving = room._saving_document
         if saving is None or saving.done():
             room.saves_again = False
@@ -222,28 +225,54 @@ async def keep_and_reload(room: DocumentRoom) -> None:
     room._emit(LogLevel.ERROR, "overwrite", said)  # the page takes every warning for another one
 
 
+def keep_typed(work: Path) -> None:
+    """Keep what was typed last, and what could not be saved, as no save comes after this."""
+    for room in typed_in:
+        held, ours = {"content": room._document.get()}, room._file.ours
+        if len(ours) != 1 or not is_ours(held, ours):  # of two, one may have been written
+            unsaved.setdefault(room, "the lab ended")
+    for line in keep_unsaved(work):
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print(line, flush=True)
+
+
 def keep_unsaved(work: Path) -> list[str]:
     """Keep what is not saved when a lab ends: in its place, else in a temporary folder; say where.
 
     Returns what could not be kept at all, a line each.
     """
     lost = []
-    for room, why in unsaved.items():
-        path, content = Path(room._file.path), text_of(room._document.get())
-        if not was_changed(work / path, room._file.last_modified):
-            with contextlib.suppress(OSError):
-                replace_file(work / path, content)
-                continue
+    for room, why in list(unsaved.items()):
         try:
-            copy = keep_copy(path, content)
+            said = keep(room, work)
         except OSError as error:
+            path = room._file.path
             said = f"{path} is not saved: {why}. A copy cannot be made either: {error}."
             lost.append(printable(said))
             continue
-        said = f"{path} could not be saved: {why}. What it holds is in {copy}"
-        with contextlib.suppress(OSError):  # the terminal was closed
-            print(printable(said), flush=True)
+        del unsaved[room]
+        if said:
+            with contextlib.suppress(OSError):  # the terminal was closed
+                print(printable(f"{room._file.path} could not be saved: {why}. {said}"), flush=True)
     return lost
+
+
+def keep(room: DocumentRoom, work: Path) -> str:
+    """Write what a document holds into its file, or else into a temporary folder, and say which.
+
+    Raises: OSError when it can be written nowhere.
+    """
+    loader, held = room._file, room._document.get()
+    file, content, said = work / loader.path, text_of(held), ""
+    try:
+        if was_changed(file, loader):
+            raise FileExistsError
+        replace_file(file, content)
+        loader.last_modified = time_of(file)
+    except OSError:
+        said = f"What it holds is in {keep_copy(Path(loader.path), content)}"
+    loader.ours = [held]
+    return said
 
 
 def keep_copy(path: Path, content: bytes) -> Path:
@@ -260,12 +289,17 @@ def keep_copy(path: Path, content: bytes) -> Path:
     return folder / path.name
 
 
-def was_changed(file: Path, last_modified: datetime) -> bool:
-    """Say whether a file is there, and not as it was last read or written."""
+def was_changed(file: Path, loader: FileLoader) -> bool:
+    """Say whether a file is there, and was written by somebody else since it was read or saved."""
     try:
-        return datetime.fromtimestamp(os.lstat(file).st_mtime, UTC) != last_modified
+        is_as_it_was = time_of(file) == loader.last_modified
+        return not is_as_it_was and file.read_bytes() not in map(text_of, loader.ours)
     except (OSError, OverflowError, ValueError):
         return False
+
+
+def time_of(file: Path) -> datetime:
+    return datetime.fromtimestamp(os.lstat(file).st_mtime, UTC)
 
 
 def printable(text: str) -> str:

@@ -135,6 +135,7 @@ class PairServer(ServerApp):
     def start(self):
         say_nothing_of_who_left(self.io_loop.asyncio_loop, self.log)
         super().start()
+        saving.keep_typed(Path(self.root_dir))  # whose save was still to come
         self.end_within(LAST)
 
     def stop(self, from_signal=False):
@@ -154,6 +155,7 @@ class PairServer(ServerApp):
                 self.ending.cancel()
             return
         self.end_within(PATIENCE)
+        self.io_loop.call_later(PATIENCE - LAST / 2, saving.keep_typed, Path(self.root_dir))
         super().stop()
 
     def end_within(self, seconds):

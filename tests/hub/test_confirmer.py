@@ -86,6 +86,7 @@ ATTEMPTS = {
     "a log": "open(LOGS + '/oak.jsonl').read()",
     "a verdict": "open(LOGS + '/.confirmed/oak.json', 'w')",
     "another user": "os.setuid(0)",
+    "a program of another user's": "{0: 0}[open('/proc/self/status').read().count('Privs:\\t1')]",
     "the workbook": "open(sys.modules['reimpl_helpers'].__file__, 'a')",
 }
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -228,6 +229,7 @@ def test_what_is_not_saved_when_a_lab_ends_is_kept_or_said_to_be_lost(
         temporary.mkdir()
     room = Mock()
     room._file.path, room._document.get.return_value = "gnn/x.py", "typed"
+    room._file.ours = ["before"]
     monkeypatch.setattr(saving, "unsaved", {room: "No space left on device"})
     lost, said = saving.keep_unsaved(work), capsys.readouterr().out
     if place == "nowhere":
@@ -273,6 +275,25 @@ def test_a_signal_without_a_terminal_keeps_what_is_not_saved_and_ends_the_lab_so
             files_lost="typed" not in "".join(Path(copy).read_text() for copy in said),
             events_lost=0,
         )
+    finally:
+        lab.kill()
+
+
+def test_what_is_typed_just_before_a_lab_is_stopped_is_saved(tmp_path, fault):
+    pause = "--YDocExtension.document_save_delay=5"  # from a letter until it is saved
+    lab = Lab(tmp_path / "home", "--pair", "Ada,Grace", pause).start()
+    try:
+        ada = Seat(lab.links[0])
+        ada.sit_down()
+        with contextlib.closing(ada.socket):
+            ada.wait_for("#")
+            ada.write("typed")
+            time.sleep(0.5)
+            lab.process.terminate()
+            assert lab.process.wait(20) == 0
+        kept = (lab.work / NOTEBOOK).read_text("utf-8")
+        fault(files_lost="typed" not in kept, events_lost=0)
+        assert "could not be saved" not in lab.log.read_text()
     finally:
         lab.kill()
 
