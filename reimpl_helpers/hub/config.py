@@ -1,8 +1,10 @@
 """Configure JupyterHub: what `reimpl hub` starts it with."""
 
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
@@ -43,6 +45,18 @@ c.JupyterHub.concurrent_spawn_limit = 0  # the whole room comes in at once
 def module(name: str, *arguments) -> list[str]:
     """Say how a module is run, whatever lies in the folder it is run from."""
     return [sys.executable, "-P", "-m", name, *map(str, arguments)]
+
+
+def everywhere(port: int) -> Iterator[socket.socket]:
+    """Hold a port at all addresses of this machine, so that no pair answers at another one."""
+    for family, every in (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"):
+        with contextlib.suppress(OSError):  # the machine has no such addresses, or it is taken
+            holder = socket.socket(family)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            holder.bind((every, port))
+            yield holder
 
 
 # The board is at a port, as JupyterHub knows no sockets of services. This holds it as long as the
@@ -86,9 +100,11 @@ c.JupyterHub.hub_socket_mode = 0o666 if is_root else 0o600  # pairs' servers ask
 c.ConfigurableHTTPProxy.api_url = spawner.url_of(STATE / SOCKETS / "proxy")
 # The hub keeps the public port while its proxy is dead, and its proxy keeps the board's while the
 # hub is, so that no pair can take them.
-public = socket.create_server((urlparse(URL).hostname, urlparse(URL).port))
+where = urlparse(URL)
+public = socket.create_server((where.hostname, where.port), reuse_port=True)
 os.environ["REIMPL_PUBLIC"] = str(public.fileno())
-proxy.Popen = partial(Popen, pass_fds=[public.fileno(), held.fileno()])
+kept = [public, held, *everywhere(where.port)]
+proxy.Popen = partial(Popen, pass_fds=[each.fileno() for each in kept])
 mend = Path(__file__).with_name("proxy.js")
 c.ConfigurableHTTPProxy.command = ["node", "--require", str(mend), os.environ["REIMPL_HUB_PROXY"]]
 c.ConfigurableHTTPProxy.log_level = "error"

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from reimpl_helpers.base.errors import WorkbookError
-from reimpl_helpers.hub.service import serve
+from reimpl_helpers.hub.service import TO_SAVE, serve
 from reimpl_helpers.hub.state import HOMES, close, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import bounded_users, user_of
 
@@ -24,7 +24,6 @@ MOST_FILES = 3000  # that they may have open, sockets and terminals among them
 MOST_TERMINALS = 100  # that they may have open: a machine has some 4,000 for all
 TERMINAL = os.makedev(5, 2)  # what gives one to who opens it
 EVERY = 2  # seconds
-TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 
 
 def thread_of(process: psutil.Process) -> Path:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 EVERY = 1  # seconds
+TO_SAVE = 5  # seconds that pairs' servers have to end by themselves when the hub is gone
 LISTENER = "REIMPL_LISTENER"  # names the open socket that a server is handed over
 
 

@@ -27,6 +27,7 @@ from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.hub.codes import SHEETS, hand_out
 from reimpl_helpers.hub.roles import PAIRS, account_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
+from reimpl_helpers.hub.service import TO_SAVE
 from reimpl_helpers.hub.state import (
     HOMES,
     LOGS,
@@ -107,6 +108,7 @@ def serve_roster(
         raise WorkbookError(str(error)) from error
     if left := end_what_is_left(state):
         print(f"An earlier hub was killed. Ended what it left: {', '.join(left)}.", flush=True)
+    name_unsaved(state)
     refuse_taken(address)
     known = {*state.glob(SHEETS)}
     if not hand_out(state, roster, address):
@@ -126,13 +128,21 @@ def serve_roster(
         run_hub(state, address, os.environ | settings, known, lock)
     finally:
         end_what_is_left(state)
-        for path in unsaved_of(pair_users(state / HOMES)):
-            print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
+        name_unsaved(state)
+
+
+def name_unsaved(state: Path) -> None:
+    for path in unsaved_of(pair_users(state / HOMES)):
+        print(f"{str(path)!r} holds what could not be saved in its place.", flush=True)
 
 
 def unsaved_of(users: dict[int, str]) -> list[Path]:
     """List the folders in which pairs' servers kept what they could not save."""
-    found = Path(tempfile.gettempdir()).glob(f"{KEPT}*")
+    places = {
+        Path("/tmp"),
+        Path(tempfile.gettempdir()),
+    }  # theirs, and who starts the hub has others
+    found = [path for place in places for path in place.glob(f"{KEPT}*")]
     return sorted(path for path in found if path.lstat().st_uid in users)
 
 
@@ -190,6 +200,8 @@ def run_hub(
         if not is_up and (is_up := answers(f"{address}/hub/health")):
             print(f"The hub is at {address}. Ctrl-C stops it; nothing is lost.", flush=True)
         time.sleep(0.5)
+    if hub.returncode < 0:  # it was killed
+        time.sleep(TO_SAVE)
     if not is_up:
         writing.join(timeout=5)
         lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()

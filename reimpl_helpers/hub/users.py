@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shlex
+import stat
 import subprocess
 import sys
 import time
@@ -56,7 +57,8 @@ def make_pair_user(name: str, home: Path) -> None:
             f"{home} belongs to {name_of(owner)}, and not to {name}. If what is in there is the "
             f"pair's, give it back: chown -R {name}: {shlex.quote(str(home))}"
         )
-    os.chmod(home, 0o700)
+    if stat.S_IMODE(home.stat().st_mode) != 0o700:  # a home may be on a disk that is not writable
+        os.chmod(home, 0o700)
 
 
 def free_number(homes: Path) -> int:

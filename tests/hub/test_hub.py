@@ -346,10 +346,21 @@ def files_of(process: psutil.Process) -> set[str]:
 
 SHARE_PORT = """
 import socket, sys
-with socket.socket() as mine:
-    mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    mine.bind(("127.0.0.1", int(sys.argv[1])))
+port, address, how = sys.argv[1:]
+with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as mine:
+    mine.setsockopt(socket.SOL_SOCKET, getattr(socket, how), 1)
+    mine.bind((address, int(port)))
+    mine.listen()
 """
+
+
+@as_root
+@pytest.mark.parametrize("how", ["SO_REUSEPORT", "SO_REUSEADDR"])
+@pytest.mark.parametrize("address", ["127.0.0.2", "0.0.0.0", "::1", "::"])
+def test_no_pair_answers_at_the_hubs_port_at_another_address(address, how, hub, servers, keeps_out):
+    tried = run_as("oak", hub.python, "-c", SHARE_PORT, str(hub.port), address, how)
+    taken = "Address already in use", "not supported", "Cannot assign"
+    keeps_out(any(word in tried.stderr for word in taken), tried)
 
 
 def port_of_board(hub) -> int:
@@ -374,7 +385,7 @@ def test_the_boards_port_is_held_for_the_board(hub, servers, keeps_out):
     port = port_of_board(hub)
     board.kill()
     wait_for(lambda: board.status() == psutil.STATUS_ZOMBIE, 10, "its end")
-    tried = run_as("oak", hub.python, "-c", SHARE_PORT, str(port))
+    tried = run_as("oak", hub.python, "-c", SHARE_PORT, str(port), "127.0.0.1", "SO_REUSEPORT")
     keeps_out("Address already in use" in tried.stderr, tried)
 
 
