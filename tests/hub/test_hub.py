@@ -682,6 +682,8 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
     assert hub.codes == codes and "Everybody has a code" in hub.said
     if IS_ROOT:
         keeps_out(not Path(oak.pw_dir, "taken").exists(), "a pair took a place of the hub's")
+        elsewhere = str(port), "127.0.0.2", "SO_REUSEADDR"  # though connections of before remain
+        keeps_out(run_as("oak", hub.python, "-c", SHARE_PORT, *elsewhere).returncode)
         assert ("Ended what it left: " in hub.said) == (how not in ("stop", "kill"))
     again = Visitor(hub, "Ada")
     assert again.enter() == address
