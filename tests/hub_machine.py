@@ -27,7 +27,7 @@ from reimpl_helpers.hub.state import end_what_is_left
 from reimpl_helpers.hub.users import end_processes
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
-STOPS = 20  # seconds that a hub may take to stop every pair's server and itself
+STOPS = 40  # seconds that a hub may take to stop all, where other tests keep the cores busy
 STARTS = 60  # seconds
 
 
