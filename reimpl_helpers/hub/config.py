@@ -48,18 +48,18 @@ def module(name: str, *arguments) -> list[str]:
 
 def everywhere(port: int) -> Iterator[socket.socket]:
     """Hold a port at all addresses of this machine, so that no pair answers at another one."""
-    for family, every in (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"):
+    for family in socket.AF_INET, socket.AF_INET6:
         try:
             holder = socket.socket(family)
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier hub's remains
             if family == socket.AF_INET6:
                 holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            holder.bind((every, port))
+            holder.bind(("", port))
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # or a pair may share it
             yield holder
         except OSError as error:
-            print(f"The port {port} is not held at {every}: {error.strerror}", flush=True)
+            print(f"The port {port} is not held everywhere: {error.strerror}", flush=True)
 
 
 # The board is at a port, as JupyterHub knows no sockets of services. This holds it as long as the

@@ -173,6 +173,7 @@ def save_again():
     FileLoader.load_content, FileLoader._save_content = loaded, written
     FileLoader.maybe_notify = looked
     FileLoader.failure = FileLoader.known = ""
+    FileLoader.copied = b""  # what a temporary folder holds, written when the lab ended
     FileLoader.ours = []  # what the file may hold that nobody else wrote into it
 
 
@@ -260,19 +261,22 @@ def keep_unsaved(work: Path) -> list[str]:
 def keep(room: DocumentRoom, work: Path) -> str:
     """Write what a document holds into its file, or else into a temporary folder, and say which.
 
+    Returns nothing to say when it is in its file, or when a copy of it is kept already.
+
     Raises: OSError when it can be written nowhere.
     """
     loader, held = room._file, room._document.get()
-    file, content, said = work / loader.path, text_of(held), ""
-    try:
-        if was_changed(file, loader):
-            raise FileExistsError
-        replace_file(file, content)
-        loader.last_modified = time_of(file)
-    except OSError:
-        said = f"What it holds is in {keep_copy(Path(loader.path), content)}"
-    loader.ours = [held]
-    return said
+    file, content = work / loader.path, text_of(held)
+    if not was_changed(file, loader):
+        with contextlib.suppress(OSError):
+            replace_file(file, content)
+            loader.ours, loader.last_modified = [held], time_of(file)
+            return ""
+    if loader.copied == content:
+        return ""
+    copy = keep_copy(Path(loader.path), content)
+    loader.ours, loader.copied = [held], content
+    return f"What it holds is in {copy}"
 
 
 def keep_copy(path: Path, content: bytes) -> Path:
