@@ -59,14 +59,16 @@ def with_explanation(
 ) -> Verdict:
     """Add to the verdict on a refused answer what is known about it.
 
-    `suspects` are the known mistakes, to be asked about the refused case and then about each.
+    `suspects` are the known mistakes, to be asked about the refused case and then about the others,
+    but for those that are asked for only where all else is right.
     """
     cases = list(piece.cases(recording))
-    refused = cases[verdict.refused]
+    refused = cases.pop(verdict.refused)
     if refused.complaint_at:  # all else is right: so it is no known mistake, and no line differs
         return verdict
+    others = [case for case in cases if not case.complaint_at]
     with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        bug = suspect_of(function, [refused, *cases], suspects)
+        bug = suspect_of(function, [refused, *others], suspects)
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
         return replace(verdict, question=look + bug.question, mistake=bug.name)
