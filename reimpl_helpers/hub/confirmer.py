@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from reimpl_helpers.base.files import scratch_folder
@@ -26,6 +27,7 @@ from reimpl_helpers.tracks.track import tracks
 
 EVERY = 3  # seconds
 PATIENCE = 600  # seconds for all that is new of one pair, as the others wait
+LESS = 120  # for a pair whose code did not end in that time, until it does
 LONGEST = 1_000_000  # bytes of what is judged of one pair
 
 
@@ -34,18 +36,26 @@ class Confirmer:
 
     def __init__(self, homes: Path, logs: Path):
         self.homes, self.logs, self.looked_at = homes, logs, {}
+        self.patience = defaultdict(lambda: PATIENCE)  # by pair
 
     def confirm(self) -> None:
-        """Look at every log that changed since the last look."""
-        for path in sorted(self.logs.glob("*.jsonl")):
+        """Look at every log that changed since the last look; whose code did not end comes last."""
+        logs = self.logs.glob("*.jsonl")
+        for path in sorted(logs, key=lambda path: (-self.patience[path.stem], path)):
             with contextlib.suppress(FileNotFoundError):  # its pair left the roster
                 mark = path.stat().st_ino, path.stat().st_mtime_ns
                 if self.looked_at.get(path.stem) != mark:
                     self.looked_at[path.stem] = mark
-                    known = confirmed_in(self.logs).get(path.stem, {})
-                    packages = self.packages_of(path.stem)
-                    if found := judged_apart(path.read_bytes(), packages, known):
-                        keep(self.logs, path.stem, known | found)
+                    self.judge(path)
+
+    def judge(self, path: Path) -> None:
+        """Judge what is new in a log, and keep what comes of it."""
+        pair, known = path.stem, confirmed_in(self.logs).get(path.stem, {})
+        packages, log = self.packages_of(pair), path.read_bytes()
+        found, ended = judged_apart(log, packages, known, self.patience[pair])
+        self.patience[pair] = PATIENCE if ended else LESS
+        if found:
+            keep(self.logs, pair, known | found)
 
     def packages_of(self, pair: str) -> dict[str, Files]:
         """Read what a pair saved, of each track."""
@@ -54,8 +64,15 @@ class Confirmer:
         return {track: package_in(self.homes, home / "work" / track, owner) for track in tracks()}
 
 
-def judged_apart(log: bytes, packages: dict[str, Files], known: dict) -> dict[str, dict]:
-    """Judge a log's new claims in a process of another user; return what it said of them."""
+def judged_apart(
+    log: bytes, packages: dict[str, Files], known: dict, patience: float
+) -> tuple[dict[str, dict], bool]:
+    """Judge a log's new claims in a process of another user.
+
+    Returns what it said of them, and whether it ended in time.
+
+    Units: patience in seconds
+    """
     asked = {
         "log": log.decode("utf-8", errors="replace"),
         "packages": {
@@ -76,15 +93,18 @@ def judged_apart(log: bytes, packages: dict[str, Files], known: dict) -> dict[st
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": str(scratch)},
             start_new_session=True, preexec_fn=lambda: bound(is_root, yields=19), **other,
         )  # fmt: skip
+        ended = True
         with process:
             try:
-                process.communicate(json.dumps(asked).encode(), timeout=PATIENCE)
-            except (subprocess.TimeoutExpired, BrokenPipeError):
+                process.communicate(json.dumps(asked).encode(), timeout=patience)
+            except subprocess.TimeoutExpired:
+                ended = False
+            except BrokenPipeError:
                 pass
             finally:
                 end_all(process)
         said.seek(0)
-        return parse_judgements(said.read(LONGEST))
+        return parse_judgements(said.read(LONGEST)), ended
 
 
 def end_all(process: subprocess.Popen) -> None:

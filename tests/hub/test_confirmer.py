@@ -18,8 +18,10 @@ import resource
 
 from hub_machine import IS_ROOT, open_folder, readable_venv
 
+from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.board.confirm import confirmed_in
+from reimpl_helpers.hub import confirmer
 from reimpl_helpers.hub.launch import BOUNDS
 from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
 from reimpl_helpers.texts.package import definition_of
@@ -135,3 +137,29 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
     listed = ["ps", "--User", str(judge), "-o", "stat="]  # and not by what the hub looks with
     found = subprocess.run(listed, capture_output=True, text=True).stdout.split()
     assert all(state.startswith("Z") for state in found), found
+
+
+def test_who_never_ends_comes_last_and_has_less_time(tmp_path, monkeypatch):
+    logs, homes, tried, endless = tmp_path / "logs", tmp_path / "homes", [], set()
+    logs.mkdir()
+
+    def judged_apart(log, packages, known, patience):
+        tried.append((log.decode(), patience))
+        return {}, log.decode() not in endless
+
+    monkeypatch.setattr(confirmer, "judged_apart", judged_apart)
+    watched = confirmer.Confirmer(homes, logs)
+    for pairs in {"elm"}, {"elm"}, set(), set():
+        endless = pairs
+        tried.append("round")
+        for pair in "elm", "oak":
+            (homes / f"pair-{pair}").mkdir(parents=True, exist_ok=True)
+            replace_file(logs / f"{pair}.jsonl", pair.encode())
+        watched.confirm()
+    assert tried == [
+        "round", ("elm", confirmer.PATIENCE), ("oak", confirmer.PATIENCE),
+        "round", ("oak", confirmer.PATIENCE), ("elm", confirmer.LESS),
+        "round", ("oak", confirmer.PATIENCE), ("elm", confirmer.LESS),
+        "round", ("elm", confirmer.PATIENCE), ("oak", confirmer.PATIENCE),
+    ]  # fmt: skip
+    assert confirmer.LESS < confirmer.PATIENCE
