@@ -26,15 +26,14 @@ warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes,
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
-PYTEST = $(BIN)/python -m pytest -p reimpl_helpers.base.quick_start -W error --nbval \
-	--no-loadscope-reorder $(if $(TIMES),--times) tests notebooks
+PYTEST = $(BIN)/python -m pytest -p reimpl_helpers.base.quick_start -W error -n 2 --no-loadscope-reorder --nbval \
+	$(if $(TIMES),--times) tests notebooks
 
 test: install  ## run what guards the workbook: every notebook, every piece (TIMES=1: what took long)
-	@$(PYTEST) -n 2 -m "not slow"
+	@$(PYTEST) -m "not slow"
 
-# Three at once on two cores, as one of them mostly waits, for browsers and hubs.
 test-all: real .venv/hub  ## run all tests: also browsers, hubs, installs, every mutation, every kill
-	@$(PYTEST) -n 3
+	@$(PYTEST)
 
 bench: real  ## time what must feel quick, beside PyTorch and others (installs them)
 	@$(BIN)/python benchmarks/models.py

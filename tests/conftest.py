@@ -85,8 +85,6 @@ def processor_seconds() -> float:
 
 
 def pytest_configure(config):
-    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0" and hasattr(os, "nice"):
-        os.nice(5)  # the first one's browsers and hubs must not wait for the others
     if config.option.times:
         config.pluginmanager.register(ProcessorTimes())  # a hook of this file sees no notebook
 
