@@ -3,8 +3,6 @@
 A new track is held to this by having a folder.
 """
 
-import ast
-import itertools
 import json
 import os
 import re
@@ -100,28 +98,18 @@ for piece in track.pieces:
 def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
     store = finished(name, tmp_path)
     track = store.track
-    asked = [piece.label for piece in track.pieces if piece.module]
-    test = next(piece.name for piece in track.pieces if piece.is_test)
-    right = [piece.label for piece in code_of(track)] + [test]
-    keep_one_test(store, test)  # test_pieces judges all of them, which takes long
+    right = asked = [piece.label for piece in track.pieces if piece.module]
+    if name != tracks()[0]:  # of the others, test_pieces judges the tests, which takes long
+        (store.folder / "test_model.py").unlink()
+        right = [piece.label for piece in code_of(track)]
     before = {path: path.read_bytes() for path in store.folder.iterdir()}
     status = main(["check", str(store.folder)])
     *lines, last = capsys.readouterr().out.splitlines()
-    assert (status, last) == (1, f"{len(right)} of {len(asked)} pieces right.")
+    assert (status, last) == (right != asked, f"{len(right)} of {len(asked)} pieces right.")
     verdicts = dict(line.split(" · ", 1) for line in lines if " · " in line)
     assert [*verdicts] == asked
     assert all(verdicts[label].startswith(("right ", "passes on your model")) for label in right)
     assert {path: path.read_bytes() for path in store.folder.iterdir()} == before
-
-
-def keep_one_test(store, name):
-    """Take all tests but one out of a package, and leave what they use."""
-    path = store.folder / "test_model.py"
-    module = ast.parse(path.read_text("utf-8"))
-    names = [getattr(node, "name", "") for node in module.body]
-    is_kept = [found == name or not found.startswith("test_") for found in names]
-    module.body = list(itertools.compress(module.body, is_kept))
-    path.write_text(ast.unparse(module), "utf-8")
 
 
 @pytest.mark.slow(but=1)
@@ -156,10 +144,13 @@ def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path
 def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
     store, verdicts = finished("autoencoder", tmp_path), []
-    cheating(store, {piece.name: "stored_answers" for piece in code_of(store.track)})
-    judge_package(store, verdicts.append, lambda piece: piece.label in ("encoder", "mse_loss"))
-    assert len(verdicts) == 2 and not any(verdict.right for verdict in verdicts)
-    for verdict in verdicts:
+    track = store.track
+    cheating(store, {piece.name: "stored_answers" for piece in code_of(track)})
+    judge_package(store, verdicts.append)
+    unseen = [verdict for verdict in verdicts if "inputs it has not seen" in verdict.headline]
+    assert {"encoder", "mse_loss"} <= {verdict.label for verdict in unseen}
+    assert not any(verdict.right for verdict in verdicts if not verdict.label.startswith("test_"))
+    for verdict in unseen:
         assert verdict.headline.startswith("right on every probe, but not on inputs it has not")
 
 
@@ -249,20 +240,20 @@ def judged(store, added, names):
 
 def test_a_piece_that_ends_the_process_does_not_take_the_others_along(tmp_path):
     ends = "\n\ndef encoder(params, x):\n    import os\n    os._exit(0)\n"
-    names = "encoder", "decoder", "autoencoder", "dummy_image_data"
+    names = "encoder", "decoder", "autoencoder", "adam_steps"
     verdicts = judged(finished("autoencoder", tmp_path), {"model": ends}, names)
     assert verdicts["encoder"].headline.startswith("the check ended before it was done.")
-    assert verdicts["decoder"].right and verdicts["dummy_image_data"].right
+    assert verdicts["decoder"].right and verdicts["adam_steps"].right
     assert not verdicts["autoencoder"].right
 
 
 def test_a_piece_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "SILENCE", 6)
     sleeps = "\n\ndef digit_data(recording):\n    import time\n    time.sleep(60)\n"
-    names = "digit_data", "dummy_image_data"
+    names = "digit_data", "dummy_image_data", "mse_loss"
     verdicts = judged(finished("autoencoder", tmp_path), {"data": sleeps}, names)
     assert verdicts["digit_data"].headline.startswith("the check said nothing for 6 seconds.")
-    assert verdicts["dummy_image_data"].right
+    assert verdicts["dummy_image_data"].right and verdicts["mse_loss"].right
 
 
 def test_nothing_of_the_package_is_imported_here(tmp_path, monkeypatch):
