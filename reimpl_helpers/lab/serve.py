@@ -27,6 +27,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyter_server_ydoc.handlers import YDocWebSocketHandler
+from jupyter_server_ydoc.websocketserver import JupyterWebsocketServer
 from jupyterlab.labapp import LabApp
 from tornado.websocket import WebSocketClosedError
 from traitlets import Dict
@@ -274,6 +275,7 @@ def serving(work: Path, names: list[str]):
         name_here(work / ".lab/names", names)
         ask_for_the_origin()
         redraw_in_place()
+        stop_what_runs()
         saving.save_while_typing()
         saving.save_again()
         yield
@@ -300,6 +302,20 @@ def ask_for_the_origin():
     Source: jupyter_server_ydoc.handlers.YDocWebSocketHandler.check_origin, which lets in all.
     """
     YDocWebSocketHandler.check_origin = JupyterHandler.check_origin
+
+
+def stop_what_runs():
+    """Let a lab stop in silence to which no page ever came.
+
+    Source: pycrdt.websocket.WebsocketServer.stop, which raises where nobody has started it.
+    """
+    stop = JupyterWebsocketServer.stop
+
+    async def stop_if_started(server):
+        if server.running:
+            await stop(server)
+
+    JupyterWebsocketServer.stop = stop_if_started
 
 
 def redraw_in_place():

@@ -59,6 +59,7 @@ def lab(tmp_path_factory):
     yield lab
     lab.process.terminate()
     assert lab.process.wait(20) == 0
+    assert "Traceback" not in lab.log.read_text(), "though no page ever came"
     with pytest.raises(urllib.error.URLError):  # a server of its own would still answer
         ask(lab, "api")
 
