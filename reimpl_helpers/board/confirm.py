@@ -193,10 +193,15 @@ def judge_claims(claims: dict[Key, str], files: Files, tell) -> dict[str, dict]:
     for key in sorted(claims.keys() - states.keys()):
         too_long = f"its package took more than {PATIENCE // 60} minutes"
         tell(key, f"not judged: {troubles[key] or too_long}")
-    return {
-        name_of(key): {"state": state, "of": digest_of(claims[key])}
-        for key, state in states.items()
-    }
+    found = {}
+    for key, state in states.items():
+        found |= judgement(key, state, claims[key])
+    return found
+
+
+def judgement(key: Key, state: str, source: str) -> dict[str, dict]:
+    """Say how a claim was judged, and of which text, as it is kept."""
+    return {name_of(key): {"state": state, "of": digest_of(source)}}
 
 
 def why_not_in(store: Store, key: Key, source: str) -> str:

@@ -104,7 +104,15 @@ def judged_apart(
             finally:
                 end_all(process)
         said.seek(0)
-        return parse_judgements(said.read(LONGEST)), ended
+        return judgements_in(said.read(LONGEST)), ended
+
+
+def judgements_in(said: bytes) -> dict[str, dict]:
+    """Read what the judge said line by line, up to where it was ended."""
+    found = {}
+    for line in said.splitlines():
+        found |= parse_judgements(line)
+    return found
 
 
 def end_all(process: subprocess.Popen) -> None:

@@ -6,8 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from reimpl_helpers.board.confirm import claims_in, judge_new
+from reimpl_helpers.board.confirm import claims_in, judge_new, judgement
 from reimpl_helpers.board.logs import logs_in
+from reimpl_helpers.checks.compare import RIGHT, WRONG
 
 PR_SET_DUMPABLE = 4
 
@@ -19,9 +20,12 @@ def hide_this_process() -> None:
 
 
 def main() -> None:
-    """Read a log, the pair's packages, and what was judged before; say what is new."""
+    """Read a log, the pair's packages, and what was judged before; say what is new, line by line.
+
+    Each is said at once: this process is ended where the pair's code does not end.
+    """
     hide_this_process()
-    asked, judged = json.load(sys.stdin), {}
+    asked = json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pair.jsonl").write_text(asked["log"], "utf-8")
         claims = claims_in(logs_in(Path(folder))["pair"])
@@ -29,9 +33,13 @@ def main() -> None:
         track: {name: text.encode("latin-1") for name, text in files.items()}
         for track, files in asked["packages"].items()
     }
-    for found in judge_new(claims, asked["judged"], packages.__getitem__, lambda *_: None):
-        judged |= found
-    json.dump(judged, sys.stdout)
+
+    def tell(key, words):
+        if words in (RIGHT, WRONG):  # else it says why nothing was judged
+            print(json.dumps(judgement(key, words, claims[key])), flush=True)
+
+    for _ in judge_new(claims, asked["judged"], packages.__getitem__, tell):
+        pass
 
 
 if __name__ == "__main__":

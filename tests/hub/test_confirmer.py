@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import textwrap
 import time
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.board.confirm import confirmed_in
 from reimpl_helpers.hub import confirmer
+from reimpl_helpers.hub.confirmer import end_all
 from reimpl_helpers.hub.launch import BOUNDS
 from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
 from reimpl_helpers.texts.package import definition_of
@@ -137,6 +139,37 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
     listed = ["ps", "--User", str(judge), "-o", "stat="]  # and not by what the hub looks with
     found = subprocess.run(listed, capture_output=True, text=True).stdout.split()
     assert all(state.startswith("Z") for state in found), found
+
+
+def test_what_is_judged_is_said_before_the_rest_is():
+    encoder = definition_of(MODEL, "encoder")
+    head, _, _ = encoder.rpartition('"""\n')
+    endless = f'{head}"""\n    import time\n    time.sleep(1000)\n'
+    claims = {"nn_layer": RIGHT, "encoder": endless}
+    events = [
+        {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": name, "source": source}
+        | {"track": "autoencoder", "step": 1, "state": "right"}
+        for name, source in claims.items()
+    ]
+    asked = {
+        "log": "".join(json.dumps(event) + "\n" for event in events),
+        "packages": {"autoencoder": {"model.py": MODEL.replace(encoder, endless)}},
+        "judged": {},
+    }
+    command = [sys.executable, "-P", "-m", "reimpl_helpers.hub.judge"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as judge:
+        try:
+            judge.stdin.write(json.dumps(asked).encode())
+            judge.stdin.close()
+            said = judge.stdout.readline()
+            assert judge.poll() is None
+        finally:
+            end_all(judge)
+    found = confirmer.judgements_in(said + b'{"autoencoder/1/enc')  # cut short as it was ended
+    assert [(key, judged["state"]) for key, judged in found.items()] == [
+        ("autoencoder/1/nn_layer", "right")
+    ]
 
 
 def test_who_never_ends_comes_last_and_has_less_time(tmp_path, monkeypatch):
