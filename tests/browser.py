@@ -46,7 +46,7 @@ class Lab:
             self.process = subprocess.Popen(
                 [*command, "--no-browser", f"--port={port}"],
                 env=environment, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                start_new_session=True, cwd=self.home,
             )  # fmt: skip
         self.links = wait_for(self._links)
         return self

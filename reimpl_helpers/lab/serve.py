@@ -244,6 +244,12 @@ def arguments_of(work: Path, solo: bool, save_delay: float = SAVE_DELAY) -> list
     ]
 
 
+def unless_given(theirs: list[str], ours: list[str]) -> list[str]:
+    """Leave out what somebody sets themselves: an extension that is told twice is left out."""
+    named = {option.partition("=")[0] for option in theirs}
+    return [option for option in ours if option.partition("=")[0] not in named]
+
+
 def guarded_by_links(people: list[Person], shared: bool) -> list[str]:
     """List what JupyterLab is told of who may come in, and from where."""
     address = address_here() if shared else HERE
@@ -290,7 +296,8 @@ def serve(work: Path, people: list[Person], shared: bool, more: list[str]) -> No
     with serving(work, [person.name for person in people]):
         users = {person.token: User(**person.identity) for person in people}
         LabApp.serverapp_class = LinkedServer
-        given = [*arguments_of(work, len(people) == 1), *guarded_by_links(people, shared), *more]
+        ours = unless_given(more, arguments_of(work, len(people) == 1))
+        given = [*ours, *guarded_by_links(people, shared), *more]
         server = LabApp.initialize_server(argv=given, config=Config(Links={"users": users}))
         server.people, server.is_again = people, is_again
         server.start()

@@ -213,8 +213,7 @@ def test_what_the_lab_keeps_for_itself_is_out_of_sight(lab):
     )
     beside = {path.name for path in lab.work.rglob("*") if path.suffix in (".db", ".json")}
     assert beside and all(".lab" in path.parts for path in lab.work.rglob("*.db"))
-    assert not list(lab.work.rglob(".jupyter*"))
-    assert not list(ROOT.glob(".jupyter*"))
+    assert not list(lab.home.rglob(".jupyter*"))
 
 
 @pytest.mark.parametrize("place", ["its own", "a temporary folder", "beside theirs", "nowhere"])
