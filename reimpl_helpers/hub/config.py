@@ -1,13 +1,10 @@
 """Configure JupyterHub: what `reimpl hub` starts it with."""
 
 import os
-import socket
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
-from urllib.parse import urlparse
 
 from jupyterhub import proxy
 from tornado import httpserver, netutil
@@ -15,6 +12,7 @@ from traitlets.config import get_config
 
 from reimpl_helpers.base.network import HERE
 from reimpl_helpers.hub import spawner
+from reimpl_helpers.hub.ports import held_ports, port_of
 from reimpl_helpers.hub.roles import BOARD, CULLER, CULLING, PAIRS
 from reimpl_helpers.hub.service import watch_parent
 from reimpl_helpers.hub.shared_config import configure
@@ -46,27 +44,7 @@ def module(name: str, *arguments) -> list[str]:
     return [sys.executable, "-P", "-m", name, *map(str, arguments)]
 
 
-def everywhere(port: int) -> Iterator[socket.socket]:
-    """Hold a port at all addresses of this machine, so that no pair answers at another one."""
-    for family in socket.AF_INET, socket.AF_INET6:
-        try:
-            holder = socket.socket(family)
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier hub's remains
-            if family == socket.AF_INET6:
-                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            holder.bind(("", port))
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # or a pair may share it
-            yield holder
-        except OSError as error:
-            print(f"The port {port} is not held everywhere: {error.strerror}", flush=True)
-
-
-# The board is at a port, as JupyterHub knows no sockets of services. This holds it as long as the
-# hub or its proxy runs: nobody but root, as whom the board begins, may share it.
-held = socket.socket()
-held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-held.bind((HERE, 0))
+public, board, *_ = held = held_ports()
 
 is_root = os.geteuid() == 0
 c.JupyterHub.services = [
@@ -84,7 +62,7 @@ c.JupyterHub.services = [
         "command": module(
             "reimpl_helpers.hub.board", STATE / LOGS, *([BOARD_USER] if is_root else [])
         ),
-        "url": f"http://{HERE}:{held.getsockname()[1]}",
+        "url": f"http://{HERE}:{port_of(board)}",
         "oauth_no_confirm": True,
     },
 ]
@@ -101,13 +79,8 @@ netutil.bind_unix_socket = partial(netutil.bind_unix_socket, backlog=spawner.QUE
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = spawner.url_of(HUB)
 c.JupyterHub.hub_socket_mode = 0o666 if is_root else 0o600  # pairs' servers ask the hub
 c.ConfigurableHTTPProxy.api_url = spawner.url_of(STATE / SOCKETS / "proxy")
-# The hub keeps the public port while its proxy is dead, and its proxy keeps the board's while the
-# hub is, so that no pair can take them.
-where = urlparse(URL)
-public = socket.create_server((where.hostname, where.port), reuse_port=True)
-os.environ["REIMPL_PUBLIC"] = str(public.fileno())
-kept = [public, held, *everywhere(where.port)]
-proxy.Popen = partial(Popen, pass_fds=[each.fileno() for each in kept])
+os.environ["REIMPL_PUBLIC"] = str(public)
+proxy.Popen = partial(Popen, pass_fds=held)
 mend = Path(__file__).with_name("proxy.js")
 c.ConfigurableHTTPProxy.command = ["node", "--require", str(mend), os.environ["REIMPL_HUB_PROXY"]]
 c.ConfigurableHTTPProxy.log_level = "error"

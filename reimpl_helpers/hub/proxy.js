@@ -3,8 +3,8 @@ const net = require("net");
 const http = require("http");
 const { Duplex } = require("stream");
 
-// The public port is opened by the hub, which holds it while this process is dead; only that one is
-// a number here.
+// The public port is handed down open, and held while this process is dead; only that one is a number
+// here.
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (where, ...more) {
   if (typeof where !== "number") return listen.call(this, where, ...more);

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from collections.abc import Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import BinaryIO, TextIO
-from urllib.parse import urlparse
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import KEPT
@@ -25,6 +23,7 @@ from reimpl_helpers.base.network import HERE, address_here
 from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.hub.codes import SHEETS, hand_out
+from reimpl_helpers.hub.ports import HELD, hold_ports
 from reimpl_helpers.hub.roles import PAIRS, account_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
 from reimpl_helpers.hub.service import TO_SAVE
@@ -109,26 +108,27 @@ def serve_roster(
     if left := end_what_is_left(state):
         print(f"An earlier hub was killed. Ended what it left: {', '.join(left)}.", flush=True)
     name_unsaved(state)
-    refuse_taken(address)
-    known = {*state.glob(SHEETS)}
-    if not hand_out(state, roster, address):
-        print(
-            "Everybody has a code. For who lost theirs: take their line out of the roster, "
-            "save it, put it in again: that makes a new one."
-        )
-    if not is_root:
-        print(TRUSTED)
-    settings = {
-        "REIMPL_HUB": str(state),
-        "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
-        "REIMPL_HUB_URL": address,
-        "REIMPL_HUB_PROXY": str(PROXY),
-    }
-    try:
-        run_hub(state, address, os.environ | settings, known, lock)
-    finally:
-        end_what_is_left(state)
-        name_unsaved(state)
+    with hold_ports(address) as held:
+        known = {*state.glob(SHEETS)}
+        if not hand_out(state, roster, address):
+            print(
+                "Everybody has a code. For who lost theirs: take their line out of the roster, "
+                "save it, put it in again: that makes a new one."
+            )
+        if not is_root:
+            print(TRUSTED)
+        settings = {
+            "REIMPL_HUB": str(state),
+            "REIMPL_HUB_ROSTER": str(roster_path.resolve()),
+            "REIMPL_HUB_URL": address,
+            "REIMPL_HUB_PROXY": str(PROXY),
+            HELD: " ".join(map(str, held)),
+        }
+        try:
+            run_hub(state, address, os.environ | settings, known, [lock.fileno(), *held])
+        finally:
+            end_what_is_left(state)
+            name_unsaved(state)
 
 
 def name_unsaved(state: Path) -> None:
@@ -146,27 +146,10 @@ def unsaved_of(users: dict[int, str]) -> list[Path]:
     return sorted(path for path in found if path.lstat().st_uid in users)
 
 
-def refuse_taken(address: str) -> None:
-    """Refuse to start where the hub's port is in use.
-
-    Raises: WorkbookError then.
-    """
-    where = urlparse(address)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((where.hostname, where.port))
-        except OSError as error:
-            raise WorkbookError(
-                f"the hub needs the port {where.port}, and it cannot be had: {error.strerror}. "
-                "Stop what uses it, or take another, such as --port=8100."
-            ) from error
-
-
 def run_hub(
-    state: Path, address: str, environment: dict[str, str], told: set[Path], lock: TextIO
+    state: Path, address: str, environment: dict[str, str], told: set[Path], handed: list[int]
 ) -> None:
-    """Run the hub until it is stopped, and tell of sheets that are new.
+    """Run the hub until it is stopped, and tell of sheets that are new; hand it open files.
 
     What it says, and what pairs make it say, is in a file: it may be anything.
 
@@ -182,7 +165,7 @@ def run_hub(
     )  # who waits at a socket is an open file
     hub = subprocess.Popen(
         command, env=environment, cwd=state, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, pass_fds=[lock.fileno()],
+        stderr=subprocess.STDOUT, pass_fds=handed,
     )  # fmt: skip
     log = state / SAID
     before = log.stat().st_size if log.exists() else 0
