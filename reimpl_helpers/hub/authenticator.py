@@ -86,13 +86,27 @@ class RosterAuthenticator(Authenticator):
         if not await asyncio.to_thread(self.codes.is_right, name or "", data["password"]):
             return None
         self.throttle.was_right(who)
+        self.end_old_sessions(name, handler)
         return self.model_of(name, handler)
 
     async def refresh_user(self, user, handler=None, **kwargs):
         """Say again what somebody may do."""
         if user.name.startswith(ACCOUNT):
             return self.account_model(user.name)
-        return self.model_of(user.name, handler)
+        model = self.model_of(user.name, handler)  # reads the roster, and so gives new codes
+        return not self.end_old_sessions(user.name, handler) and model
+
+    def end_old_sessions(self, name: str, handler) -> bool:
+        """Log somebody out wherever they came in with another code; tell whether they had."""
+        person = handler.user_from_username(name).orm_user
+        code = self.codes.code_number(name) or orm.new_token()  # who left has none
+        if person.cookie_id == code:
+            return False
+        person.cookie_id = code  # what a session's cookie holds
+        for token in person.api_tokens:  # and what it showed at pairs' servers
+            handler.db.delete(token)
+        handler.db.commit()
+        return True
 
     def model_of(self, name: str, handler) -> dict:
         """Say what the hub is to know of a person, as the roster says now."""

@@ -25,9 +25,9 @@ if os.name == "nt" or find_spec("jupyterhub") is None:
 import pwd
 import resource
 
-from hub_machine import IS_ROOT, Visitor, hub_machine
+from hub_machine import IS_ROOT, STOPS, Visitor, hub_machine
 
-from reimpl_helpers.hub.codes import FREE
+from reimpl_helpers.hub.codes import CODES, FREE
 from reimpl_helpers.hub.guard import (
     MOST_FILES,
     MOST_MEMORY,
@@ -589,6 +589,28 @@ def test_somebody_is_moved_to_another_pair_and_a_late_one_comes_in(hub, servers,
     wait_for(lambda: names.read_text().split() == ["Joan", "Ida"], 30, "the way back")
 
 
+def test_a_new_code_ends_what_began_with_the_old_one(hub, servers, visitor, keeps_out):
+    old, at_the_hub = visitor("Grace"), visitor("Grace")
+    lab = f"{servers['oak']}/lab"
+    assert old.get(lab, timeout=30).url.startswith(lab)
+    code = hub.codes["Grace"]
+    hub.roster.write_text(ROSTER.replace("Grace,oak\n", ""))
+    wait_for(lambda: "Grace" not in (hub.state / CODES).read_text(), 30, "her code's end")
+    hub.roster.write_text(ROSTER)
+    wait_for(lambda: hub.codes["Grace"] != code, 30, "another code")
+    assert Visitor(hub, "Grace").enter() == servers["oak"]
+
+    def is_out(session, address):
+        page = session.get(address, timeout=30)
+        assert page.status_code < 500, page.text
+        return "/hub/login" in page.url
+
+    wait_for(lambda: is_out(old, lab), 30, "the way out of the pair's server")
+    keeps_out(is_out(at_the_hub, f"{hub.address}/hub/home"))
+    keeps_out("/hub/login" in Visitor(hub, "Grace").log_in(code).url)
+    Visitor(hub, "Grace").enter()  # and the new one still is right
+
+
 def services_of(hub, name: str = "") -> list[psutil.Process]:
     """List what the hub runs of ours: one service, or all, the pairs' servers too."""
     found = []
@@ -645,7 +667,9 @@ while True:
 """
 
 
-@pytest.mark.parametrize("how", ["stop", "kill", "kill all", "kill the proxy too"])
+@pytest.mark.parametrize(
+    "how", ["stop", "kill the hub and its proxy", "kill", "kill all", "kill the proxy too"]
+)
 def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps_out):
     """Meanwhile a process of a pair, which no server knows of, tries to take the hub's places."""
     ada = Visitor(hub, "Ada")
@@ -665,6 +689,13 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
         assert hub.state.stat().st_mode & 0o077 == 0, "its homes are open to who gets their numbers"
         said = (hub.work("elm").parent / "server.log").read_text()
         assert "received signal 2, stopping" in said  # and it kept what was not saved
+    elif how == "kill the hub and its proxy":  # what started them ends the rest
+        (below,) = psutil.Process(hub.process.pid).children()
+        proxy = psutil.Process(int((hub.state / PROXY_IS).read_text()))
+        below.kill()
+        proxy.kill()
+        hub.process.wait(STOPS)
+        assert not IS_ROOT or not processes_of(oak.pw_uid), "it has ended, and they run"
     else:
         hub.kill()
         if how == "kill":
@@ -684,7 +715,8 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
         keeps_out(not Path(oak.pw_dir, "taken").exists(), "a pair took a place of the hub's")
         elsewhere = str(port), "127.0.0.2", "SO_REUSEADDR"  # though connections of before remain
         keeps_out(run_as("oak", hub.python, "-c", SHARE_PORT, *elsewhere).returncode)
-        assert ("Ended what it left: " in hub.said) == (how not in ("stop", "kill"))
+        is_left = how in ("kill all", "kill the proxy too")
+        assert ("Ended what it left: " in hub.said) == is_left
     again = Visitor(hub, "Ada")
     assert again.enter() == address
     assert again.get(f"{address}/api/contents/kept.txt").json()["content"] == how
