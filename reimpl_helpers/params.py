@@ -211,9 +211,11 @@ def traced_key_case(recording) -> Case:
 
 
 def state_dict_cases(recording):
-    """Ask for nested params from PyTorch's flat ones."""
+    """Ask for nested params from PyTorch's flat ones, also as a file that sorts names has them."""
     for probe in recording.probes.values():
         yield Case(probe.name, (probe.params,), nested(probe.params))
+    in_order = dict(sorted(recording.params.items()))
+    yield Case("names in the order of letters", (in_order,), nested(in_order))
 
 
 def linear_initial_at(probe, recording) -> dict[str, np.ndarray]:

@@ -323,6 +323,13 @@ def many_graphs_complaint(answer):
                 f"{spread:.2g}.",
                 "Which distribution has 0 and 1?",
             )
+    shared = np.corrcoef(data["nodes_per_graph"], data["y"][:, 0])[0, 1]
+    if abs(shared) > 0.25:  # five times its spread
+        return (
+            f"among 400 graphs the numbers of nodes and of edges have a correlation of "
+            f"{shared:.2g}.",
+            "Do the two come from the same random numbers?",
+        )
     if np.array_equal(data["senders"], data["receivers"]):
         return "every edge leads from a node to itself.", "Are the two ends drawn apart?"
     return None

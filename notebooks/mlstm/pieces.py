@@ -9,7 +9,14 @@ from reimpl_helpers.base.words import shorten
 from reimpl_helpers.checks.compare import Case, Piece, Refusal, as_array, tests_of
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.params import draw_cases, nested, shapes_of, state_dict_cases, traced_key_case
+from reimpl_helpers.params import (
+    draw_cases,
+    flat,
+    nested,
+    shapes_of,
+    state_dict_cases,
+    traced_key_case,
+)
 from reimpl_helpers.training import growth_complaint, operations_in
 
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
@@ -88,6 +95,8 @@ def counterpart_cases(recording):
     call = partial(call_counterpart, "sigmoid")
     x = np.array([[-1000.0, 0.0, 1000.0]])
     yield Case("sigmoid, very large values", (x,), np.array([[0.0, 0.5, 1.0]]), call=call)
+    call = partial(call_counterpart, "clamp")
+    yield Case("clamp, very large values", (x**4,), np.array([[1e12, 1e-12, 1e12]]), call=call)
     is_real, call = np.array([[True], [False]]), partial(call_counterpart, "where")
     yield Case("where, with padding", (is_real, x, -x), np.concatenate([x, -x]), call=call)
 
@@ -439,6 +448,8 @@ def next_cases(recording):
         )
     full = np.array([[24, 3, 5], [24, 22, 23]])
     yield Case("no padding", (full,), np.array([[3, 5, 25], [22, 23, 25]]), part=whole_numbers)
+    empty = np.array([[24, 3, 0], [0, 0, 0]])
+    yield Case("a row of padding", (empty,), np.array([[3, 25, 0], [0, 0, 0]]), part=whole_numbers)
 
 
 def following(letters):
@@ -587,16 +598,19 @@ def surprise(scores, y):
 
 
 def published_cases(recording):
-    for name in ("ordinary", "other sizes", "one letter"):
-        probe = recording.probes[name]
-        layers = {k: v for k, v in probe.params.items() if k.startswith("mlstm.")}
+    names = "ordinary", "other sizes", "one letter"
+    asked = {name: recording.probes[name].params for name in names}
+    many, _ = made_up(units=3, layers=11)
+    asked["eleven layers"] = flat(many)
+    for name, params in asked.items():
+        layers = {k: v for k, v in params.items() if k.startswith("mlstm.")}
         arrays = {
-            "embedding": probe.params["embedding.weight"],
+            "embedding": params["embedding.weight"],
             **layers,
-            "dense.w": probe.params["dense.weight"].T,
-            "dense.b": probe.params["dense.bias"],
+            "dense.w": params["dense.weight"].T,
+            "dense.b": params["dense.bias"],
         }
-        yield Case(name, (arrays,), nested(probe.params))
+        yield Case(name, (arrays,), nested(params))
 
 
 PIECES = [

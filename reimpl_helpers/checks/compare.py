@@ -614,6 +614,8 @@ def what_they_share(ours, original) -> tuple[str, str]:
         return "Yours is the original's with its axes swapped.", ""
     if np.allclose(-ours, original):
         return "Yours has the opposite sign everywhere.", ""
+    if ours.size > 1 and not ours.any():
+        return "Yours is 0 throughout.", "What never reached the answer?"
     if (ours >= 0).all() and (original < 0).any():
         return "Nothing of yours is below zero.", "What did the original do last?"
     if (ours < 0).any() and (original >= 0).all():

@@ -72,8 +72,8 @@ def with_explanation(
     if bug:
         look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
         return replace(verdict, question=look + bug.question, mistake=bug.name)
-    # what comes back is no answer to compare where it is nothing, or where inputs were changed
-    is_compared = verdict.stage not in ("changed", "type", "unreadable")
+    # a line differs by its values: not where nothing comes back, inputs change, or types are wrong
+    is_compared = verdict.stage not in ("changed", "type", "dtype", "unreadable")
     found = first_difference_on(recording, refused, function) if is_compared else None
     if found is None:
         return verdict
