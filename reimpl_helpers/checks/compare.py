@@ -18,7 +18,7 @@ import numpy as np
 from reimpl_helpers.base.clocks import TIME_LIMIT, TookTooLong, time_limit
 from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.base.places import is_cell
-from reimpl_helpers.base.words import first_line, indent, shorten, shown
+from reimpl_helpers.base.words import first_line, indent, plural, shorten, shown
 
 TOLERANCE = 1e-9  # float64: noise stays below 2e-15, the subtlest known mistake above 1e-5
 
@@ -251,13 +251,19 @@ def refused(piece, cases, refusals, passed):
     details = [refusal.details] if refusal.details else []
     if right:
         details.append(f"right on: {', '.join(right)}\nwrong on: {', '.join(failed)}")
+    question = refusal.question
+    if question == ADVICE and len(right) > len(failed):
+        question = (
+            f"Yours is right on {plural(len(right), 'other probe')}: what does "
+            f"“{cases[place].probe}” have that they have not?"
+        )
     took_too_long = isinstance(refusal.__cause__, TookTooLong)  # once is enough
     return Verdict(
         piece.label,
         WRONG,
         refusal.seen,
         "\n".join(details),
-        question=refusal.question,
+        question=question,
         refused=None if took_too_long else place,
         stage=refusal.stage,
     )

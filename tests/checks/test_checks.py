@@ -515,6 +515,7 @@ COMPARE = "Compare your lines with the original's, one operation at a time."
     [
         (lambda x: x.T, CODES, "Yours is the original's with its axes swapped."),
         (lambda x: -x, CODES, "Yours has the opposite sign everywhere."),
+        (lambda x: 0 * x, CODES, "Yours is 0 throughout. What never reached the answer?"),
         (np.abs, CODES, "Nothing of yours is below zero. What did the original do last?"),
         (
             lambda x: x - 0.6,
@@ -558,6 +559,17 @@ def test_values_say_how_many_and_where_first():
     assert headline(lambda: 0.65, LOSS) == (
         f"the value differs on “loss”: yours 0.65, the original's 0.5. {COMPARE}"
     )
+
+
+def test_values_of_few_cases_alone_are_asked_about():
+    two_rows = Case("two rows", ORDINARY.args, ORDINARY.expected)
+
+    def by_rows(x):
+        return 2 * x if len(x) > 1 else 2 * x + x**2
+
+    asked = "Yours is right on 2 other probes: what does “one row” have that they have not?"
+    assert headline(by_rows, ORDINARY, two_rows, ONE_ROW).endswith(asked)
+    assert headline(by_rows, ORDINARY, ONE_ROW).endswith(COMPARE)  # half of it is wrong
 
 
 def test_small_differences_are_shown_with_enough_digits():
