@@ -1,4 +1,7 @@
-"""Limit what a process that runs a pair's code may take of the machine."""
+"""Limit what a process that runs a pair's code may take of the machine, and who looks into it."""
+
+import ctypes
+import sys
 
 LIMITS = {  # the right answers come nowhere near
     "RLIMIT_CPU": 3600,  # seconds
@@ -7,6 +10,7 @@ LIMITS = {  # the right answers come nowhere near
     "RLIMIT_NPROC": 8192,  # threads count, and those of the user's other programs too
     "RLIMIT_CORE": 0,
 }
+PR_SET_DUMPABLE = 4
 
 
 def limit_this_process() -> None:
@@ -20,3 +24,12 @@ def limit_this_process() -> None:
         _, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
+
+
+def hide_this_process() -> None:
+    """Keep others of the same user, such as what a pair wrote, from looking into this process.
+
+    What is forked of it is hidden as well.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

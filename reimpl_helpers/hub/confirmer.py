@@ -27,7 +27,7 @@ from reimpl_helpers.tracks.track import tracks
 
 EVERY = 3  # seconds
 PATIENCE = 600  # seconds for all that is new of one pair, as the others wait
-LESS = 120  # for a pair whose code did not end in that time, until it does
+LESS = 120  # for a pair that took longer than this, until it does not
 LONGEST = 1_000_000  # bytes of what is judged of one pair
 
 
@@ -39,7 +39,7 @@ class Confirmer:
         self.patience = defaultdict(lambda: PATIENCE)  # by pair
 
     def confirm(self) -> None:
-        """Look at every log that changed since the last look; whose code did not end comes last."""
+        """Look at every log that changed since the last look; who took long comes last."""
         logs = self.logs.glob("*.jsonl")
         for path in sorted(logs, key=lambda path: (-self.patience[path.stem], path)):
             with contextlib.suppress(FileNotFoundError):  # its pair left the roster
@@ -51,9 +51,9 @@ class Confirmer:
     def judge(self, path: Path) -> None:
         """Judge what is new in a log, and keep what comes of it."""
         pair, known = path.stem, confirmed_in(self.logs).get(path.stem, {})
-        packages, log = self.packages_of(pair), path.read_bytes()
-        found, ended = judged_apart(log, packages, known, self.patience[pair])
-        self.patience[pair] = PATIENCE if ended else LESS
+        packages, log, began = self.packages_of(pair), path.read_bytes(), time.monotonic()
+        found = judged_apart(log, packages, known, self.patience[pair])
+        self.patience[pair] = PATIENCE if time.monotonic() - began < LESS else LESS
         if found:
             keep(self.logs, pair, known | found)
 
@@ -66,10 +66,8 @@ class Confirmer:
 
 def judged_apart(
     log: bytes, packages: dict[str, Files], known: dict, patience: float
-) -> tuple[dict[str, dict], bool]:
-    """Judge a log's new claims in a process of another user.
-
-    Returns what it said of them, and whether it ended in time.
+) -> dict[str, dict]:
+    """Judge a log's new claims in a process of another user; return what it said in time.
 
     Units: patience in seconds
     """
@@ -93,18 +91,15 @@ def judged_apart(
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": str(scratch)},
             start_new_session=True, preexec_fn=lambda: bound(is_root, yields=19), **other,
         )  # fmt: skip
-        ended = True
         with process:
             try:
                 process.communicate(json.dumps(asked).encode(), timeout=patience)
-            except subprocess.TimeoutExpired:
-                ended = False
-            except BrokenPipeError:
+            except (subprocess.TimeoutExpired, BrokenPipeError):
                 pass
             finally:
                 end_all(process)
         said.seek(0)
-        return judgements_in(said.read(LONGEST)), ended
+        return judgements_in(said.read(LONGEST))
 
 
 def judgements_in(said: bytes) -> dict[str, dict]:

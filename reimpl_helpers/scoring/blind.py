@@ -47,6 +47,7 @@ from reimpl_helpers.texts import package
 FORKING = "forkserver" in multiprocessing.get_all_start_methods()
 AT_ONCE = min(4, os.cpu_count() or 1)  # processes
 LIBRARIES = "jax", "numpy", "optax", "scipy"
+HIDDEN = "reimpl_helpers.scoring.hidden"
 # Loaded when they are first used, which is in each fork
 LOADED_LATE = "numpy.random", *(f"_pytest.{name}" for name in default_plugins)
 LONGEST = 2**20  # bytes of a reply
@@ -255,7 +256,7 @@ def starter(texts):
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     imports = [name for name in package.imports_of(texts) if name.partition(".")[0] in LIBRARIES]
-    context.set_forkserver_preload([__name__, *LOADED_LATE, *imports])
+    context.set_forkserver_preload([HIDDEN, __name__, *LOADED_LATE, *imports])
     return context
 
 

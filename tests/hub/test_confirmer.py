@@ -19,14 +19,18 @@ import resource
 
 from hub_machine import IS_ROOT, open_folder, readable_venv
 
+from reimpl_helpers.authoring.solved import write_finished
 from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.board.confirm import confirmed_in
+from reimpl_helpers.board.facts import digest_of
 from reimpl_helpers.hub import confirmer
 from reimpl_helpers.hub.confirmer import end_all
 from reimpl_helpers.hub.launch import BOUNDS
 from reimpl_helpers.hub.users import JUDGE_USER, make_hub_users
+from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts.package import definition_of
+from reimpl_helpers.tracks.track import Track
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,15 +66,25 @@ def confirm(machine, tmp_path):
             package = tmp_path / "homes" / f"pair-{pair}" / "work" / "autoencoder"
             package.mkdir(parents=True, exist_ok=True)
             (package / "model.py").write_text(MODEL.replace(RIGHT, source))
-            event = {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": "nn_layer"}
-            event |= {"track": "autoencoder", "step": 1, "state": "right", "source": source}
-            (logs / f"{pair}.jsonl").write_text(json.dumps(event) + "\n")
-        command = [machine[1], "-P", "-c", ROUND, tmp_path / "homes", logs]
-        subprocess.run(command, check=True, timeout=300, env=os.environ | TOKEN)
-        found = confirmed_in(logs)
+            (logs / f"{pair}.jsonl").write_text(claim("nn_layer", 1, source))
+        found = look_once(machine, tmp_path)
         return {pair: found[pair]["autoencoder/1/nn_layer"]["state"] for pair in found}
 
     return confirm
+
+
+def look_once(machine, folder):
+    """Let the confirmer look once at homes and logs; return what it has confirmed."""
+    command = [machine[1], "-P", "-c", ROUND, folder / "homes", folder / "logs"]
+    subprocess.run(command, check=True, timeout=300, env=os.environ | TOKEN)
+    return confirmed_in(folder / "logs")
+
+
+def claim(piece, step, source):
+    """Write the line of a log that calls a piece right."""
+    event = {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": piece, "step": step}
+    event |= {"track": "autoencoder", "state": "right", "source": source}
+    return json.dumps(event) + "\n"
 
 
 def test_right_is_confirmed_and_wrong_is_not(confirm):
@@ -141,18 +155,60 @@ def test_what_is_judged_reaches_nothing_and_leaves_nothing(confirm, machine, tmp
     assert all(state.startswith("Z") for state in found), found
 
 
+FORGE = """
+def forge():
+    import contextlib, glob, os, pickle, socket
+    from multiprocessing import reduction
+    class Forge:
+        def __reduce__(self):
+            return eval, (f"__import__('os').write(1, {FORGED!r})",)
+    for said in glob.glob("/proc/[0-9]*/fd/[0-9]*"):  # of the judge, or of what it started
+        with contextlib.suppress(OSError):
+            if "deleted" in os.readlink(said):
+                with open(said, "ab") as file:
+                    file.write(FORGED)
+    for listener in glob.glob(os.environ["TMPDIR"] + "/pymp-*/listener-*"):  # what forks trials
+        with contextlib.suppress(OSError):
+            asked = socket.socket(socket.AF_UNIX)
+            asked.connect(listener)
+            pipes = [os.pipe() for _ in range(4)]
+            theirs = [pipes[0][0], pipes[1][1], pipes[2][0], pipes[3][1]]
+            reduction.sendfds(asked, theirs)
+            os.write(pipes[0][1], pickle.dumps(Forge()))
+            os.close(pipes[0][1])
+    with contextlib.suppress(PermissionError):
+        open(f"/proc/{os.getppid()}/mem", "rb")
+        raise SystemExit("what forks trials can be looked into")
+forge()
+"""
+
+
+def test_a_pairs_test_forges_no_verdict(machine, tmp_path, keeps_out):
+    """It runs as the judge does, beside the process that forks what runs the test."""
+    store = Store(Track("autoencoder", 4), tmp_path / "homes/pair-oak/work/autoencoder")
+    store.folder.mkdir(parents=True)
+    write_finished(store)
+    tests, lie = store.folder / "test_model.py", "def encoder(params, x):\n    return 'a lie'\n"
+    honest = definition_of(tests.read_text(), "test_layer_shape_and_relu")
+    forged = {"autoencoder/1/encoder": {"state": "right", "of": digest_of(lie)}}
+    said = f"\n{json.dumps(forged)}\n".encode()
+    tests.write_text(f"{tests.read_text()}\nFORGED = {said!r}\n{FORGE}")
+    logs = tmp_path / "logs"
+    (logs / ".confirmed").mkdir(parents=True)
+    claims = claim("test_layer_shape_and_relu", 4, honest) + claim("encoder", 1, lie)
+    (logs / "oak.jsonl").write_text(claims)
+    found = look_once(machine, tmp_path)["oak"]
+    assert found["autoencoder/4/test_layer_shape_and_relu"]["state"] == "right"
+    keeps_out(list(found) == ["autoencoder/4/test_layer_shape_and_relu"], found)
+
+
 def test_what_is_judged_is_said_before_the_rest_is():
     encoder = definition_of(MODEL, "encoder")
     head, _, _ = encoder.rpartition('"""\n')
     endless = f'{head}"""\n    import time\n    time.sleep(1000)\n'
     claims = {"nn_layer": RIGHT, "encoder": endless}
-    events = [
-        {"at": datetime.now(UTC).isoformat(), "event": "check", "piece": name, "source": source}
-        | {"track": "autoencoder", "step": 1, "state": "right"}
-        for name, source in claims.items()
-    ]
     asked = {
-        "log": "".join(json.dumps(event) + "\n" for event in events),
+        "log": "".join(claim(piece, 1, source) for piece, source in claims.items()),
         "packages": {"autoencoder": {"model.py": MODEL.replace(encoder, endless)}},
         "judged": {},
     }
@@ -172,18 +228,20 @@ def test_what_is_judged_is_said_before_the_rest_is():
     ]
 
 
-def test_who_never_ends_comes_last_and_has_less_time(tmp_path, monkeypatch):
-    logs, homes, tried, endless = tmp_path / "logs", tmp_path / "homes", [], set()
+def test_who_takes_long_comes_last_and_has_less_time(tmp_path, monkeypatch):
+    logs, homes, tried, slow, clock = tmp_path / "logs", tmp_path / "homes", [], set(), [0.0]
     logs.mkdir()
 
     def judged_apart(log, packages, known, patience):
         tried.append((log.decode(), patience))
-        return {}, log.decode() not in endless
+        clock[0] += confirmer.LESS if log.decode() in slow else confirmer.LESS - 1
+        return {}
 
+    monkeypatch.setattr(confirmer.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(confirmer, "judged_apart", judged_apart)
     watched = confirmer.Confirmer(homes, logs)
     for pairs in {"elm"}, {"elm"}, set(), set():
-        endless = pairs
+        slow = pairs
         tried.append("round")
         for pair in "elm", "oak":
             (homes / f"pair-{pair}").mkdir(parents=True, exist_ok=True)
