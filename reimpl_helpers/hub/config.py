@@ -67,7 +67,8 @@ c.JupyterHub.services = [
     },
 ]
 if is_root:
-    guard = {"name": "guard", "command": module("reimpl_helpers.hub.guard", STATE)}
+    ports = map(port_of, (public, board))
+    guard = {"name": "guard", "command": module("reimpl_helpers.hub.guard", STATE, *ports)}
     c.JupyterHub.services.append(guard)
 
 # What anybody may send to the hub is small, and is not waited for long; the library takes 100 MB.

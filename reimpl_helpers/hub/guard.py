@@ -1,7 +1,7 @@
 """Keep each pair within its bounds: what the hub runs beside the pairs' servers, as root.
 
 The system's own limits are of one process; these are of all that a pair runs, together. Where the
-hub was killed, what pairs run ends here.
+hub was killed, what pairs run ends here, and until then the hub's ports are held.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.hub.ports import everywhere
 from reimpl_helpers.hub.service import TO_SAVE, serve
 from reimpl_helpers.hub.state import HOMES, close, end_what_is_left, only_hub
 from reimpl_helpers.hub.users import bounded_users, user_of
@@ -110,4 +111,5 @@ def hub_is_gone(state: Path) -> None:
 
 if __name__ == "__main__":
     state = Path(sys.argv[1])
+    held = [each for port in sys.argv[2:] for each in everywhere(int(port))]
     serve(lambda: main(state / HOMES), is_gone=lambda: hub_is_gone(state))

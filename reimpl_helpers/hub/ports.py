@@ -1,7 +1,7 @@
 """Hold a hub's ports as long as anything of it runs, so that no pair answers at one of them.
 
-What starts the hub opens them, and hands them to the hub, which hands them to its proxy: whichever
-of the three is killed, another holds them.
+What starts the hub opens them, and hands them to the hub, which hands them to its proxy; the guard
+opens its own. Whichever of them is killed, another holds the ports until no pair runs anything.
 """
 
 import contextlib
@@ -83,5 +83,5 @@ def held_ports() -> list[int]:
 
 def port_of(descriptor: int) -> int:
     """Return the port that an open socket has."""
-    with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as board:
-        return board.getsockname()[1]
+    with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as opened:
+        return opened.getsockname()[1]
