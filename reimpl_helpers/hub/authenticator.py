@@ -10,6 +10,7 @@ from pathlib import Path
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
 from tornado.httputil import HTTPServerRequest
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import HTTPError
 from traitlets import Bool, Integer, Unicode
 
@@ -17,6 +18,8 @@ from reimpl_helpers.base.network import HERE
 from reimpl_helpers.hub.codes import CODES, Codes, LoginThrottle, hand_out
 from reimpl_helpers.hub.roles import ACCOUNT, EVERYBODY, PAIRS, account_of, roles_of
 from reimpl_helpers.hub.roster import Roster, RosterError, read_roster
+
+LOOK = 2  # seconds between two looks at the roster
 
 
 def address_of(request: HTTPServerRequest) -> str:
@@ -44,12 +47,15 @@ class RosterAuthenticator(Authenticator):
     address = Unicode(help="Where people reach the hub, for the sheets of codes.", config=True)
     manage_roles = Bool(True)
     auth_refresh_age = Integer(5)  # seconds that an earlier look at the roster counts
+    auth_refresh_strict = Bool(True)  # also for who shows a token of an old session
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.codes, self.throttle = Codes(Path(self.folder) / CODES), LoginThrottle()
         self._roster, self._read, self._opened = read_roster(Path(self.roster_path)), 0, None
         self.roster  # noqa: B018  read now: there is a sheet of codes before anybody comes
+        if IOLoop.current(instance=False):  # and again and again, though nobody comes
+            PeriodicCallback(lambda: self.roster, LOOK * 1000).start()
 
     @property
     def roster(self) -> Roster:
@@ -86,41 +92,47 @@ class RosterAuthenticator(Authenticator):
         if not await asyncio.to_thread(self.codes.is_right, name or "", data["password"]):
             return None
         self.throttle.was_right(who)
-        self.end_old_sessions(name, handler)
+        self.end_old_sessions(handler.user_from_username(name).orm_user, handler)
         return self.model_of(name, handler)
 
     async def refresh_user(self, user, handler=None, **kwargs):
-        """Say again what somebody may do."""
-        if user.name.startswith(ACCOUNT):
-            return self.account_model(user.name)
-        model = self.model_of(user.name, handler)  # reads the roster, and so gives new codes
-        return not self.end_old_sessions(user.name, handler) and model
+        """Say again what somebody may do; False where they came in with an earlier code."""
+        session = user.orm_user.cookie_id
+        is_account = user.name.startswith(ACCOUNT)
+        model = (self.account_model if is_account else self.model_of)(user.name, handler)
+        return user.orm_user.cookie_id == session and model
 
-    def end_old_sessions(self, name: str, handler) -> bool:
-        """Log somebody out wherever they came in with another code; tell whether they had."""
-        person = handler.user_from_username(name).orm_user
-        code = self.codes.code_number(name) or orm.new_token()  # who left has none
-        if person.cookie_id == code:
-            return False
-        person.cookie_id = code  # what a session's cookie holds
-        for token in person.api_tokens:  # and what it showed at pairs' servers
-            handler.db.delete(token)
-        handler.db.commit()
-        return True
+    def end_old_sessions(self, person: orm.User, handler) -> None:
+        """Log somebody out wherever they came in with another code than theirs is now."""
+        code = self.codes.code_number(person.name) or orm.new_token()  # who left has none
+        if person.cookie_id != code:
+            person.cookie_id = code  # what a session's cookie holds
+            # what it shows at pairs' servers and the board, and what it may still get that for
+            for right in (*person.api_tokens, *person.oauth_codes):
+                handler.db.delete(right)
+            handler.db.commit()
 
-    def model_of(self, name: str, handler) -> dict:
-        """Say what the hub is to know of a person, as the roster says now."""
+    def taken_over(self, handler) -> Roster:
+        """Return the roster; of a new one, open the pairs' accounts, and end sessions of before."""
         roster = self.roster
         if roster is not self._opened:
             for pair in roster.pairs:
                 self.open_account(account_of(pair), handler)
+            for user in handler.db.query(orm.User).all():
+                if not user.name.startswith(ACCOUNT):
+                    self.end_old_sessions(user, handler)
             self._opened = roster  # once for each roster: people are asked for every few seconds
+        return roster
+
+    def model_of(self, name: str, handler) -> dict:
+        """Say what the hub is to know of a person, as the roster says now."""
+        roster = self.taken_over(handler)
         identity = roster.person(name).identity
         return {"name": name, "roles": roles_of(roster, name), "user_info": identity}
 
-    def account_model(self, account: str) -> dict:
+    def account_model(self, account: str, handler) -> dict:
         """Say what the hub is to know of a pair's account: who is in the pair."""
-        names = self.roster.pairs.get(account.removeprefix(ACCOUNT), ())
+        names = self.taken_over(handler).pairs.get(account.removeprefix(ACCOUNT), ())
         return {"name": account, "roles": [EVERYBODY], "user_info": {"names": list(names)}}
 
     def open_account(self, account: str, handler) -> None:

@@ -113,7 +113,7 @@ def serve_roster(
         if not hand_out(state, roster, address):
             print(
                 "Everybody has a code. For who lost theirs: take their line out of the roster, "
-                "save it, put it in again: that makes a new one."
+                "save it, wait ten seconds, put it in again: that makes a new one."
             )
         if not is_root:
             print(TRUSTED)
@@ -183,8 +183,12 @@ def run_hub(
         if not is_up and (is_up := answers(f"{address}/hub/health")):
             print(f"The hub is at {address}. Ctrl-C stops it; nothing is lost.", flush=True)
         time.sleep(0.5)
-    if hub.returncode < 0:  # it was killed
+    if hub.returncode < 0 and is_up:
         time.sleep(TO_SAVE)
+        raise WorkbookError(
+            f"the hub was killed, by the signal {-hub.returncode}. All that pairs ran has been "
+            "ended, and what they saved is kept: start it again."
+        )
     if not is_up:
         writing.join(timeout=5)
         lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()

@@ -14,6 +14,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -590,23 +591,32 @@ def test_somebody_is_moved_to_another_pair_and_a_late_one_comes_in(hub, servers,
 
 
 def test_a_new_code_ends_what_began_with_the_old_one(hub, servers, visitor, keeps_out):
-    old, at_the_hub = visitor("Grace"), visitor("Grace")
-    lab = f"{servers['oak']}/lab"
-    assert old.get(lab, timeout=30).url.startswith(lab)
-    code = hub.codes["Grace"]
-    hub.roster.write_text(ROSTER.replace("Grace,oak\n", ""))
-    wait_for(lambda: "Grace" not in (hub.state / CODES).read_text(), 30, "her code's end")
-    hub.roster.write_text(ROSTER)
-    wait_for(lambda: hub.codes["Grace"] != code, 30, "another code")
-    assert Visitor(hub, "Grace").enter() == servers["oak"]
-
     def is_out(session, address):
         page = session.get(address, timeout=30)
         assert page.status_code < 500, page.text
         return "/hub/login" in page.url
 
-    wait_for(lambda: is_out(old, lab), 30, "the way out of the pair's server")
-    keeps_out(is_out(at_the_hub, f"{hub.address}/hub/home"))
+    first, second, slow = (visitor("Grace") for _ in range(3))
+    for kept in [each for each in slow.cookies if each.path.startswith("/user/")]:
+        slow.cookies.clear(kept.domain, kept.path, kept.name)
+    lab, home = f"{servers['oak']}/lab", f"{hub.address}/hub/home"
+    assert not is_out(first, lab) and not is_out(second, lab)
+    seen = time.monotonic()
+    page = slow.get(lab, allow_redirects=False)
+    while "oauth_callback?" not in page.headers["Location"]:  # what that leads to is kept back
+        page = slow.get(urljoin(page.url, page.headers["Location"]), allow_redirects=False)
+    code = hub.codes["Grace"]
+    hub.roster.write_text(ROSTER.replace("Grace,oak\n", ""))
+    wait_for(lambda: "Grace" not in (hub.state / CODES).read_text(), 30, "her code's end")
+    wait_for(lambda: time.monotonic() > seen + 8, 10, "the end of what the server has in mind")
+    keeps_out(is_out(first, lab))
+    hub.roster.write_text(ROSTER)
+    wait_for(lambda: hub.codes["Grace"] != code, 30, "another code")
+    assert Visitor(hub, "Grace").enter() == servers["oak"]
+    slow.get(urljoin(page.url, page.headers["Location"]), timeout=30)
+    keeps_out(is_out(slow, lab))
+    keeps_out(is_out(second, lab))
+    keeps_out(is_out(second, home))
     keeps_out("/hub/login" in Visitor(hub, "Grace").log_in(code).url)
     Visitor(hub, "Grace").enter()  # and the new one still is right
 
@@ -668,8 +678,12 @@ while True:
 
 
 @pytest.mark.parametrize(
-    "how", ["stop", "kill the hub and its proxy", "kill", "kill all", "kill the proxy too"]
-)
+    "how",
+    [
+        "stop", "kill the hub and its proxy", "kill what started it and its proxy", "kill",
+        "kill all", "kill the proxy too",
+    ],
+)  # fmt: skip
 def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps_out):
     """Meanwhile a process of a pair, which no server knows of, tries to take the hub's places."""
     ada = Visitor(hub, "Ada")
@@ -689,13 +703,16 @@ def test_stop_and_start_loses_nothing_and_leaves_nobody(how, hub, servers, keeps
         assert hub.state.stat().st_mode & 0o077 == 0, "its homes are open to who gets their numbers"
         said = (hub.work("elm").parent / "server.log").read_text()
         assert "received signal 2, stopping" in said  # and it kept what was not saved
-    elif how == "kill the hub and its proxy":  # what started them ends the rest
-        (below,) = psutil.Process(hub.process.pid).children()
-        proxy = psutil.Process(int((hub.state / PROXY_IS).read_text()))
-        below.kill()
-        proxy.kill()
+    elif how.endswith("and its proxy"):
+        started_by = psutil.Process(hub.process.pid)
+        (killed,) = started_by.children() if "the hub" in how else [started_by]
+        psutil.Process(int((hub.state / PROXY_IS).read_text())).kill()
+        killed.kill()
         hub.process.wait(STOPS)
-        assert not IS_ROOT or not processes_of(oak.pw_uid), "it has ended, and they run"
+        if "the hub" in how:  # what started it ends the rest
+            assert not IS_ROOT or not processes_of(oak.pw_uid), "it has ended, and they run"
+            assert "the hub was killed, by the signal 9" in hub.said
+        wait_for(lambda: not IS_ROOT or not processes_of(oak.pw_uid), 20, "the pairs' end")
     else:
         hub.kill()
         if how == "kill":

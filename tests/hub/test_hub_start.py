@@ -83,6 +83,8 @@ def test_among_people_who_trust_each_other_it_serves_as_who_started_it(machine):
     try:
         hub.start(ROSTER, user=NOBODY)
         assert "Every pair's kernel runs as you" in hub.said
+        hub.roster.write_text(ROSTER.replace("Grace", "Late"))  # though nobody is here yet
+        wait_for(lambda: "Late" in hub.codes, 20, "a card for who is new")
         assert "/user/pair-oak" in Visitor(hub, "Ada").enter()
         assert (hub.work("oak") / "00_start_here.ipynb").stat().st_uid == NOBODY
         assert hub.state.stat().st_mode & 0o077 == 0
