@@ -102,7 +102,11 @@ class Seat:
         self.said = []
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         wait_longer = self.page.locator(".jp-Dialog-buttonLabel[aria-label='Continue waiting']")
-        self.page.add_locator_handler(wait_longer, lambda button: button.click())  # a busy machine
+        self.dismiss(wait_longer)  # on a busy machine
+
+    def dismiss(self, button):
+        """Press a button of a dialog whenever it is in the way, also where another one follows."""
+        self.page.add_locator_handler(button, lambda button: button.click(), no_wait_after=True)
 
     def open(self, notebook: str):
         """Open a notebook by the link, which loads the page."""

@@ -186,7 +186,7 @@ def test_a_workshop_is_played_through(hub, come_in, chromium):
     restarting.first.wait_for()
     rosa.picture("a kernel was killed")
     ok = restarting.get_by_role("button", name="Ok").first  # one for each notebook that was open
-    rosa.page.add_locator_handler(ok, lambda button: button.click(), no_wait_after=True)
+    rosa.dismiss(ok)
     (emmy,) = come_in("Emmy")
     emmy.open(NAME)
     for place in [place for place in CODE if place <= EXERCISES["numpy_counterparts"]]:

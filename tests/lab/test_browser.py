@@ -273,8 +273,7 @@ def test_what_cannot_be_saved_is_said_in_the_page_and_saved_once_it_can_be(share
     place = places(shared, name)["start"]
     for seat in seats:  # the list of files looks now and then, and says that its folder is gone
         gone = seat.page.get_by_role("dialog").filter(has_text="Directory not found")
-        button = gone.get_by_role("button", name="Close")
-        seat.page.add_locator_handler(button, lambda button: button.click())
+        seat.dismiss(gone.get_by_role("button", name="Close"))
     for number, hinder in enumerate((full_disk, renamed_folder, renamed_work, deleted_file)):
         typed = f"typed = {number}"
         with contextlib.ExitStack() as hindered:  # or a failure here makes others fail
