@@ -28,7 +28,7 @@ FILES = {  # of a track, and what is in each
     "record.py": "how its recording is made",
     "recording.safetensors": "what the original computes; `reimpl record {name}` makes it",
     "pieces.py": "what the pair writes, and the questions each piece is asked",
-    "planted_bugs.py": "the mistakes people make",
+    "planted_bugs.toml": "the mistakes people make",
     "variants.py": "other right ways to write each piece",
     "solution/model.py": "what a pair ends up with",
     "solution/before_port.py": "the pieces that are ported, as they are before",

@@ -4,8 +4,11 @@ One list serves three uses: it names the suspect when an answer equals a known m
 the pair's own tests, and it tests the checks.
 """
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
+from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.texts import package
 
 
@@ -39,6 +42,30 @@ class Bug:
         if definition.count(old) != 1:
             raise ValueError(
                 f"planted bug “{self.name}”: {old!r} stands {definition.count(old)} times in "
-                f"{self.piece}, expected once. Mend the edit in planted_bugs.py."
+                f"{self.piece}, expected once. Mend the edit in planted_bugs.toml."
             )
         return "".join([*lines[: first - 1], definition.replace(old, new), *lines[last:]])
+
+
+def read_bugs(path: Path) -> list[Bug]:
+    """Read the planted bugs of a track from its planted_bugs.toml, piece by piece.
+
+    Raises: WorkbookError when it is not TOML, or a bug lacks a part or has an unknown one.
+    """
+    try:
+        pieces = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbookError(f"{path} cannot be read: {error}. Mend it first.") from error
+    return [bug_of(piece, parts, path) for piece, bugs in pieces.items() for parts in bugs]
+
+
+def bug_of(piece, parts, path) -> Bug:
+    try:
+        early = parts.get("before_port")
+        return Bug(piece, **{**parts, "before_port": early and (early["old"], early["new"])})
+    except (AttributeError, KeyError, TypeError) as error:
+        name = parts.get("name", "without a name") if isinstance(parts, dict) else parts
+        raise WorkbookError(
+            f"{path}: a planted bug of {piece} (“{name}”) is not one: {type(error).__name__}: "
+            f"{error}. Give it the parts that its neighbours have, under [[{piece}]]."
+        ) from error

@@ -20,7 +20,7 @@ from reimpl_helpers.checks.structure import with_structure
 from reimpl_helpers.checks.suspects import Suspect
 from reimpl_helpers.originals.recording import read_recording
 from reimpl_helpers.texts import package
-from reimpl_helpers.texts.mistakes import Bug
+from reimpl_helpers.texts.mistakes import Bug, read_bugs
 
 LAST_STEP = 5
 SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
@@ -108,10 +108,10 @@ class Track:
         theirs = [
             bug
             for home in {piece.from_track for piece in self.vocabulary.values()} - {self.name}
-            for bug in load_file(NOTEBOOKS / home / "planted_bugs.py").BUGS
+            for bug in read_bugs(NOTEBOOKS / home / "planted_bugs.toml")
             if bug.piece in self.vocabulary
         ]
-        return load_file(self.home / "planted_bugs.py").BUGS + theirs
+        return read_bugs(self.home / "planted_bugs.toml") + theirs
 
     @cached_property
     def modules(self) -> dict[str, str]:

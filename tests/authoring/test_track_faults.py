@@ -1,6 +1,6 @@
 """`reimpl dev check`: what is wrong with a track is said, and the tracks have nothing wrong."""
 
-import re
+import json
 import shutil
 
 import pytest
@@ -35,7 +35,7 @@ BROKEN = {  # a file of a track, an edit of it, and what is said then
         "import jax\n        return jax.numpy.tanh(output)",
         "nn_layer is not in NumPy in solution/before_port.py",
     ),
-    "planted_bugs.py": ('"no bias before the code"', '"tanh left out"', "has that name"),
+    "planted_bugs.toml": ('"no bias before the code"', '"tanh left out"', "has that name"),
     "variants.py": (
         "def nn_layer__",
         "def nn_layers__",
@@ -73,16 +73,6 @@ def test_a_file_that_is_missing_is_named_with_what_it_is_for(file, copied):
     assert fault.startswith(f"{file} is missing: ") and "{" not in fault
 
 
-BUG = """\
-Bug(
-        "encoder",
-        "{name}",
-        {edit},
-        "why not.",
-        {question!r},
-        "Try it.",
-    ),
-    Bug("""
 TANH = '"bias"], "tanh")'
 BUGS = {  # an edit of the solution's encoder, a question about it, and what is said of the bug
     "no edit": (("not there", ""), "Is it so?", "stands 0 times in encoder"),
@@ -101,10 +91,11 @@ def test_a_planted_bug_that_is_none_is_named(what, copied):
 
 
 def plant(copied, name, edit, question):
-    path = copied / "planted_bugs.py"
-    text = path.read_text("utf-8")
-    bug = BUG.format(name=name, edit=f"{edit[0]!r}, {edit[1]!r}", question=question)
-    path.write_text(re.sub(r"Bug\(\n", lambda found: bug + "\n", text, count=1), "utf-8")
+    parts = {"name": name, "why": "why not.", "question": question, "hint": "Try it."}
+    parts |= dict(zip(("old", "new"), edit, strict=True))
+    bug = "".join(f"{part} = {json.dumps(text)}\n" for part, text in parts.items())
+    path = copied / "planted_bugs.toml"
+    path.write_text(f"{path.read_text('utf-8')}\n[[encoder]]\n{bug}", "utf-8")
 
 
 def test_what_the_cases_do_not_tell_apart_is_named(copied):

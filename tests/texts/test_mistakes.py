@@ -1,8 +1,11 @@
 """Planted bugs: each edit applies exactly once, in its own piece, before and after the port."""
 
+from dataclasses import replace
+
 import pytest
 
-from reimpl_helpers.texts.mistakes import Bug
+from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.texts.mistakes import Bug, read_bugs
 
 MODEL = '''"""Doubles."""
 
@@ -48,3 +51,41 @@ def test_an_edit_that_does_not_apply_once(piece, old, times):
     words = f"“a name”: .* stands {times} times in {piece}, expected once. Mend the edit"
     with pytest.raises(ValueError, match=words):
         bug(piece, old, "y").plant(MODEL)
+
+
+BUG = """\
+[[double]]
+name = "a name"
+why = "?"
+question = "?"
+hint = "?"
+old = "2 * x"
+new = "3 * x"
+[double.before_port]
+old = "x + x"
+new = "x + x + x"
+"""
+
+
+def test_planted_bugs_are_read_piece_by_piece(tmp_path):
+    path = tmp_path / "planted_bugs.toml"
+    path.write_text(f"{BUG}\n{BUG.replace('double', 'half')}", "utf-8")
+    double = bug("double", "2 * x", "3 * x", before_port=("x + x", "x + x + x"))
+    assert read_bugs(path) == [double, replace(double, piece="half")]
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("name = ", "name ", "cannot be read: Expected '='"),
+        ('hint = "?"', "", "“a name”. is not one: .*missing.*'hint'"),
+        ("hint", "hnit", "“a name”. is not one: .*unexpected.*'hnit'"),
+        ('new = "x + x + x"', "", "“a name”. is not one: KeyError: 'new'"),
+        ("[[double]]", "[double]", r"of double .* under \[\[double]]"),
+    ],
+)
+def test_what_is_no_planted_bug_is_named(old, new, said, tmp_path):
+    path = tmp_path / "planted_bugs.toml"
+    path.write_text(BUG.replace(old, new), "utf-8")
+    with pytest.raises(WorkbookError, match=said):
+        read_bugs(path)
