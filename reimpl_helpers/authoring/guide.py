@@ -14,6 +14,7 @@ from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.checks.compare import Piece
+from reimpl_helpers.scoring.score import MUTATION, PLANTED
 from reimpl_helpers.tracks.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.tracks.track import Track, tracks
 
@@ -121,11 +122,11 @@ def stumbles(track: Track, piece: Piece) -> str:
 
 def score_of(notebook: Path) -> list[str]:
     """Say what the workbook's own tests score, where a notebook asks for a score."""
-    solved = (notebook.parent / "solved" / notebook.name).read_text("utf-8")
-    catch = re.search(r"your tests catch (\d+ of \d+) planted bugs, (\d+ of \d+) mutations", solved)
-    if not catch:
-        return []
+    solved = nbformat.read(notebook.parent / "solved" / notebook.name, as_version=4)
+    outputs = [output for cell in solved.cells for output in cell.get("outputs", ())]
+    said = [output.get("metadata", {}).get("text/html", {}) for output in outputs]
     return [
-        f"The workbook's own answers to these exercises catch {catch[1]} planted bugs and "
-        f"{catch[2]} mutations."
+        "The workbook's own answers to these exercises catch "
+        "{} of {} planted bugs and {} of {} mutations.".format(*counts[PLANTED], *counts[MUTATION])
+        for counts in (about["counts"] for about in said if "counts" in about)
     ]

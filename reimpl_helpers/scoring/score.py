@@ -93,14 +93,20 @@ class Score:
         return [finding for finding in self.findings if finding.caught_by is not None]
 
     @property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Count the mistakes of each kind: those that are caught, and all."""
+        found = {kind: self.of(kind) for kind in KINDS}
+        return {
+            kind: (sum(finding.caught_by is not None for finding in some), len(some))
+            for kind, some in found.items()
+            if some
+        }
+
+    @property
     def headline(self) -> str:
         if self.problem:
             return f"no score: {self.problem}"
-        counts = [
-            f"{sum(finding.caught_by is not None for finding in found)} of {len(found)} {kind}"
-            for kind in KINDS
-            if (found := self.of(kind))
-        ]
+        counts = [f"{caught} of {number} {kind}" for kind, (caught, number) in self.counts.items()]
         return f"your tests catch {', '.join(counts) or 'nothing: there is nothing to catch yet'}."
 
     def __repr__(self):
@@ -122,7 +128,7 @@ class Score:
                 summary = f"<summary>{word}: {len(findings)}</summary>"
                 parts.append(f"<details{opened}>{summary}{table}</details>")
         parts += [f"<div>{html.escape(line)}</div>" for line in self._not_counted()]
-        return "".join(parts)
+        return "".join(parts), {"counts": self.counts}  # a notebook keeps them beside the page
 
     def _not_counted(self):
         if not self.equivalent:

@@ -336,7 +336,11 @@ def test_a_mistake_that_never_ends_is_left_out(pair, short_limit):
 
 def test_as_text_html_and_picture(pair):
     result = pair.tests(SHAPES + "\ndef test_ours():\n    assert '<b>'\n")
-    text, page = repr(result), result._repr_html_()
+    text, (page, kept) = repr(result), result._repr_html_()
+    assert kept["counts"]["planted bugs"] == (
+        sum(found.mistake.kind == "planted bugs" for found in result.caught),
+        sum(found.mistake.kind == "planted bugs" for found in result.findings),
+    )
     assert text.splitlines()[0] == result.headline
     assert f"\nmissed  {'encoder · tanh left out':60}  " in text
     assert f"<summary>missed: {len(result.missed)}</summary>" in page
