@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.nn.functional import mse_loss
 
-from reimpl_helpers.forward import (
+from reimpl_helpers.originals.recording import Probe, Recording, Training, source_sha256
+from reimpl_helpers.originals.tracing import (
     adam_losses,
     initial_quantiles,
     load_original,
@@ -18,7 +19,6 @@ from reimpl_helpers.forward import (
     params_of,
     record_probe,
 )
-from reimpl_helpers.originals.recording import Probe, Recording, Training, source_sha256
 
 SOURCE = Path(__file__).with_name("original.py")
 GNN = load_original(SOURCE).GNN

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.forward import adam_losses, load_original, load_params, record_probe
 from reimpl_helpers.originals.recording import read_recording, source_sha256, write_recording
+from reimpl_helpers.originals.tracing import adam_losses, load_original, load_params, record_probe
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `torch`")
 mse_loss = torch.nn.functional.mse_loss
@@ -145,7 +145,7 @@ QUICK = """
 import sys
 from functools import partial
 from pathlib import Path
-from reimpl_helpers.forward import load_original
+from reimpl_helpers.originals.tracing import load_original
 from reimpl_helpers.originals.recording import write_recording
 
 recorder = load_original(Path(sys.argv[1]))

@@ -152,7 +152,7 @@ def test_a_long_text_is_cut_off(published):
 @needs_published
 def test_the_original_is_the_published_model(published):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: make torch")
-    from reimpl_helpers.forward import load_original, load_params
+    from reimpl_helpers.originals.tracing import load_original, load_params
     from reimpl_helpers.params import flat
 
     params, theirs, _ = published
