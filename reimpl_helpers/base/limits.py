@@ -1,7 +1,9 @@
 """Limit what a process that runs a pair's code may take of the machine, and who looks into it."""
 
 import ctypes
+import os
 import sys
+from typing import TextIO
 
 LIMITS = {  # the right answers come nowhere near
     "RLIMIT_CPU": 3600,  # seconds
@@ -24,6 +26,19 @@ def limit_this_process() -> None:
         _, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
+
+
+def take_output(closed: tuple[int, ...] = (1,)) -> TextIO:
+    """Return standard output, and close these descriptors to what this process runs and starts.
+
+    Who finds it open elsewhere, as a process of the same user can, words their own verdict.
+    """
+    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")  # closed in what is started
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for theirs in closed:
+        os.dup2(nowhere, theirs)
+    os.close(nowhere)
+    return ours
 
 
 def hide_this_process() -> None:

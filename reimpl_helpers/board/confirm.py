@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -80,10 +80,15 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     if any(unjudged(claims[label], judged[label]) for label in logs):
         say(BEWARE)
     for label, shown in shown_labels(logs, hidden).items():
+
+        def tell(key, words, label=label, shown=shown):
+            say(f"{shown}  {name_of(key)}: {words}")
+            if words in (RIGHT, WRONG):  # else it says why nothing was judged
+                judged[label] |= judgement(key, words, claims[label][key])
+                keep(folder, label, judged[label])
+
         files_of = partial(package_beside, folder, logs[label])
-        for found in judge_new(claims[label], judged[label], files_of, partial(tell, say, shown)):
-            judged[label] = judged[label] | found
-            keep(folder, label, judged[label])
+        judge_new(claims[label], judged[label], files_of, tell)
     states = [
         state_of(judged[label], key, source)
         for label, theirs in claims.items()
@@ -104,20 +109,19 @@ def unjudged(claims: dict[Key, str], judged: dict[str, dict]) -> set[Key]:
 
 
 def judge_new(
-    claims: dict[Key, str], judged: dict[str, dict], files_of: Callable[[str], Files], tell
-) -> Iterator[dict[str, dict]]:
-    """Judge what a pair claims and nobody judged, track by track.
+    claims: dict[Key, str],
+    judged: dict[str, dict],
+    files_of: Callable[[str], Files],
+    tell: Callable[[Key, str], None],
+) -> None:
+    """Judge what a pair claims and nobody judged, track by track; tell each verdict at once.
 
     `files_of` gives the files of the package that the pair saved of a track.
     """
     wanted = unjudged(claims, judged)
     for track in sorted({key[0] for key in wanted}):
         theirs = {key: claims[key] for key in wanted if key[0] == track}
-        yield judge_claims(theirs, files_of(track), tell)
-
-
-def tell(say, shown: str, key: Key, words: str) -> None:
-    say(f"{shown}  {name_of(key)}: {words}")
+        judge_claims(theirs, files_of(track), tell)
 
 
 def state_of(judged: dict[str, dict], key: Key, source: str) -> str | None:
@@ -163,13 +167,13 @@ def keep(folder: Path, label: str, known: dict) -> None:
 # --- judging one pair ---------------------------------------------------------------------
 
 
-def judge_claims(claims: dict[Key, str], files: Files, tell) -> dict[str, dict]:
+def judge_claims(claims: dict[Key, str], files: Files, tell: Callable[[Key, str], None]) -> None:
     """Judge what a pair claims of one track by the package that they saved, as `reimpl check` does.
 
     A claim from before the port is confirmed by a port that is right and stands in its place.
     """
     (name,) = {key[0] for key in claims}
-    states, until = {}, time.monotonic() + PATIENCE
+    left, until = set(claims), time.monotonic() + PATIENCE
     with scratch_folder() as scratch:
         store = Store(track_at(name), scratch / name)
         store.folder.mkdir()
@@ -185,18 +189,14 @@ def judge_claims(claims: dict[Key, str], files: Files, tell) -> dict[str, dict]:
         def report(verdict):
             key = asked.get(verdict.label)
             if key and (verdict.right or not troubles[key]):
-                states[key] = RIGHT if verdict.right else WRONG
-                tell(key, states[key])
+                left.discard(key)
+                tell(key, RIGHT if verdict.right else WRONG)
 
         if asked:
             judge_package(store, report, is_asked)
-    for key in sorted(claims.keys() - states.keys()):
+    for key in sorted(left):
         too_long = f"its package took more than {PATIENCE // 60} minutes"
         tell(key, f"not judged: {troubles[key] or too_long}")
-    found = {}
-    for key, state in states.items():
-        found |= judgement(key, state, claims[key])
-    return found
 
 
 def judgement(key: Key, state: str, source: str) -> dict[str, dict]:

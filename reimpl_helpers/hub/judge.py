@@ -1,28 +1,14 @@
 """Judge what one pair claims: what the confirmer runs, as a user who may do nothing else."""
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TextIO
 
-from reimpl_helpers.base.limits import hide_this_process
+from reimpl_helpers.base.limits import hide_this_process, take_output
 from reimpl_helpers.board.confirm import claims_in, judge_new, judgement
 from reimpl_helpers.board.logs import logs_in
 from reimpl_helpers.checks.compare import RIGHT, WRONG
-
-
-def take_output() -> TextIO:
-    """Return what this process says, and leave nothing of it to what it starts.
-
-    Who finds it open elsewhere, as a process of the same user can, words their own verdict.
-    """
-    ours = os.fdopen(os.dup(sys.stdout.fileno()), "w")  # closed in what is started
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for theirs in range(3):
-        os.dup2(nowhere, theirs)
-    return ours
 
 
 def main() -> None:
@@ -31,7 +17,7 @@ def main() -> None:
     Each is said at once: this process is ended where the pair's code does not end.
     """
     hide_this_process()
-    asked, said = json.load(sys.stdin), take_output()
+    asked, said = json.load(sys.stdin), take_output(closed=(0, 1, 2))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pair.jsonl").write_text(asked["log"], "utf-8")
         claims = claims_in(logs_in(Path(folder))["pair"])
@@ -44,8 +30,7 @@ def main() -> None:
         if words in (RIGHT, WRONG):  # else it says why nothing was judged
             print(json.dumps(judgement(key, words, claims[key])), file=said, flush=True)
 
-    for _ in judge_new(claims, asked["judged"], packages.__getitem__, tell):
-        pass
+    judge_new(claims, asked["judged"], packages.__getitem__, tell)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the pair's code does here can touch it.
 import base64
 import functools
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from reimpl_helpers.base.clocks import TookTooLong
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.base.limits import limit_this_process
+from reimpl_helpers.base.limits import limit_this_process, take_output
 from reimpl_helpers.base.words import first_line, shorten
 from reimpl_helpers.checks.compare import Case, Refusal, answer_of, as_array
 from reimpl_helpers.checks.equivalence import unseen_cases
@@ -137,9 +136,7 @@ def encoded(value) -> dict:
 def main(folder: str, name: str) -> None:
     """Answer requests from standard input until it ends."""
     limit_this_process()
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")  # what a package prints goes elsewhere
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+    replies = take_output()  # what a package prints goes elsewhere
 
     def send(reply):
         replies.write(json.dumps(reply) + "\n")
