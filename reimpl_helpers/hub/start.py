@@ -138,10 +138,7 @@ def name_unsaved(state: Path) -> None:
 
 def unsaved_of(users: dict[int, str]) -> list[Path]:
     """List the folders in which pairs' servers kept what they could not save."""
-    places = {
-        Path("/tmp"),
-        Path(tempfile.gettempdir()),
-    }  # theirs, and who starts the hub has others
+    places = {Path("/tmp"), Path(tempfile.gettempdir())}  # theirs, and that of who starts the hub
     found = [path for place in places for path in place.glob(f"{KEPT}*")]
     return sorted(path for path in found if path.lstat().st_uid in users)
 
@@ -159,10 +156,8 @@ def run_hub(
     # A shell's background jobs ignore it, and so would all that the hub starts, and stops with it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o077)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (most, most)
-    )  # who waits at a socket is an open file
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # who waits at a socket is an open file
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     hub = subprocess.Popen(
         command, env=environment, cwd=state, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, pass_fds=handed,
