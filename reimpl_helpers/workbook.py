@@ -221,7 +221,7 @@ class Workbook:
             )
         before = self.store.texts()
         texts = self.track.with_piece(before, function)
-        package.write_texts(self.store.folder, texts, before)
+        self.store.write(texts, before)
         mistake = own_mistake(self.store.completed(texts), self.track.modules, name)
         return Note(f"{said_of(self.store, texts, mistake)} Swap.")
 

@@ -257,11 +257,27 @@ def test_piece_that_leans_on_the_notebook_is_not_saved(pair):
     pair.notebook.run(NN_LAYER)
     pair.notebook.run(HIDDEN_STATE + "\nencoder.calls = 0\n")
     verdict = pair.workbook.check(pair.notebook["encoder"])
-    assert str(verdict).startswith(
-        "encoder · not saved: it is right here, but not on its own in model.py: raised Attribute"
+    assert str(verdict) == (
+        "encoder · raised AttributeError on “ordinary”: 'function' object has no attribute "
+        "'calls'. It is right in the notebook, but not on its own in model.py: does it use "
+        "something that only the notebook has?"
     )
-    assert str(verdict).endswith("Does it use something that only the notebook has?")
     assert not pair.folder.exists()
+
+
+@pytest.mark.parametrize("source", [ENCODER, ENCODER.replace("tanh", "relu")], ids=["right", "wrong"])
+def test_piece_is_judged_once(source, pair, monkeypatch):
+    pair.check(NN_LAYER)
+    judge, judged = verdicts.judge, []
+
+    def counted(piece, function, recording):
+        judged.append(function.__code__.co_filename)
+        return judge(piece, function, recording)
+
+    monkeypatch.setattr(verdicts, "judge", counted)
+    pair.check(source)
+    (filename,) = judged
+    assert filename.startswith(f"{pair.folder / 'model.py'} #")
 
 
 def test_piece_that_would_not_import_is_not_saved(pair):

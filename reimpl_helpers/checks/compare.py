@@ -434,7 +434,8 @@ def where_it_stood(error, function):
         filename = frame.f_code.co_filename
         if filename == code.co_filename or is_cell(filename):
             source = linecache.getline(filename, number, frame.f_globals).strip()
-            lines.append(f"in {frame.f_code.co_name}, line {number}: {source}")
+            line = number - frame.f_code.co_firstlineno + 1  # in a cell and in a file the same
+            lines.append(f"line {line} of {frame.f_code.co_name}: {source}")
     return "\n".join(lines[-8:] + [f"{type(error).__name__}: {shown(str, error)}"])
 
 

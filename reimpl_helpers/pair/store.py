@@ -2,21 +2,17 @@
 
 import inspect
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.compare import Piece, Verdict
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import Track, tracks
 
 MARKER = ".track"  # a file in a pair's folder that says which track it is
 YOURS = "yours"  # whose a piece is, where it is the pair's own
-
-Judge = Callable[[Piece, FunctionType], Verdict]
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,16 @@ class Store:
             return package.GIVEN
         return f"{package.FROM_TRACK}{filename.parent.name}"
 
+    def changed(self, before, texts) -> list[str]:
+        """Name the pair's own pieces in these texts that read otherwise than before, or are new."""
+        return [
+            name
+            for name, module in self.track.modules.items()
+            if self.is_own(name, texts)
+            and package.definition_of(texts[module], name)
+            != package.definition_of(before.get(module, ""), name)
+        ]
+
     # --- what to go on with ---
 
     def beside(self, track) -> "Store":
@@ -137,18 +143,18 @@ class Store:
 
     # --- what is put into it ---
 
-    def texts_with(self, texts, piece, function, judge: Judge) -> dict[str, str]:
+    def texts_with(self, texts, piece, function) -> dict[str, str]:
         """Put a piece into the texts of a package, with all that it needs there.
 
-        Raises: PackageError when something that it uses is not right, or not in JAX yet.
+        Raises: PackageError when something that it uses is not in JAX yet, or no file carries it.
         """
         texts = self.with_vocabulary_ported(texts)
-        return self.add_dependents(self.add_dependencies(texts, function, judge), piece)
+        return self.add_dependents(self.add_dependencies(texts, function), piece)
 
-    def add_dependencies(self, texts, function, judge: Judge) -> dict[str, str]:
+    def add_dependencies(self, texts, function) -> dict[str, str]:
         """Put a function into the texts of a package, the pieces it uses first.
 
-        Raises: PackageError when one of those is not right itself, or not in JAX yet.
+        Raises: PackageError when one of those is not in JAX yet.
         """
         user = inspect.unwrap(function).__name__
         for name, used in package.dependencies_of(function, self.track.modules).pieces.items():
@@ -162,7 +168,7 @@ class Store:
                         f"Port {unported[0]} to JAX first."
                     )
             elif origin == "notebook" and name != user:
-                texts = self.with_piece_used(texts, user, name, used, judge)
+                texts = self.with_piece_used(texts, user, name, used)
         return self.track.with_piece(texts, function)
 
     def add_dependents(self, texts, piece) -> dict[str, str]:
@@ -192,8 +198,8 @@ class Store:
                 texts = self.with_given(texts, used)
         return self.track.with_piece(texts, function, self.mark_of(function))
 
-    def with_piece_used(self, texts, user, name, used, judge: Judge) -> dict[str, str]:
-        """Put a piece that another one uses into the texts of a package, if it is right."""
+    def with_piece_used(self, texts, user, name, used) -> dict[str, str]:
+        """Put a piece that another one uses into the texts of a package."""
         if name in self.track.vocabulary:
             raise package.PackageError(
                 f"{user} uses a {name} from the notebook, and this track does not ask for one. Go "
@@ -202,12 +208,14 @@ class Store:
         written = package.definition_of(texts.get(self.track.modules[name], ""), name)
         if written == package.source_of_piece(used) or self.keeps_port(name, used, texts):
             return texts
-        verdict = judge(self.track.piece(name), used)
-        if not verdict.right:
-            raise package.PackageError(
-                f"{user} uses {name}, which is not right yet. Mend that one first: {verdict}"
-            )
-        return self.add_dependencies(texts, used, judge)
+        return self.add_dependencies(texts, used)
+
+    def write(self, texts, before) -> None:
+        """Write what is not as it was before: all of it, or nothing.
+
+        Raises: PackageError when that cannot be done, or somebody changed a file meanwhile.
+        """
+        package.write_texts(self.folder, texts, before)
 
 
 def track_of(folder: Path) -> str:
