@@ -13,8 +13,8 @@ import numpy as np
 from timing import compared, parser_for
 
 from reimpl_helpers.authoring.solved import STABLE, write_finished
-from reimpl_helpers.checks.compare import judge
 from reimpl_helpers.checks.diagnosis import first_difference
+from reimpl_helpers.checks.verdict import judge
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.scoring.score import Scorer, mistakes_of
 from reimpl_helpers.scoring.testing import in_one_session

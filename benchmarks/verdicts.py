@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from timing import parser_for
 
-from reimpl_helpers.authoring import faults
+from reimpl_helpers.authoring import check_track
 from reimpl_helpers.base.compiling import COMPILATION
-from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.checks.verdict import RIGHT
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 from reimpl_helpers.workbook import Workbook
@@ -61,12 +61,12 @@ class Answer:
 
 def answers_of(track: Track) -> Iterator[Answer]:
     """List answers to every piece of a step: the solution, other right ways, each known mistake."""
-    variants = faults.variants_of(track)
+    variants = check_track.variants_of(track)
     for piece in track.pieces:
         if piece.step != track.step or piece.is_test:
             continue
         yield Answer(track, piece, "right", "the solution", partial(track.given, piece))
-        for way, variant in faults.ways_to_write(track, piece, variants).items():
+        for way, variant in check_track.ways_to_write(track, piece, variants).items():
             yield Answer(track, piece, "another way", way, partial(identity, variant))
         for bug in track.bugs:
             if bug.piece == piece.name:

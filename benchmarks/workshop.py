@@ -22,7 +22,7 @@ from clients import VIEW, Client
 from timing import parser_for
 
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT
-from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.checks.verdict import RIGHT
 from reimpl_helpers.tracks.track import Track
 
 sys.path.append(str(ROOT / "tests"))

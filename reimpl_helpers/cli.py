@@ -293,7 +293,7 @@ def guide(options) -> int:
 
 def dev(options) -> int:
     """Say what is wrong with a track, as it is found."""
-    from reimpl_helpers.authoring.faults import faults_of
+    from reimpl_helpers.authoring.check_track import faults_of
     from reimpl_helpers.base.words import plural
 
     count = 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from reimpl_helpers.base.tables import aligned
 from reimpl_helpers.base.words import shorten
-from reimpl_helpers.checks.compare import Refusal
+from reimpl_helpers.checks.cases import Refusal
 from reimpl_helpers.originals.recording import Probe
 from reimpl_helpers.shapes import named_shape
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from reimpl_helpers.base.trees import flat, nested, pooled
-from reimpl_helpers.checks.compare import Case, Complaint, as_array
+from reimpl_helpers.checks.cases import Case, Complaint
+from reimpl_helpers.checks.compare import as_array
 
 __all__ = ["flat", "nested", "pooled"]  # notebooks import these from here
 

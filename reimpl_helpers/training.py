@@ -7,7 +7,8 @@ import numpy as np
 from reimpl_helpers.base.tables import aligned, html_table
 from reimpl_helpers.base.trees import flat
 from reimpl_helpers.base.words import shorten
-from reimpl_helpers.checks.compare import TOLERANCE, Complaint
+from reimpl_helpers.checks.cases import Complaint
+from reimpl_helpers.checks.compare import TOLERANCE
 
 NOISE = 1e-12  # numbers below this are rounding, and other on every machine
 

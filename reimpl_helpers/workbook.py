@@ -12,17 +12,10 @@ from IPython import get_ipython
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import work_folder
-from reimpl_helpers.base.words import shorten
-from reimpl_helpers.checks.compare import (
-    NOT_WRITTEN,
-    PREDICT,
-    Piece,
-    Verdict,
-    judge,
-    sentences,
-    shadowed_names,
-)
-from reimpl_helpers.judge.verdicts import judge_and_save
+from reimpl_helpers.base.words import sentences, shorten
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, PREDICT, Verdict, judge, shadowed_names
+from reimpl_helpers.judge.pieces import judge_and_save
 from reimpl_helpers.originals.recording import Recording, RecordingError
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.pair.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here

@@ -16,8 +16,8 @@ from reimpl_helpers import workbook
 from reimpl_helpers.base import compiling
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT, work_folder
-from reimpl_helpers.checks.compare import RIGHT, Verdict
-from reimpl_helpers.judge import verdicts
+from reimpl_helpers.checks.verdict import RIGHT, Verdict
+from reimpl_helpers.judge import pieces
 from reimpl_helpers.lab.copies import copy_work
 from reimpl_helpers.pair.store import Store, track_of
 from reimpl_helpers.texts import package
@@ -109,7 +109,7 @@ def finished(tmp_path_factory):
     shutil.copy(ROOT / "pyproject.toml", root)
     pair = Pair(root / "work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdicts, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
+        patch.setattr(pieces, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
         solve(pair, *range(1, LAST_STEP + 1))
     return pair
 
@@ -265,17 +265,17 @@ def test_piece_that_leans_on_the_notebook_is_not_saved(pair):
     assert not pair.folder.exists()
 
 
-@pytest.mark.parametrize("source", [ENCODER, ENCODER.replace("tanh", "relu")], ids=["right", "wrong"])
-def test_piece_is_judged_once(source, pair, monkeypatch):
+@pytest.mark.parametrize("last", ["tanh", "relu"], ids=["right", "wrong"])
+def test_piece_is_judged_once(last, pair, monkeypatch):
     pair.check(NN_LAYER)
-    judge, judged = verdicts.judge, []
+    judge, judged = pieces.judge, []
 
     def counted(piece, function, recording):
         judged.append(function.__code__.co_filename)
         return judge(piece, function, recording)
 
-    monkeypatch.setattr(verdicts, "judge", counted)
-    pair.check(source)
+    monkeypatch.setattr(pieces, "judge", counted)
+    pair.check(ENCODER.replace("tanh", last))
     (filename,) = judged
     assert filename.startswith(f"{pair.folder / 'model.py'} #")
 
@@ -383,13 +383,13 @@ def test_use_of_a_file_that_does_not_import(pair):
 
 def test_edit_made_while_a_piece_is_checked_is_kept(pair, monkeypatch):
     pair.check(NN_LAYER)
-    judged = verdicts.judge_alone
+    judged = pieces.judge_alone
 
     def edit_then_judge(*args):
         (pair.folder / "model.py").write_text("# edited meanwhile\n")
         return judged(*args)
 
-    monkeypatch.setattr(verdicts, "judge_alone", edit_then_judge)
+    monkeypatch.setattr(pieces, "judge_alone", edit_then_judge)
     verdict = pair.check(ENCODER)
     assert "not saved: autoencoder/model.py was changed while your piece" in str(verdict)
     assert pair.text() == "# edited meanwhile\n"

@@ -10,7 +10,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from reimpl_helpers.base.words import shorten
-from reimpl_helpers.checks.compare import Case, Piece, Refusal, as_array, tests_of
+from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
+from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.params import (

@@ -13,7 +13,7 @@ from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.places import ROOT
 from reimpl_helpers.base.tables import markdown_table
-from reimpl_helpers.checks.compare import Piece
+from reimpl_helpers.checks.cases import Piece
 from reimpl_helpers.scoring.score import MUTATION, PLANTED
 from reimpl_helpers.tracks.notebooks import exercise_of, notebooks_of, step_of
 from reimpl_helpers.tracks.track import Track, tracks

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, places, files, limits of time and memory."""
+"""What everything stands on: errors, places, files, clocks, limits on what judged code may take."""

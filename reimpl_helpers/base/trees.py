@@ -1,5 +1,7 @@
 """Turn trees of arrays into flat names, and back."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
@@ -37,3 +39,18 @@ def pooled(trees: list[dict]) -> dict[str, np.ndarray]:
     """
     draws = [flat(tree) for tree in trees]
     return {name: np.concatenate([np.ravel(draw[name]) for draw in draws]) for name in draws[0]}
+
+
+def leaves(tree, path=""):
+    """Lay nested dicts and lists out flat, by name: "params.enc.weight"."""
+    if isinstance(tree, Mapping):
+        inner = tree.items()
+    elif isinstance(tree, tuple | list):
+        inner = enumerate(tree)
+    else:
+        return {path: tree}
+    return {
+        name: leaf
+        for key, value in inner
+        for name, leaf in leaves(value, f"{path}.{key}" if path else str(key)).items()
+    }

@@ -26,3 +26,8 @@ def first_line(text):
 
 def indent(text):
     return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def sentences(*parts: str) -> str:
+    """Join the parts of what is said, those that there are."""
+    return " ".join(filter(None, parts))

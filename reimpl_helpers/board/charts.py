@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import add_file
 from reimpl_helpers.board.facts import natural_sort_key
-from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.checks.verdict import RIGHT
 from reimpl_helpers.export.project import png_of
 from reimpl_helpers.pictures import INK, MUTED, ORIGINAL, OURS, WIDTH, Picture, styled
 

@@ -18,7 +18,8 @@ from reimpl_helpers.base.words import plural
 from reimpl_helpers.board import CONFIRMED
 from reimpl_helpers.board.facts import Key, digest_of, name_of, shown_labels, summarise_log
 from reimpl_helpers.board.logs import Files, PairLog, end_of, logs_in, package_in, plain_file
-from reimpl_helpers.checks.compare import RIGHT, WRONG, Piece
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import RIGHT, WRONG
 from reimpl_helpers.judge.client import judge_package
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from reimpl_helpers.base.people import is_name
 from reimpl_helpers.board.logs import PairLog
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG
 from reimpl_helpers.pair.log import moment_of
 from reimpl_helpers.pair.minutes import stretches
 from reimpl_helpers.pair.pairing import came_true, hand_in

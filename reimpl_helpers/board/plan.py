@@ -14,7 +14,7 @@ from statistics import median
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.words import plural
 from reimpl_helpers.board.logs import PairLog
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT
 from reimpl_helpers.pair.minutes import stretches
 from reimpl_helpers.pair.pairing import TURN
 from reimpl_helpers.tracks.notebooks import Exercise, Heading, Notebook, outlines_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reimpl_helpers.base.tables import aligned
 from reimpl_helpers.base.words import plural
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG
 
 WIDTH = 100  # columns of a terminal
 LONGEST_LABEL = 16

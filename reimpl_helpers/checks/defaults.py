@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from reimpl_helpers.checks.compare import Case
+from reimpl_helpers.checks.cases import Case
 from reimpl_helpers.checks.equivalence import same_values
 
 

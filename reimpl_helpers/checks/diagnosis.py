@@ -23,12 +23,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from reimpl_helpers.base.clocks import time_limit
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.checks.compare import (
-    TOLERANCE,
-    LittlePrinted,
-    first_place,
-    told_apart,
-)
+from reimpl_helpers.checks.compare import TOLERANCE, first_place, told_apart
+from reimpl_helpers.checks.verdict import LittlePrinted
 from reimpl_helpers.originals.recording import Operation, Probe
 
 SECONDS = 3.0  # of a core for one diagnosis; one that takes longer says nothing

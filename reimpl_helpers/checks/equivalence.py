@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from reimpl_helpers.checks.compare import TOLERANCE, Case, Refusal, answer_of, as_array
+from reimpl_helpers.checks.cases import Case, Refusal
+from reimpl_helpers.checks.compare import TOLERANCE, as_array
 from reimpl_helpers.checks.structure import other_arguments
+from reimpl_helpers.checks.verdict import answer_of
 
 
 def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:

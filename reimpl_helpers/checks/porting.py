@@ -13,15 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from reimpl_helpers.checks.compare import (
-    Case,
-    as_array,
-    by_name,
-    leaves,
-    sentences,
-    what_was_raised,
-)
+from reimpl_helpers.base.trees import leaves
+from reimpl_helpers.base.words import sentences
+from reimpl_helpers.checks.cases import Case
+from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.structure import is_floats, with_leaves
+from reimpl_helpers.checks.verdict import by_name, what_was_raised
 
 STEP = 1e-8  # of a finite difference, beside 1 or the value
 CLOSE = 1e-5  # how close a gradient comes to a finite difference

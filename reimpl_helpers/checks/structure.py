@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.checks.compare import Case, leaves
+from reimpl_helpers.base.trees import leaves
+from reimpl_helpers.checks.cases import Case
 
 MORE = 2  # cases that are added to those of a piece
 

@@ -12,17 +12,12 @@ from functools import cached_property, partial
 import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.checks.compare import (
-    Case,
-    Piece,
-    Verdict,
-    leaves,
-    little_printed,
-    unwrap,
-)
+from reimpl_helpers.base.trees import leaves
+from reimpl_helpers.checks.cases import Case, Piece
 from reimpl_helpers.checks.diagnosis import FirstDifference, first_difference, mapped, shortened
 from reimpl_helpers.checks.equivalence import alike, outcome, same_values
-from reimpl_helpers.texts.mistakes import Bug
+from reimpl_helpers.checks.verdict import Verdict, little_printed, unwrap
+from reimpl_helpers.texts.planted_bugs import Bug
 
 
 class Suspect:

@@ -147,7 +147,7 @@ def kernel(folder: Path) -> str:
 
 def check(folder: Path) -> str:
     """Check one piece of the first notebook as it is found, with a mistake in it, and solved."""
-    from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG
+    from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG
     from reimpl_helpers.texts import package
     from reimpl_helpers.tracks.notebooks import cells_of, notebooks_of
     from reimpl_helpers.tracks.track import Track, tracks

@@ -8,7 +8,7 @@ from pathlib import Path
 from reimpl_helpers.base.limits import hide_this_process, take_output
 from reimpl_helpers.board.confirm import claims_in, judge_new, judgement
 from reimpl_helpers.board.logs import logs_in
-from reimpl_helpers.checks.compare import RIGHT, WRONG
+from reimpl_helpers.checks.verdict import RIGHT, WRONG
 
 
 def main() -> None:

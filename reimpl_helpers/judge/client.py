@@ -22,18 +22,11 @@ import numpy as np
 
 from reimpl_helpers.base.clocks import TIME_LIMIT, TookTooLong
 from reimpl_helpers.base.compiling import COMPILATION, float64_in_jax
-from reimpl_helpers.checks.compare import (
-    NOT_WRITTEN,
-    RIGHT,
-    WRONG,
-    Piece,
-    Refusal,
-    Verdict,
-    judge_answers,
-)
+from reimpl_helpers.checks.cases import Piece, Refusal
 from reimpl_helpers.checks.equivalence import same_values, unseen_cases
 from reimpl_helpers.checks.structure import answered
-from reimpl_helpers.judge.verdicts import judge_alone
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG, Verdict, judge_answers
+from reimpl_helpers.judge.pieces import judge_alone
 from reimpl_helpers.judge.worker import PARTS, TRAINING
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package

@@ -18,9 +18,11 @@ from reimpl_helpers.base.clocks import TookTooLong
 from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.base.limits import limit_this_process, take_output
 from reimpl_helpers.base.words import first_line, shorten
-from reimpl_helpers.checks.compare import Case, Refusal, answer_of, as_array
+from reimpl_helpers.checks.cases import Case, Refusal
+from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.equivalence import unseen_cases
-from reimpl_helpers.judge.verdicts import judge_alone
+from reimpl_helpers.checks.verdict import answer_of
+from reimpl_helpers.judge.pieces import judge_alone
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.scoring.score import score_tests
 from reimpl_helpers.texts import package

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import add_file, replace_file, replace_files
 from reimpl_helpers.base.places import NOTEBOOKS, work_folder
-from reimpl_helpers.checks.compare import RIGHT
+from reimpl_helpers.checks.verdict import RIGHT
 from reimpl_helpers.lab.merging import (
     DamagedNotebook,
     check_ids,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from reimpl_helpers.base.files import replace_file
 from reimpl_helpers.base.words import plural, shorten
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, Piece, Verdict
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, Verdict
 from reimpl_helpers.pair.log import Log, moment_of
 from reimpl_helpers.pair.predictions import Question, question_about
 

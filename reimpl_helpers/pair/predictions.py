@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.checks.compare import Case, by_name, leaves, little_printed
+from reimpl_helpers.base.trees import leaves
+from reimpl_helpers.checks.cases import Case
+from reimpl_helpers.checks.verdict import by_name, little_printed
 
 SIGNS = "below zero", "zero", "above zero"
 VERDICTS = "yes", "no"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reimpl_helpers.base.tables import aligned, html_table
 from reimpl_helpers.base.words import plural
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT
 from reimpl_helpers.pair.minutes import stretches
 from reimpl_helpers.pair.pairing import Pair
 

@@ -30,7 +30,8 @@ from reimpl_helpers.base.clocks import PATIENCE, TIME_LIMIT
 from reimpl_helpers.base.files import remove_folder
 from reimpl_helpers.base.limits import limit_this_process
 from reimpl_helpers.base.words import plural
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG, Piece, Verdict
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG, Verdict
 from reimpl_helpers.scoring.testing import (
     FEW,
     STOPPED,

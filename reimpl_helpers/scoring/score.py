@@ -12,8 +12,8 @@ import numpy as np
 
 from reimpl_helpers.base.compiling import float64_in_jax
 from reimpl_helpers.base.tables import html_table
-from reimpl_helpers.checks.compare import little_printed
 from reimpl_helpers.checks.equivalence import alike, outcome, same_values, unseen_cases
+from reimpl_helpers.checks.verdict import little_printed
 from reimpl_helpers.scoring.testing import (
     CODE,
     FEW,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.compare import Piece
+from reimpl_helpers.checks.cases import Piece
 from reimpl_helpers.texts.package import names_in, parse
 from reimpl_helpers.tracks.track import Track, refuse_no_track
 

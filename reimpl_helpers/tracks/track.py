@@ -1,6 +1,6 @@
 """Read what a model's folder holds: the original's recording, its pieces, the known mistakes.
 
-Nothing here knows of a pair: what they write is in store.py, how it is judged in verdicts.py.
+Nothing here knows of a pair: what they write is in store.py, how it is judged in judge/pieces.py.
 """
 
 import importlib.util
@@ -13,14 +13,14 @@ from types import FunctionType
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.compare import Piece
+from reimpl_helpers.checks.cases import Piece
 from reimpl_helpers.checks.defaults import with_defaults
 from reimpl_helpers.checks.porting import why_not_traced, with_gradients
 from reimpl_helpers.checks.structure import with_structure
 from reimpl_helpers.checks.suspects import Suspect
 from reimpl_helpers.originals.recording import read_recording
 from reimpl_helpers.texts import package
-from reimpl_helpers.texts.mistakes import Bug, read_bugs
+from reimpl_helpers.texts.planted_bugs import Bug, read_bugs
 
 LAST_STEP = 5
 SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped

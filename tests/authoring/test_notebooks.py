@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from reimpl_helpers.authoring.faults import (
+from reimpl_helpers.authoring.check_track import (
     code_cells,
     execution_faults,
     read,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reimpl_helpers.checks.compare import Case, Piece
+from reimpl_helpers.checks.cases import Case, Piece
 from reimpl_helpers.pair.predictions import SIGNS, VERDICTS, Question, about_answer, question_about
 from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
 

@@ -34,7 +34,7 @@ from reimpl_helpers.board.logs import (
     package_in,
 )
 from reimpl_helpers.board.text import LEGEND, WIDTH, board_as_text, csv_of
-from reimpl_helpers.checks.compare import NOT_WRITTEN
+from reimpl_helpers.checks.verdict import NOT_WRITTEN
 from reimpl_helpers.judge import client as judge
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.texts import package

@@ -14,18 +14,13 @@ from types import FunctionType
 import numpy as np
 import pytest
 
-from reimpl_helpers.authoring import faults
+from reimpl_helpers.authoring import check_track
 from reimpl_helpers.base.compiling import float64_in_jax
-from reimpl_helpers.checks.compare import (
-    NOT_WRITTEN,
-    WRONG,
-    Refusal,
-    compare_answer,
-    first_refusal,
-    little_printed,
-)
+from reimpl_helpers.checks.cases import Refusal
+from reimpl_helpers.checks.compare import compare_answer
 from reimpl_helpers.checks.equivalence import outcome, same_values, unseen_cases
-from reimpl_helpers.judge.verdicts import judge_alone, judge_piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, WRONG, first_refusal, little_printed
+from reimpl_helpers.judge.pieces import judge_alone, judge_piece
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.texts.mutations import mutations_of
@@ -47,7 +42,7 @@ def texts_at(name, step):
 
 @functools.cache
 def variants_of(name):
-    return faults.variants_of(track_at(name, 0))
+    return check_track.variants_of(track_at(name, 0))
 
 
 def every(of_piece, tests):
@@ -79,7 +74,7 @@ def once_a_step(name, piece):
 
 
 def its_variants(name, piece):
-    return faults.ways_to_write(track_at(name, 0), piece, variants_of(name))
+    return check_track.ways_to_write(track_at(name, 0), piece, variants_of(name))
 
 
 def its_bugs(name, piece):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from cells import Notebook
 
-from reimpl_helpers.checks.compare import WRONG, Case, judge
+from reimpl_helpers.checks.cases import Case
 from reimpl_helpers.checks.suspects import Suspect, with_explanation
-from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.checks.verdict import WRONG, judge
+from reimpl_helpers.judge.pieces import judge_piece
 from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.tracks.track import Track
 
@@ -146,7 +147,7 @@ def test_what_is_kept_of_a_known_mistake_is_not_what_its_next_call_writes_into()
 
 def test_what_never_ends_is_not_run_again(monkeypatch):
     from reimpl_helpers.base import clocks
-    from reimpl_helpers.checks import compare as checks
+    from reimpl_helpers.checks import verdict as checks
 
     monkeypatch.setattr(checks, "TIME_LIMIT", 0.3)
     monkeypatch.setattr(clocks, "PATIENCE", 100)  # other tests keep the cores busy

@@ -532,7 +532,7 @@ def test_a_kernel_of_another_python(tmp_path, monkeypatch):
     assert seen.mark == FAIL and "one of another Python, in " in seen.said
 
 
-CHECKS_FILE = "reimpl_helpers/checks/compare.py"
+CHECKS_FILE = "reimpl_helpers/checks/verdict.py"
 EVERYTHING_IS = "\n\ndef judge_answers(piece, *_):\n    return Verdict(piece.label, {}, '.')\n"
 FOUND, SOLVED = (f"notebooks/autoencoder/{x}01_forward_pass.ipynb" for x in ("", "solved/"))
 DAMAGED = {  # a file, an edit of it, and what the trial then says

@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reimpl_helpers.checks.compare import WRONG, Refusal, as_array
+from reimpl_helpers.checks.cases import Refusal
+from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.equivalence import same_values, unseen_cases
 from reimpl_helpers.checks.structure import answered
+from reimpl_helpers.checks.verdict import WRONG
 from reimpl_helpers.cli import main
 from reimpl_helpers.judge import client as judge
 from reimpl_helpers.judge.client import decoded, judge_package

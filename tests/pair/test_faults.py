@@ -14,8 +14,8 @@ from test_log import HOSTILE
 from test_workbook import ENCODER, NN_LAYER, Pair
 
 from reimpl_helpers.base.errors import WorkbookError
-from reimpl_helpers.checks.compare import RIGHT, Verdict
-from reimpl_helpers.judge import verdicts
+from reimpl_helpers.checks.verdict import RIGHT, Verdict
+from reimpl_helpers.judge import pieces
 from reimpl_helpers.lab.copies import copy_work, restore_work
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.texts import package
@@ -52,7 +52,7 @@ def pair(saved, tmp_path, monkeypatch):
 def called_right(monkeypatch):
     """Let every piece be right without being judged, where it is tried how it is saved."""
     monkeypatch.setattr(
-        verdicts, "judge_piece", lambda track, piece, function: Verdict(piece.label, RIGHT)
+        pieces, "judge_piece", lambda track, piece, function: Verdict(piece.label, RIGHT)
     )
 
 
@@ -72,9 +72,9 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_workbook import ENCODER, NN_LAYER, Pair
-from reimpl_helpers.checks.compare import RIGHT, Verdict
-from reimpl_helpers.judge import verdicts
-verdicts.judge_piece = lambda track, piece, function: Verdict(piece.label, RIGHT)
+from reimpl_helpers.checks.verdict import RIGHT, Verdict
+from reimpl_helpers.judge import pieces
+pieces.judge_piece = lambda track, piece, function: Verdict(piece.label, RIGHT)
 
 def kill_at(count):
     left = [count]

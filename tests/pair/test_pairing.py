@@ -7,8 +7,8 @@ import pytest
 from test_workbook import ENCODER, IMPORTS, NN_LAYER, Notebook
 
 from reimpl_helpers.base.errors import WorkbookError
-from reimpl_helpers.checks.compare import NOT_WRITTEN, PREDICT
-from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, PREDICT
+from reimpl_helpers.judge.pieces import judge_piece
 from reimpl_helpers.pair import log, pairing
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.pair.pairing import TURN, name_here

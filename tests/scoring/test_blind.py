@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reimpl_helpers.checks.compare import NOT_WRITTEN, RIGHT, WRONG, Piece
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG
 from reimpl_helpers.scoring import blind, testing
 from reimpl_helpers.scoring.blind import judge_test
-from reimpl_helpers.texts.mistakes import Bug
+from reimpl_helpers.texts.planted_bugs import Bug
 
 MODEL = '''"""Doubles."""
 

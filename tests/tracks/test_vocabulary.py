@@ -6,7 +6,7 @@ import pytest
 from cells import Notebook
 
 from reimpl_helpers.base.errors import WorkbookError
-from reimpl_helpers.judge.verdicts import judge_piece
+from reimpl_helpers.judge.pieces import judge_piece
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import Track

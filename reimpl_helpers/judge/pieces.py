@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from reimpl_helpers.checks.compare import WRONG, Piece, Verdict, first_refusal, judge
+from reimpl_helpers.checks.cases import Piece
 from reimpl_helpers.checks.suspects import with_explanation
+from reimpl_helpers.checks.verdict import WRONG, Verdict, first_refusal, judge
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.scoring.blind import judge_test
 from reimpl_helpers.texts import package

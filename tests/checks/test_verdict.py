@@ -13,17 +13,9 @@ import pytest
 
 from reimpl_helpers.base import clocks
 from reimpl_helpers.base.clocks import TookTooLong, time_limit
-from reimpl_helpers.checks import compare as checks
-from reimpl_helpers.checks.compare import (
-    NOT_WRITTEN,
-    RIGHT,
-    WRONG,
-    Case,
-    Piece,
-    Refusal,
-    Verdict,
-    judge,
-)
+from reimpl_helpers.checks import verdict as checks
+from reimpl_helpers.checks.cases import Case, Piece, Refusal
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, WRONG, Verdict, judge
 
 X = np.arange(1.0, 7.0).reshape(2, 3)
 ORDINARY = Case("ordinary", (X,), 2 * X)
@@ -904,7 +896,8 @@ def test_jax_computes_in_float64():
 def test_jax_first_imported_by_the_piece():
     code = """
         import sys
-        from reimpl_helpers.checks.compare import Case, Piece, judge
+        from reimpl_helpers.checks.cases import Case, Piece
+        from reimpl_helpers.checks.verdict import judge
         import numpy as np
         def double(x):
             import jax.numpy as jnp

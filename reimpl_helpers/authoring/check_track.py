@@ -16,7 +16,8 @@ from reimpl_helpers.authoring.guide import built_into, page_of
 from reimpl_helpers.authoring.solved import solved
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.compare import Piece, first_refusal, judge
+from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.verdict import first_refusal, judge
 from reimpl_helpers.originals.recording import RecordingError
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.notebooks import example_of, exercise_of, notebooks_of, step_of

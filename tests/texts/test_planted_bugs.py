@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reimpl_helpers.base.errors import WorkbookError
-from reimpl_helpers.texts.mistakes import Bug, read_bugs
+from reimpl_helpers.texts.planted_bugs import Bug, read_bugs
 
 MODEL = '''"""Doubles."""
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from reimpl_helpers import cli
-from reimpl_helpers.authoring import faults
-from reimpl_helpers.authoring.faults import FILES, faults_judged, faults_of, faults_read
+from reimpl_helpers.authoring import check_track
+from reimpl_helpers.authoring.check_track import FILES, faults_judged, faults_of, faults_read
 from reimpl_helpers.base.places import NOTEBOOKS
 from reimpl_helpers.tracks.track import Track, tracks
 
@@ -21,7 +21,7 @@ def test_nothing_is_wrong_with_the_files_of_a_track(name):
 def copied(tmp_path, monkeypatch):
     """A copy of the notebooks of one track, to be broken."""
     shutil.copytree(NOTEBOOKS / "autoencoder", tmp_path / "autoencoder")
-    for module in "authoring.faults", "authoring.catalogue", "tracks.track", "tracks.notebooks":
+    for module in "authoring.check_track", "authoring.catalogue", "tracks.track", "tracks.notebooks":
         monkeypatch.setattr(f"reimpl_helpers.{module}.NOTEBOOKS", tmp_path)
     return tmp_path / "autoencoder"
 
@@ -113,10 +113,12 @@ def test_what_the_cases_do_not_tell_apart_is_named(copied):
 
 
 def test_the_command_says_each_fault_and_how_many(capsys, monkeypatch):
-    monkeypatch.setattr(faults, "faults_of", lambda name: iter([f"{name} is odd.", "And more."]))
+    monkeypatch.setattr(
+        check_track, "faults_of", lambda name: iter([f"{name} is odd.", "And more."])
+    )
     assert cli.main(["dev", "check", "gnn"]) == 1
     assert capsys.readouterr().out == "gnn is odd.\nAnd more.\ngnn: 2 faults.\n"
-    monkeypatch.setattr(faults, "faults_of", lambda name: iter([]))
+    monkeypatch.setattr(check_track, "faults_of", lambda name: iter([]))
     assert cli.main(["dev", "check", "gnn"]) == 0
     assert capsys.readouterr().out == "gnn: no fault.\n"
     monkeypatch.undo()
