@@ -124,9 +124,10 @@ def score_of(notebook: Path) -> list[str]:
     """Say what the workbook's own tests score, where a notebook asks for a score."""
     solved = nbformat.read(notebook.parent / "solved" / notebook.name, as_version=4)
     outputs = [output for cell in solved.cells for output in cell.get("outputs", ())]
-    said = [output.get("metadata", {}).get("text/html", {}) for output in outputs]
+    kept = [output.get("metadata", {}).get("text/html", {}) for output in outputs]
     return [
         "The workbook's own answers to these exercises catch "
         "{} of {} planted bugs and {} of {} mutations.".format(*counts[PLANTED], *counts[MUTATION])
-        for counts in (about["counts"] for about in said if "counts" in about)
+        for counts in (about.get("counts", {}) for about in kept)
+        if {PLANTED, MUTATION} <= counts.keys()
     ]

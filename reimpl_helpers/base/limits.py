@@ -28,14 +28,15 @@ def limit_this_process() -> None:
         resource.setrlimit(what, (most, most))
 
 
-def take_output(closed: tuple[int, ...] = (1,)) -> TextIO:
-    """Return standard output, and close these descriptors to what this process runs and starts.
+def take_output(silenced: tuple[int, ...] = (1,)) -> TextIO:
+    """Return standard output, and let these descriptors lead nowhere from here on.
 
-    Who finds it open elsewhere, as a process of the same user can, words their own verdict.
+    What this process runs could write a verdict of its own there otherwise, and so could what it
+    starts.
     """
-    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")  # closed in what is started
+    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")  # what is started does not inherit it
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for theirs in closed:
+    for theirs in silenced:
         os.dup2(nowhere, theirs)
     os.close(nowhere)
     return ours

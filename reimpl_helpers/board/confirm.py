@@ -33,6 +33,9 @@ CHANGED = "its package holds another text by now"
 PORTED = "its package holds a port by now, which is not right"
 PATIENCE = 20 * 60  # seconds for one pair's package; what is left then waits for the next time
 
+# What is told of a claim: words, and the judgement as it is kept, or nothing where none was given.
+Tell = Callable[[Key, str, dict[str, dict]], None]
+
 
 # --- what was confirmed -------------------------------------------------------------------
 
@@ -81,14 +84,8 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     if any(unjudged(claims[label], judged[label]) for label in logs):
         say(BEWARE)
     for label, shown in shown_labels(logs, hidden).items():
-
-        def tell(key, words, label=label, shown=shown):
-            say(f"{shown}  {name_of(key)}: {words}")
-            if words in (RIGHT, WRONG):  # else it says why nothing was judged
-                judged[label] |= judgement(key, words, claims[label][key])
-                keep(folder, label, judged[label])
-
         files_of = partial(package_beside, folder, logs[label])
+        tell = partial(keep_and_say, folder, label, judged[label], shown, say)
         judge_new(claims[label], judged[label], files_of, tell)
     states = [
         state_of(judged[label], key, source)
@@ -97,6 +94,14 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     ]
     say(f"{states.count(RIGHT)} of {plural(len(states), 'claim')} confirmed.")
     return states.count(RIGHT) == len(states)
+
+
+def keep_and_say(folder, label, judged, shown, say, key, words, judgement) -> None:
+    """Keep a judgement on what a pair claims, then say it: who is interrupted loses none."""
+    if judgement:
+        judged |= judgement
+        keep(folder, label, judged)
+    say(f"{shown}  {name_of(key)}: {words}")
 
 
 def package_beside(folder: Path, kept: PairLog, track: str) -> Files:
@@ -113,7 +118,7 @@ def judge_new(
     claims: dict[Key, str],
     judged: dict[str, dict],
     files_of: Callable[[str], Files],
-    tell: Callable[[Key, str], None],
+    tell: Tell,
 ) -> None:
     """Judge what a pair claims and nobody judged, track by track; tell each verdict at once.
 
@@ -168,7 +173,7 @@ def keep(folder: Path, label: str, known: dict) -> None:
 # --- judging one pair ---------------------------------------------------------------------
 
 
-def judge_claims(claims: dict[Key, str], files: Files, tell: Callable[[Key, str], None]) -> None:
+def judge_claims(claims: dict[Key, str], files: Files, tell: Tell) -> None:
     """Judge what a pair claims of one track by the package that they saved, as `reimpl check` does.
 
     A claim from before the port is confirmed by a port that is right and stands in its place.
@@ -191,18 +196,15 @@ def judge_claims(claims: dict[Key, str], files: Files, tell: Callable[[Key, str]
             key = asked.get(verdict.label)
             if key and (verdict.right or not troubles[key]):
                 left.discard(key)
-                tell(key, RIGHT if verdict.right else WRONG)
+                state = RIGHT if verdict.right else WRONG
+                kept = {"state": state, "of": digest_of(claims[key])}
+                tell(key, state, {name_of(key): kept})
 
         if asked:
             judge_package(store, report, is_asked)
     for key in sorted(left):
         too_long = f"its package took more than {PATIENCE // 60} minutes"
-        tell(key, f"not judged: {troubles[key] or too_long}")
-
-
-def judgement(key: Key, state: str, source: str) -> dict[str, dict]:
-    """Say how a claim was judged, and of which text, as it is kept."""
-    return {name_of(key): {"state": state, "of": digest_of(source)}}
+        tell(key, f"not judged: {troubles[key] or too_long}", {})
 
 
 def why_not_in(store: Store, key: Key, source: str) -> str:

@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 from reimpl_helpers.base.limits import hide_this_process, take_output
-from reimpl_helpers.board.confirm import claims_in, judge_new, judgement
+from reimpl_helpers.board.confirm import claims_in, judge_new
 from reimpl_helpers.board.logs import logs_in
-from reimpl_helpers.checks.verdict import RIGHT, WRONG
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     Each is said at once: this process is ended where the pair's code does not end.
     """
     hide_this_process()
-    asked, said = json.load(sys.stdin), take_output(closed=(0, 1, 2))
+    asked, said = json.load(sys.stdin), take_output(silenced=(0, 1, 2))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pair.jsonl").write_text(asked["log"], "utf-8")
         claims = claims_in(logs_in(Path(folder))["pair"])
@@ -26,9 +25,9 @@ def main() -> None:
         for track, files in asked["packages"].items()
     }
 
-    def tell(key, words):
-        if words in (RIGHT, WRONG):  # else it says why nothing was judged
-            print(json.dumps(judgement(key, words, claims[key])), file=said, flush=True)
+    def tell(key, words, judgement):
+        if judgement:
+            print(json.dumps(judgement), file=said, flush=True)
 
     judge_new(claims, asked["judged"], packages.__getitem__, tell)
 

@@ -128,7 +128,8 @@ class Score:
                 summary = f"<summary>{word}: {len(findings)}</summary>"
                 parts.append(f"<details{opened}>{summary}{table}</details>")
         parts += [f"<div>{html.escape(line)}</div>" for line in self._not_counted()]
-        return "".join(parts), {"counts": self.counts}  # a notebook keeps them beside the page
+        kept = {"counts": self.counts} if self.counts else None  # beside the page, in a notebook
+        return "".join(parts), kept
 
     def _not_counted(self):
         if not self.equivalent:

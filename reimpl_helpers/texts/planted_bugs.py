@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reimpl_helpers.base.errors import WorkbookError
+from reimpl_helpers.base.words import shorten
 from reimpl_helpers.texts import package
+
+EDIT = {"old", "new"}
+PARTS = {"name", "why", "question", "hint", *EDIT}
 
 
 @dataclass(frozen=True)
@@ -50,22 +54,56 @@ class Bug:
 def read_bugs(path: Path) -> list[Bug]:
     """Read the planted bugs of a track from its planted_bugs.toml, piece by piece.
 
-    Raises: WorkbookError when it is not TOML, or a bug lacks a part or has an unknown one.
+    Raises: WorkbookError when it cannot be read, is not TOML, or a bug lacks a part, has one that
+    is unknown, or one that is no text.
     """
     try:
         pieces = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkbookError(f"{path} cannot be read: {error}. Mend it first.") from error
+    except OSError as error:
+        raise WorkbookError(
+            f"{path} cannot be read ({error.strerror}). Put it back, or allow reading it."
+        ) from error
+    except ValueError as error:
+        raise WorkbookError(f"{path} is not TOML: {error}. Mend it there.") from error
+    for piece, bugs in pieces.items():
+        if not isinstance(bugs, list):
+            raise WorkbookError(
+                f"{path}: {piece} is {shorten(bugs)}, expected planted bugs, each under "
+                f"[[{piece}]]."
+            )
     return [bug_of(piece, parts, path) for piece, bugs in pieces.items() for parts in bugs]
 
 
-def bug_of(piece, parts, path) -> Bug:
+def bug_of(piece: str, parts: object, path: Path) -> Bug:
+    """Make a planted bug of a piece from its parts.
+
+    Raises: WorkbookError when they are not those of a planted bug.
+    """
     try:
-        early = parts.get("before_port")
-        return Bug(piece, **{**parts, "before_port": early and (early["old"], early["new"])})
-    except (AttributeError, KeyError, TypeError) as error:
-        name = parts.get("name", "without a name") if isinstance(parts, dict) else parts
+        early = parts.get("before_port") if isinstance(parts, dict) else None
+        if early is not None:
+            parts = {name: part for name, part in parts.items() if name != "before_port"}
+            refuse_other_parts(early, EDIT, "its before_port ")
+        refuse_other_parts(parts, PARTS)
+    except ValueError as error:
+        name = parts.get("name", "without a name") if isinstance(parts, dict) else shorten(parts)
         raise WorkbookError(
-            f"{path}: a planted bug of {piece} (“{name}”) is not one: {type(error).__name__}: "
-            f"{error}. Give it the parts that its neighbours have, under [[{piece}]]."
+            f"{path}: of a planted bug of {piece} (“{name}”), {error}. Give it the parts that its "
+            f"neighbours have, each a text, under [[{piece}]]."
         ) from error
+    return Bug(piece, **parts, before_port=early and (early["old"], early["new"]))
+
+
+def refuse_other_parts(parts: object, expected: set[str], whose: str = "") -> None:
+    """Raise a ValueError where these are not exactly the parts expected, each a text."""
+    if not isinstance(parts, dict):
+        raise ValueError(f"{whose or 'all '}is {shorten(parts)}, expected parts with names")
+    wrong = [f"{name} is missing" for name in sorted(expected - parts.keys())]
+    wrong += [f"{name} is unknown" for name in sorted(parts.keys() - expected)]
+    wrong += [
+        f"{name} is {shorten(parts[name])}"
+        for name in sorted(expected & parts.keys())
+        if not isinstance(parts[name], str)
+    ]
+    if wrong:
+        raise ValueError(f"{whose}{' and '.join(wrong)}")

@@ -103,8 +103,11 @@ class Track:
         return {piece.name: piece for piece in self.listed if piece.from_track}
 
     @cached_property
-    def bugs(self):
-        """List the planted bugs of the track, and after them those of its vocabulary."""
+    def bugs(self) -> list[Bug]:
+        """List the planted bugs of the track, and after them those of its vocabulary.
+
+        Raises: WorkbookError when a planted_bugs.toml cannot be read, or holds something else.
+        """
         theirs = [
             bug
             for home in {piece.from_track for piece in self.vocabulary.values()} - {self.name}

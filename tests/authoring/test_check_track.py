@@ -21,7 +21,12 @@ def test_nothing_is_wrong_with_the_files_of_a_track(name):
 def copied(tmp_path, monkeypatch):
     """A copy of the notebooks of one track, to be broken."""
     shutil.copytree(NOTEBOOKS / "autoencoder", tmp_path / "autoencoder")
-    for module in "authoring.check_track", "authoring.catalogue", "tracks.track", "tracks.notebooks":
+    for module in (
+        "authoring.check_track",
+        "authoring.catalogue",
+        "tracks.track",
+        "tracks.notebooks",
+    ):
         monkeypatch.setattr(f"reimpl_helpers.{module}.NOTEBOOKS", tmp_path)
     return tmp_path / "autoencoder"
 

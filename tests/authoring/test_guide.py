@@ -8,6 +8,7 @@ import argparse
 import re
 from functools import cache
 
+import nbformat
 import pytest
 
 from reimpl_helpers.authoring import catalogue, guide
@@ -56,6 +57,15 @@ def half_pages(name):
 def test_what_is_built_is_up_to_date(name):
     page = page_of(name)
     assert built_into(page, name) == page, "run `reimpl guide`"
+
+
+@pytest.mark.parametrize("kept", [{}, {"counts": {}}, {"counts": {"planted bugs": [1, 2]}}])
+def test_a_score_that_counts_not_both_kinds_is_left_out(kept, tmp_path):
+    output = nbformat.v4.new_output("execute_result", metadata={"text/html": kept})
+    cell = nbformat.v4.new_code_cell("track.score()", outputs=[output])
+    (tmp_path / "solved").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "solved/04.ipynb")
+    assert guide.score_of(tmp_path / "04.ipynb") == []
 
 
 @pytest.mark.parametrize("name", tracks())

@@ -19,9 +19,7 @@ from reimpl_helpers.authoring.check_track import (
 )
 from reimpl_helpers.authoring.solved import STABLE, execute
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.tracks.notebooks import (
-    notebooks_of,
-)
+from reimpl_helpers.tracks.notebooks import notebooks_of
 from reimpl_helpers.tracks.track import tracks
 
 START = NOTEBOOKS / "00_start_here.ipynb"
@@ -42,6 +40,18 @@ def test_links_lead_somewhere():
         for cell in read(path).cells:
             for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
                 assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_counts_kept_beside_a_score_are_those_of_its_text():
+    """The guide says the first; nbval compares the second alone."""
+    counted = 0
+    for cell in (cell for path in UNSOLVED + SOLVED for cell in code_cells(read(path))):
+        for output in cell.outputs:
+            kept = output.get("metadata", {}).get("text/html", {}).get("counts", {})
+            for kind, (caught, number) in kept.items():
+                assert f"{caught} of {number} {kind}" in output.data["text/plain"]
+                counted += 1
+    assert counted == 2 * len(tracks())
 
 
 # --- the suite refuses a broken notebook -----------------------------------------------------

@@ -34,7 +34,7 @@ from reimpl_helpers.board.logs import (
     package_in,
 )
 from reimpl_helpers.board.text import LEGEND, WIDTH, board_as_text, csv_of
-from reimpl_helpers.checks.verdict import NOT_WRITTEN
+from reimpl_helpers.checks.verdict import NOT_WRITTEN, RIGHT, Verdict
 from reimpl_helpers.judge import client as judge
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.texts import package
@@ -777,6 +777,27 @@ def test_right_is_confirmed_and_what_only_claims_to_be_is_not(tmp_path):
         "autoencoder/1/decoder": "right", "autoencoder/1/autoencoder": "wrong",
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == [".confirmed", "elm", "oak"]
+
+
+def test_what_was_judged_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    claims = right_pieces("autoencoder", [1])
+    write_claims(tmp_path / "oak", claims)
+    asked = []
+
+    def judge_all(store, report, is_asked):
+        asked.append([piece.name for piece in store.track.pieces if is_asked(piece)])
+        for name in asked[-1]:
+            report(Verdict(name, RIGHT))
+
+    def interrupted(words):
+        if words.endswith(": right"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(confirming, "judge_package", judge_all)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            confirming.confirm(tmp_path, interrupted)
+    assert len(asked[0]) == len(claims) and asked[1] == asked[0][1:]
 
 
 def test_what_was_right_before_the_port_is_confirmed_by_a_right_port(tmp_path):

@@ -219,7 +219,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("source, words", BROKEN.values(), ids=BROKEN)
 def test_a_file_that_cannot_be_scored_says_why(source, words, pair, short_limit):
-    assert pair.tests(source).headline.startswith(words)
+    score = pair.tests(source)
+    assert score.headline.startswith(words)
+    assert score._repr_html_()[1] is None  # nothing is counted, and so nothing kept
 
 
 ENDS = "it ends Python, or pytest, altogether. What should it assert instead?"

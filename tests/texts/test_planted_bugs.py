@@ -77,15 +77,33 @@ def test_planted_bugs_are_read_piece_by_piece(tmp_path):
 @pytest.mark.parametrize(
     "old, new, said",
     [
-        ("name = ", "name ", "cannot be read: Expected '='"),
-        ('hint = "?"', "", "“a name”. is not one: .*missing.*'hint'"),
-        ("hint", "hnit", "“a name”. is not one: .*unexpected.*'hnit'"),
-        ('new = "x + x + x"', "", "“a name”. is not one: KeyError: 'new'"),
-        ("[[double]]", "[double]", r"of double .* under \[\[double]]"),
+        ("name = ", "name ", "is not TOML: Expected '='"),
+        ('hint = "?"', "", "of double .“a name”., hint is missing. Give it the parts"),
+        ("hint", "hnit", "of double .“a name”., hint is missing and hnit is unknown"),
+        ('hint = "?"', "hint = 3", "of double .“a name”., hint is int 3. Give"),
+        ('name = "a name"', "", "of double .“without a name”., name is missing"),
+        ('new = "x + x + x"', "", "of double .“a name”., its before_port new is missing"),
+        ("[double.before_port]", "[double.before_prot]", "before_prot is unknown"),
+        ("[[double]]", "[double]", r"double is dict .*expected planted bugs, each under \[\[dou"),
+        (BUG, "double = 3", "double is int 3, expected planted bugs, each"),
+        (BUG, "double = [3]", "of double .“int 3”., all is int 3, expected parts with names"),
     ],
 )
 def test_what_is_no_planted_bug_is_named(old, new, said, tmp_path):
     path = tmp_path / "planted_bugs.toml"
-    path.write_text(BUG.replace(old, new), "utf-8")
+    path.write_text(BUG.replace(old, new, 1), "utf-8")
     with pytest.raises(WorkbookError, match=said):
         read_bugs(path)
+
+
+@pytest.mark.parametrize("early", ["{}", '""', "false"])
+def test_an_edit_before_the_port_that_is_none_is_named(early, tmp_path):
+    path = tmp_path / "planted_bugs.toml"
+    path.write_text(f"{BUG.partition('[double.')[0]}before_port = {early}\n", "utf-8")
+    with pytest.raises(WorkbookError, match="its before_port (is|new is missing)"):
+        read_bugs(path)
+
+
+def test_a_list_of_planted_bugs_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(WorkbookError, match="cannot be read .No such file.*Put it back"):
+        read_bugs(tmp_path / "planted_bugs.toml")
