@@ -251,35 +251,35 @@ def test_another_format_is_refused(path):
 def test_manifest_without_a_list_of_arrays_is_refused(path, arrays_entry):
     manifest, arrays = contents(path)
     save_file(arrays, path, {"manifest": json.dumps({**manifest, "arrays": arrays_entry})})
-    refused(path, "without a list of arrays")
+    refused(path, "changed since it was recorded")
 
 
 def test_array_that_is_missing_or_too_many_is_refused(path):
     manifest, arrays = contents(path)
     metadata = {"manifest": json.dumps(manifest)}
     save_file({**arrays, "params/extra": np.ones(2)}, path, metadata)
-    refused(path, "'params/extra' that its manifest does not have")
+    refused(path, "changed since it was recorded")
     del arrays["training/losses"]
     save_file(arrays, path, metadata)
-    refused(path, "no array 'training/losses'")
+    refused(path, "changed since it was recorded")
 
 
 @pytest.mark.parametrize(
-    ("change", "seen"),
+    "change",
     [
-        (lambda bias: bias[:2], r"float64 of shape \(2,\)\. Expected: float64 of shape \(3,\)"),
-        (lambda bias: bias[:, None], r"float64 of shape \(3, 1\)"),
-        (lambda bias: bias.astype(np.float32), r"float32 of shape \(3,\)"),
-        (lambda bias: np.where(bias == bias[0], np.nan, bias), "NaN or Inf in 'params/a.bias'"),
-        (lambda bias: np.where(bias == bias[0], -np.inf, bias), "NaN or Inf in 'params/a.bias'"),
-        (lambda bias: -bias, "changed since it was recorded"),
+        lambda bias: bias[:2],
+        lambda bias: bias[:, None],
+        lambda bias: bias.view(np.int64),
+        lambda bias: np.where(bias == bias[0], np.nan, bias),
+        lambda bias: -bias,
     ],
+    ids=["shorter", "axis", "dtype", "NaN", "sign"],
 )
-def test_array_other_than_stated_is_refused(path, change, seen):
+def test_array_other_than_stated_is_refused(path, change):
     manifest, arrays = contents(path)
     arrays["params/a.bias"] = change(arrays["params/a.bias"])
     save_file(arrays, path, {"manifest": json.dumps(manifest)})
-    refused(path, seen)
+    refused(path, "changed since it was recorded")
 
 
 @pytest.mark.parametrize("key", ["track", "versions", "source_sha256", "learning_rate", "probes"])
