@@ -25,6 +25,9 @@ hub: .venv/hub  ## serve many pairs on this machine (ROSTER=roster.csv, SHARE=1,
 warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes, once)
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
+# Hundreds of processes import the same modules: compile them once, also where an image says not to.
+unexport PYTHONDONTWRITEBYTECODE
+
 # -W error stands here and not in pyproject.toml, where it would also fail a pair's own tests.
 PYTEST = $(BIN)/python -m pytest -p reimpl_helpers.base.quick_start -W error -n 2 --no-loadscope-reorder --nbval \
 	$(if $(TIMES),--times) tests notebooks

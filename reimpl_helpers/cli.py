@@ -178,11 +178,9 @@ def check(options) -> int:
 
     store, right = package_in(options.folder), []
 
-    def report(verdict):
+    for verdict in judge_package(store):
         right.append(verdict.right)
         print(verdict if verdict.right else repr(verdict), flush=True)
-
-    judge_package(store, report)
     count = sum(piece.module is not None for piece in store.track.pieces)
     print(f"{sum(right)} of {count} pieces right.")
     return 0 if sum(right) == count else 1

@@ -19,7 +19,7 @@ from reimpl_helpers.judge.pieces import judge_and_save
 from reimpl_helpers.originals.recording import Recording, RecordingError
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.pair.pairing import HAND_IS_UP, Pair, log_check, move_hand, names_here
-from reimpl_helpers.pair.store import MARKER, YOURS, Store
+from reimpl_helpers.pair.store import MARKER, Store
 from reimpl_helpers.pair.summary import Summary
 from reimpl_helpers.scoring.score import Score, own_mistake, planted_mistake, said_of, score_tests
 from reimpl_helpers.scoring.testing import TestRun, run_tests
@@ -82,11 +82,10 @@ class Workbook:
         """
         texts = self.store.texts()
         found = [self.store.found(self.track.piece(name), texts) for name in names]
-        owners = [owner for owner, _ in found]
-        for owner in sorted(set(owners), key=lambda owner: (not owner.startswith(YOURS), owner)):
-            theirs = [name for name, its in zip(names, owners, strict=True) if its == owner]
-            print(f"{owner}: {', '.join(theirs)}")
-        functions = [function for _, function in found]
+        for _, whose in sorted({(not piece.is_ours, piece.whose) for piece in found}):
+            theirs = [n for n, piece in zip(names, found, strict=True) if piece.whose == whose]
+            print(f"{whose}: {', '.join(theirs)}")
+        functions = [piece.function for piece in found]
         return functions[0] if len(functions) == 1 else functions
 
     def check(self, function) -> Verdict:
@@ -170,8 +169,8 @@ class Workbook:
 
     def whose(self, name) -> str:
         """Say whose piece `use` hands out: "ours" or "the workbook's"."""
-        owner, _ = self.store.found(self.track.piece(name), self.store.texts())
-        return "ours" if owner.startswith(YOURS) else "the workbook's"
+        found = self.store.found(self.track.piece(name), self.store.texts())
+        return "ours" if found.is_ours else "the workbook's"
 
     def run_tests(self) -> TestRun:
         """Run the pair's saved tests with pytest, and show its report.

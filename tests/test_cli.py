@@ -291,7 +291,7 @@ def test_what_changed_is_said_in_any_encoding(tmp_path):
 
 
 def test_stopped_by_hand(monkeypatch, early, capsys):
-    def stop(track, report):
+    def stop(store):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(judge, "judge_package", stop)

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -33,8 +33,8 @@ CHANGED = "its package holds another text by now"
 PORTED = "its package holds a port by now, which is not right"
 PATIENCE = 20 * 60  # seconds for one pair's package; what is left then waits for the next time
 
-# What is told of a claim: words, and the judgement as it is kept, or nothing where none was given.
-Tell = Callable[[Key, str, dict[str, dict]], None]
+# A claim, what is said of it, and the judgement as it is kept: nothing where none was given.
+Judged = tuple[Key, str, dict[str, dict]]
 
 
 # --- what was confirmed -------------------------------------------------------------------
@@ -85,8 +85,11 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
         say(BEWARE)
     for label, shown in shown_labels(logs, hidden).items():
         files_of = partial(package_beside, folder, logs[label])
-        tell = partial(keep_and_say, folder, label, judged[label], shown, say)
-        judge_new(claims[label], judged[label], files_of, tell)
+        for key, words, judgement in judge_new(claims[label], judged[label], files_of):
+            if judgement:  # kept before it is said: who is interrupted loses none
+                judged[label] |= judgement
+                keep(folder, label, judged[label])
+            say(f"{shown}  {name_of(key)}: {words}")
     states = [
         state_of(judged[label], key, source)
         for label, theirs in claims.items()
@@ -94,14 +97,6 @@ def confirm(folder: Path, say: Callable[[str], None], hidden: bool = False) -> b
     ]
     say(f"{states.count(RIGHT)} of {plural(len(states), 'claim')} confirmed.")
     return states.count(RIGHT) == len(states)
-
-
-def keep_and_say(folder, label, judged, shown, say, key, words, judgement) -> None:
-    """Keep a judgement on what a pair claims, then say it: who is interrupted loses none."""
-    if judgement:
-        judged |= judgement
-        keep(folder, label, judged)
-    say(f"{shown}  {name_of(key)}: {words}")
 
 
 def package_beside(folder: Path, kept: PairLog, track: str) -> Files:
@@ -118,16 +113,15 @@ def judge_new(
     claims: dict[Key, str],
     judged: dict[str, dict],
     files_of: Callable[[str], Files],
-    tell: Tell,
-) -> None:
-    """Judge what a pair claims and nobody judged, track by track; tell each verdict at once.
+) -> Iterator[Judged]:
+    """Judge what a pair claims and nobody judged, track by track; give each as it is found.
 
     `files_of` gives the files of the package that the pair saved of a track.
     """
     wanted = unjudged(claims, judged)
     for track in sorted({key[0] for key in wanted}):
         theirs = {key: claims[key] for key in wanted if key[0] == track}
-        judge_claims(theirs, files_of(track), tell)
+        yield from judge_claims(theirs, files_of(track))
 
 
 def state_of(judged: dict[str, dict], key: Key, source: str) -> str | None:
@@ -173,7 +167,7 @@ def keep(folder: Path, label: str, known: dict) -> None:
 # --- judging one pair ---------------------------------------------------------------------
 
 
-def judge_claims(claims: dict[Key, str], files: Files, tell: Tell) -> None:
+def judge_claims(claims: dict[Key, str], files: Files) -> Iterator[Judged]:
     """Judge what a pair claims of one track by the package that they saved, as `reimpl check` does.
 
     A claim from before the port is confirmed by a port that is right and stands in its place.
@@ -192,19 +186,15 @@ def judge_claims(claims: dict[Key, str], files: Files, tell: Tell) -> None:
         def is_asked(piece):
             return piece.label in asked and time.monotonic() < until
 
-        def report(verdict):
+        for verdict in judge_package(store, is_asked) if asked else ():
             key = asked.get(verdict.label)
             if key and (verdict.right or not troubles[key]):
                 left.discard(key)
                 state = RIGHT if verdict.right else WRONG
-                kept = {"state": state, "of": digest_of(claims[key])}
-                tell(key, state, {name_of(key): kept})
-
-        if asked:
-            judge_package(store, report, is_asked)
+                yield key, state, {name_of(key): {"state": state, "of": digest_of(claims[key])}}
     for key in sorted(left):
         too_long = f"its package took more than {PATIENCE // 60} minutes"
-        tell(key, f"not judged: {troubles[key] or too_long}", {})
+        yield key, f"not judged: {troubles[key] or too_long}", {}
 
 
 def why_not_in(store: Store, key: Key, source: str) -> str:

@@ -92,16 +92,16 @@ def judge(piece: Piece, function, recording) -> Verdict:
     had_jax = "jax" in sys.modules
     cases = list(piece.cases(recording))
     with little_printed():
-        verdict = judge_answers(piece, cases, lambda case: answer_of(function, case))
+        verdict = judge_answers(piece, cases, lambda number: answer_of(function, cases[number]))
     if verdict.state == WRONG and not had_jax and "jax" in sys.modules:
         return judge(piece, function, recording)  # JAX came in with the piece, in float32
     return verdict
 
 
-def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], object]) -> Verdict:
+def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[int], object]) -> Verdict:
     """Judge a piece by its answers to every case, the first one asked for twice.
 
-    `answer_to` puts a case to the piece; it raises a Refusal where no answer comes back.
+    `answer_to` puts the case of a number to it; it raises a Refusal where no answer comes back.
     """
     refusals, passed, differences, answers = [], [], [], []
     with float64_in_jax(), np.errstate(all="ignore"):
@@ -109,7 +109,7 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
             if case.complaint_at and refusals:
                 break
             try:
-                answer = answer_to(case)
+                answer = answer_to(place)
                 answers = answers or [answer]  # the first one is enough
                 differences.append(compare_answer(answer, case))
                 passed.append(case.probe)
@@ -129,7 +129,7 @@ def judge_answers(piece: Piece, cases: list[Case], answer_to: Callable[[Case], o
 def asked_again(answer_to, case, first):
     """Put a case once more: return a refusal if the answer is another one, or the same object."""
     try:
-        second = answer_to(case)
+        second = answer_to(0)
         compare_answer(second, case)
     except Refusal as refusal:
         seen = f"right at first, but not when asked the same again: {refusal}"

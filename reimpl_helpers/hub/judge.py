@@ -24,12 +24,9 @@ def main() -> None:
         track: {name: text.encode("latin-1") for name, text in files.items()}
         for track, files in asked["packages"].items()
     }
-
-    def tell(key, words, judgement):
+    for _, _, judgement in judge_new(claims, asked["judged"], packages.__getitem__):
         if judgement:
             print(json.dumps(judgement), file=said, flush=True)
-
-    judge_new(claims, asked["judged"], packages.__getitem__, tell)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -158,32 +158,31 @@ def decoded(tree):
 
 
 def judge_package(
-    store: Store,
-    report: Callable[[Verdict], None],
-    is_asked: Callable[[Piece], bool] = lambda piece: True,
-) -> None:
-    """Judge the pieces of a pair's package, all or some, and report each verdict as it is found."""
+    store: Store, is_asked: Callable[[Piece], bool] = lambda piece: True
+) -> Iterator[Verdict]:
+    """Judge the pieces of a pair's package, all or some; give each verdict as it is found."""
     track = store.track
     try:
         texts = store.texts()
     except package.PackageError as error:
-        return report(Verdict(track.name, WRONG, str(error)))
+        yield Verdict(track.name, WRONG, str(error))
+        return
     with SandboxClient(store) as answers, SandboxClient(store, hashed="1") as others:
         broken = {module: why for module in texts if (why := why_broken(answers, module))}
         for number, piece in enumerate(track.pieces):
             if not piece.module or not is_asked(piece):
                 continue
             if piece.module in broken:
-                report(Verdict(piece.label, WRONG, broken[piece.module]))
+                yield Verdict(piece.label, WRONG, broken[piece.module])
                 continue
             try:
                 verdict = why_not_there(store, piece, texts)
                 verdict = verdict or confirmed(answers, number, piece, texts)
                 if verdict.right and package.depends_on_process(texts[piece.module]):
                     verdict = drawn_otherwise(answers, others, number, verdict) or verdict
-                report(verdict)
             except WorkerDied as gone:
-                report(Verdict(piece.label, WRONG, str(gone), answers.last_words()))
+                verdict = Verdict(piece.label, WRONG, str(gone), answers.last_words())
+            yield verdict
 
 
 def why_broken(answers, module) -> str:
@@ -217,7 +216,7 @@ def confirmed(answers, number, piece, texts) -> Verdict:
     if piece.is_test:  # in other processes anyway
         return judge_alone(answers.store, piece, texts)
     cases = list(piece.cases(answers.track.recording))
-    verdict = judge_answers(piece, cases, asking(answers, number, cases, None))
+    verdict = judge_answers(piece, cases, asking(answers, number, range(len(cases))))
     if verdict.right:
         return judged_unseen(answers, number, piece, cases) or verdict
     if verdict.refused is not None:  # else it never ends: once is enough
@@ -236,12 +235,14 @@ def words_of(answers, number) -> dict:
     return words
 
 
-def asking(answers, number, cases, seed):
-    """Return a function that puts one of these cases to a piece in the other process."""
-    places = {id(case): place for place, case in enumerate(cases)}
+def asking(answers, number, places: Sequence[int], seed: int | None = None):
+    """Return a function that puts the n-th of some cases to a piece in the other process.
 
-    def answer_to(case):
-        reply = answers.ask("answer", piece=number, case=places[id(case)], seed=seed)
+    `places` are where they stand among those that the other process makes, of the same seed.
+    """
+
+    def answer_to(case_number):
+        reply = answers.ask("answer", piece=number, case=places[case_number], seed=seed)
         try:
             if "refusal" not in reply:
                 return decoded(reply["answer"])
@@ -261,19 +262,20 @@ def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
     """
     piece = answers.track.pieces[number]
     cases = [] if piece.is_test else list(piece.cases(answers.track.recording))
-    drawn = next((case for case in cases if case.complaint), None)
-    if drawn is None:
+    place = next((place for place, case in enumerate(cases) if case.complaint), None)
+    if place is None:
         return None
     said = []
     for them in (answers, others):
         try:
-            said.append(asking(them, number, cases, None)(drawn))
+            said.append(asking(them, number, [place])(0))
         except Refusal as refusal:
             said.append(str(refusal))
     if same_values(*said):
         return None
     seen = (
-        f"right, but in another process it answers otherwise on “{drawn.probe}”, with the same key."
+        f"right, but in another process it answers otherwise on “{cases[place].probe}”, with "
+        "the same key."
     )
     question = "What differs from one run of Python to the next: hash(), a set's order, the time?"
     return replace(verdict, state=WRONG, seen=seen, question=question)
@@ -282,16 +284,15 @@ def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
 def judged_unseen(answers, number, piece, cases) -> Verdict | None:
     """Judge a piece on fresh random inputs, against the workbook's own; None where it is right."""
     seed, given = secrets.randbits(32), answers.track.given(piece)
-    unseen, places = [], {}
+    unseen, places = [], []
     with float64_in_jax(), np.errstate(all="ignore"):
         for place, case in unseen_cases(cases, seed):
             if made := answered(given, case):
                 unseen.append(made)
-                places[place] = made
+                places.append(place)
     if not unseen:
         return None
-    in_place = [places.get(place) for place in range(len(cases))]
-    verdict = judge_answers(piece, unseen, asking(answers, number, in_place, seed))
+    verdict = judge_answers(piece, unseen, asking(answers, number, places, seed))
     if verdict.right:
         return None
     seen = f"right on every probe, but not on inputs it has not seen: {verdict.seen}"

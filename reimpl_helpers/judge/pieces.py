@@ -44,53 +44,62 @@ def judge_alone(store: Store, piece: Piece, texts: dict[str, str]) -> Verdict:
 
 
 def judge_here(store: Store, piece: Piece, function) -> Verdict:
-    """Judge a piece as it is in the notebook: one that no text of the package could stand for."""
+    """Judge a piece as it is in the notebook, where no text of the package stands for it."""
     with package.imported_from(store.folder):
         return judge_piece(store.track, piece, function)
 
 
 def judge_and_save(store: Store, piece: Piece, function) -> tuple[Verdict, bool]:
-    """Judge a piece, and save it where it is right; tell whether it is new in the package.
+    """Judge a piece, and save it where it is right; tell whether it is new then.
 
-    What is judged is its text in the pair's package, as everywhere else.
+    What is judged is its text as it stands on its own in the pair's package.
     """
-    note, is_new = "", True
     try:
-        if piece.module:
-            verdict, note, is_new = judge_in_package(store, piece, function)
-        else:
+        before = store.texts() if piece.module else {}
+        texts, note, is_new = texts_to_judge(store, piece, function, before)
+        if texts is None:
             verdict = judge_here(store, piece, function)
+        else:
+            verdict = judge_alone(store, piece, texts)
     except package.PackageError as error:
         if piece.is_test or (verdict := judge_here(store, piece, function)).right:
-            verdict = Verdict(piece.label, WRONG, f"not saved: {error}")
+            verdict = not_saved(piece, error)
         return verdict, False
+    is_put_in = texts is not None and is_new
     if not verdict.right:
+        if is_put_in and verdict.stage == "raised":
+            verdict = with_hint(verdict, store, piece, function)
         return verdict, False
+    try:
+        if is_put_in:
+            refuse_wrong_beside(store, piece, before, texts)
+            store.write(texts, before)
+    except package.PackageError as error:
+        return not_saved(piece, error), False
     is_asked_for = piece.name in {piece.name for piece in store.track.pieces}
     way = package.source_of_piece(store.track.given(piece)) if is_asked_for else ""
     return replace(verdict, note=note, another_way=way), is_new
 
 
-def judge_in_package(store: Store, piece: Piece, function) -> tuple[Verdict, str, bool]:
-    """Judge a piece as it stands on its own in the pair's package; save it there if right.
+def texts_to_judge(store: Store, piece: Piece, function, before) -> tuple[dict | None, str, bool]:
+    """Give the texts of the package in which a piece is judged, None for the notebook's function.
 
-    Returns the verdict, a note that says what became of it, and whether it was written.
+    Returns them, what is said where it is right, and whether it is new then.
 
-    Raises: PackageError when it cannot be put there; nothing is written then.
+    Raises: PackageError when it cannot be put there.
     """
-    before, file = store.texts(), f"{piece.module}.py"
+    file = f"{piece.module}.py"
+    if piece.module is None:
+        return None, "", True
     if store.origin(function) == "package":
-        return judge_alone(store, piece, before), f"It is saved in {file}.", False
+        return before, f"It is saved in {file}.", False
     if not piece.port and store.keeps_port(piece.name, function, before):
-        return judge_here(store, piece, function), f"{file} keeps your JAX version.", False
-    texts = store.texts_with(before, piece, function)
-    verdict = judge_alone(store, piece, texts)
-    if verdict.right:
-        refuse_wrong_beside(store, piece, before, texts)
-        store.write(texts, before)
-    elif verdict.stage == "raised" and answers_here(store, piece, function, verdict.refused):
-        verdict = replace(verdict, question=NOTEBOOK_ONLY.format(file))
-    return verdict, f"Saved to {file}.", True
+        return None, f"{file} keeps your JAX version.", False
+    return store.texts_with(before, piece, function), f"Saved to {file}.", True
+
+
+def not_saved(piece: Piece, why: package.PackageError) -> Verdict:
+    return Verdict(piece.label, WRONG, f"not saved: {why}")
 
 
 def refuse_wrong_beside(store: Store, piece: Piece, before, texts) -> None:
@@ -108,9 +117,12 @@ def refuse_wrong_beside(store: Store, piece: Piece, before, texts) -> None:
                 )
 
 
-def answers_here(store: Store, piece: Piece, function, refused: int | None) -> bool:
-    """Tell whether a piece is right in the notebook on the case on which its text is not."""
-    if piece.is_test or refused is None:
-        return False
+def with_hint(verdict: Verdict, store: Store, piece: Piece, function) -> Verdict:
+    """Ask for what only the notebook has, where a piece raises in the package and not there."""
+    if piece.is_test or verdict.refused is None:
+        return verdict
+    case = list(piece.cases(store.track.recording))[verdict.refused]
     with package.imported_from(store.folder):
-        return first_refusal(function, [list(piece.cases(store.track.recording))[refused]]) is None
+        is_right_here = first_refusal(function, [case]) is None
+    question = NOTEBOOK_ONLY.format(f"{piece.module}.py") if is_right_here else verdict.question
+    return replace(verdict, question=question)

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
+from typing import NamedTuple
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
@@ -12,7 +13,14 @@ from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import Track, tracks
 
 MARKER = ".track"  # a file in a pair's folder that says which track it is
-YOURS = "yours"  # whose a piece is, where it is the pair's own
+
+
+class Found(NamedTuple):
+    """A piece to go on with, whether the pair wrote it, and whose it is in words."""
+
+    function: FunctionType
+    is_ours: bool
+    whose: str
 
 
 @dataclass(frozen=True)
@@ -115,8 +123,8 @@ class Store:
         """Open the pair's package of a track: this one, or that of another."""
         return self if track is self.track else Store(track, self.folder.parent / track.name)
 
-    def found(self, piece, texts) -> tuple[str, FunctionType]:
-        """Find the piece to go on with, and say whose it is: the pair's own, or the workbook's.
+    def found(self, piece, texts) -> Found:
+        """Find the piece to go on with, the pair's own or the workbook's, and say whose it is.
 
         Raises: PackageError when the pair's file does not import.
         """
@@ -124,18 +132,21 @@ class Store:
         at_home = texts if home is self else home.texts()
         if name in home.track.vocabulary:  # no pair is asked for it, but it may call theirs
             written = home.is_written(name, at_home)
-            return "the workbook's", home.saved(piece) if written else track.given(piece)
+            function = home.saved(piece) if written else track.given(piece)
+            return Found(function, False, "the workbook's")
         here = "" if home is self else f" in {home.track.name}"
         if not home.is_own(name, at_home):
-            return f"the workbook's, until yours are saved{here}", track.given(piece)
+            return Found(track.given(piece), False, f"the workbook's, until yours are saved{here}")
         if home.unported(piece.module, at_home):
-            return f"the workbook's, until yours are ported{here}", track.given(piece)
+            return Found(track.given(piece), False, f"the workbook's, until yours are ported{here}")
         if home is self and track.in_jax and track.why_not_in_jax(piece, self.saved(piece)):
-            return "the workbook's, until yours can be differentiated", track.given(piece)
+            why = "the workbook's, until yours can be differentiated"
+            return Found(track.given(piece), False, why)
         if home is not self and not track.in_jax and home.track.has_port(name):
             if not package.is_in_numpy(at_home[piece.module], name, home.track.modules):
-                return f"the workbook's in NumPy, as yours{here} are in JAX", track.given(piece)
-        return f"{YOURS}, from {home.track.name}" if here else YOURS, home.saved(piece)
+                why = f"the workbook's in NumPy, as yours{here} are in JAX"
+                return Found(track.given(piece), False, why)
+        return Found(home.saved(piece), True, f"yours, from {home.track.name}" if here else "yours")
 
     def saved(self, piece) -> FunctionType:
         """Load a piece from the pair's package."""
@@ -188,7 +199,7 @@ class Store:
         for name, piece in self.track.vocabulary.items():
             if self.track.in_jax and self.is_written(name, texts) and not self.is_own(name, texts):
                 if package.is_in_numpy(texts[piece.module], name, self.track.modules):
-                    texts = self.with_given(texts, self.found(piece, texts)[1])
+                    texts = self.with_given(texts, self.found(piece, texts).function)
         return texts
 
     def with_given(self, texts, function) -> dict[str, str]:

@@ -117,7 +117,7 @@ def test_a_package_that_is_right_is_confirmed(name, tmp_path, capsys):
 @pytest.mark.slow(but=1)
 @pytest.mark.parametrize("name", tracks())
 def test_cheat(name, tmp_path, record_property, monkeypatch):
-    store, verdicts = finished(name, tmp_path), {}
+    store = finished(name, tmp_path)
     track = store.track
     (store.folder / "test_model.py").unlink()  # tests have no answers to cheat with
     ways = in_turn(track)
@@ -125,7 +125,7 @@ def test_cheat(name, tmp_path, record_property, monkeypatch):
     cheating(store, ways)
     if name != "autoencoder":  # where a cheat is asked for words as well, which takes long
         monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
-    judge_package(store, lambda verdict: verdicts.setdefault(verdict.label, verdict))
+    verdicts = {verdict.label: verdict for verdict in judge_package(store)}
     for piece in code_of(track):
         record_property("CHECKS", ["cheats refused", not verdicts[piece.label].right])
     assert [label for label, verdict in verdicts.items() if verdict.right] == []
@@ -145,10 +145,10 @@ def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path
 @pytest.mark.slow
 def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "words_of", lambda *_: {"state": WRONG})
-    store, verdicts = finished("autoencoder", tmp_path), []
+    store = finished("autoencoder", tmp_path)
     track = store.track
     cheating(store, {piece.name: "stored_answers" for piece in code_of(track)})
-    judge_package(store, verdicts.append)
+    verdicts = list(judge_package(store))
     unseen = [verdict for verdict in verdicts if "inputs it has not seen" in verdict.headline]
     assert {"encoder", "mse_loss"} <= {verdict.label for verdict in unseen}
     assert not any(verdict.right for verdict in verdicts if not verdict.label.startswith("test_"))
@@ -159,14 +159,14 @@ def test_stored_answers_would_be_right_if_only_the_recording_were_asked(tmp_path
 def test_what_the_workbooks_own_piece_cannot_answer_is_not_asked(tmp_path, monkeypatch):
     """The gradient of its sigmoid is not finite where the inputs of this seed are far out."""
     monkeypatch.setattr(judge.secrets, "randbits", lambda bits: 3)
-    store, verdicts = finished("autoencoder", tmp_path), []
+    store = finished("autoencoder", tmp_path)
     track = store.track
     (port,) = (piece for piece in track.pieces if piece.name == "nn_layer" and piece.port)
     unseen = [case for _, case in unseen_cases(list(port.cases(track.recording)), seed=3)]
     asked = {case.probe: answered(track.given(port), case) for case in unseen}
     assert asked["gradients, values far out"] is None
-    judge_package(store, verdicts.append, lambda piece: piece is port)
-    assert [verdict.right for verdict in verdicts] == [True], verdicts
+    (verdict,) = judge_package(store, lambda piece: piece is port)
+    assert verdict.right, verdict
 
 
 HASHED = """
@@ -185,12 +185,11 @@ def make_autoencoder_params(key=0, pixels=64, hidden=32, code=8):
 
 
 def test_draws_that_are_others_in_each_process_are_refused(tmp_path):
-    store, verdicts = finished("autoencoder", tmp_path), []
+    store = finished("autoencoder", tmp_path)
     track = store.track
     (store.folder / "params.py").write_text(HASHED)
     made = track.piece("make_autoencoder_params")
-    judge_package(store, verdicts.append, lambda piece: piece.name == made.name and not piece.port)
-    (verdict,) = verdicts
+    (verdict,) = judge_package(store, lambda p: p.name == made.name and not p.port)
     assert not verdict.right and "right, but in another process" in verdict.headline
 
 
@@ -231,13 +230,7 @@ def judged(store, added, names):
     for module, text in added.items():
         with (store.folder / f"{module}.py").open("a") as file:
             file.write(text)
-    verdicts = {}
-    judge_package(
-        store,
-        lambda verdict: verdicts.setdefault(verdict.label, verdict),
-        lambda p: p.name in names,
-    )
-    return verdicts
+    return {verdict.label: verdict for verdict in judge_package(store, lambda p: p.name in names)}
 
 
 def test_a_piece_that_ends_the_process_does_not_take_the_others_along(tmp_path):
