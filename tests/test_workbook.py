@@ -16,6 +16,7 @@ from reimpl_helpers import workbook
 from reimpl_helpers.base import compiling
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT, work_folder
+from reimpl_helpers.checks import verdict as checks
 from reimpl_helpers.checks.verdict import RIGHT, Verdict
 from reimpl_helpers.judge import pieces
 from reimpl_helpers.lab.copies import copy_work
@@ -280,6 +281,48 @@ def test_piece_is_judged_once(last, pair, monkeypatch):
     assert filename.startswith(f"{pair.folder / 'model.py'} #")
 
 
+def test_piece_that_answers_otherwise_in_the_notebook_is_told_so(pair):
+    pair.check(NN_LAYER)
+    pair.notebook.run("one = np.zeros(1)")
+    pair.notebook.run("one[0] = 1")
+    verdict = pair.check(ENCODER.replace("x,", "one * x,", 1).replace("one * x):", "x):"))
+    assert not verdict.right and verdict.question.startswith("It is right in the notebook, but")
+    assert not verdict.mistake
+
+
+@pytest.mark.parametrize(
+    "broken, seen",
+    [
+        (ENCODER.replace('"enc_hidden"', '"enc"'), "raised KeyError on “ordinary”: 'enc'."),
+        (ENCODER.replace("    return", "    left.pop()\n    return"), "IndexError"),
+        (ENCODER.replace("    return", "    while True: pass\n    return"), "still running after"),
+        (ENCODER.replace('"tanh"', "tahn"), "raised NameError"),
+    ],
+    ids=["raises", "raises the second time", "endless", "misspelt"],
+)
+def test_piece_that_is_wrong_in_the_notebook_too_is_not_told_otherwise(
+    broken, seen, pair, monkeypatch
+):
+    monkeypatch.setattr(checks, "TIME_LIMIT", 0.5)
+    pair.check(NN_LAYER)
+    pair.notebook.run("left = [1]")
+    verdict = pair.check(broken)
+    assert seen in verdict.seen and "in the notebook" not in str(verdict)
+    assert "def encoder" not in pair.text()
+
+
+def test_lines_of_another_module_on_the_way_to_an_exception_are_shown(pair):
+    pair.folder.mkdir(parents=True)
+    (pair.folder / "shapes.py").write_text("def param_shapes():\n    return 1 / 0\n")
+    pair.at(3)
+    pair.notebook["param_shapes"] = pair.workbook.use("param_shapes")
+    verdict = pair.check("def make_autoencoder_params(*sizes):\n    return param_shapes()\n")
+    assert verdict.details.startswith(
+        "line 2 of make_autoencoder_params: return param_shapes()\n"
+        "line 2 of param_shapes: return 1 / 0\n"
+    )
+
+
 def test_piece_that_would_not_import_is_not_saved(pair):
     pair.check(NN_LAYER)
     before = pair.files()
@@ -497,6 +540,15 @@ def test_check_of_step_1_keeps_the_port(ported):
     assert in_jax(NN_LAYER) in ported.text() and NN_LAYER not in ported.text()
     assert ENCODER in ported.text()
     assert before != ported.files()
+
+
+def test_check_of_step_1_judges_both_its_own_and_the_port(ported):
+    ported.at(1)
+    assert "wrong" in ported.check(NN_LAYER.replace("+ bias", "- bias")).state
+    (ported.folder / "model.py").write_text(ported.text().replace("jnp.tanh", "jnp.sinh"))
+    verdict = ported.check(NN_LAYER)
+    assert not verdict.right
+    assert verdict.seen.startswith("right here, but your JAX version in model.py is not: ")
 
 
 def test_port_that_is_called_np(pair):

@@ -6,6 +6,7 @@ import html
 import inspect
 import io
 import linecache
+import os
 import re
 import sys
 import traceback
@@ -298,10 +299,10 @@ def where_it_stood(error, function):
     code = getattr(unwrap(function), "__code__", None)
     if code is None:
         return ""
-    lines = []
+    lines, home = [], os.path.dirname(code.co_filename)
     for frame, number in traceback.walk_tb(error.__traceback__):
         filename = frame.f_code.co_filename
-        if filename == code.co_filename or is_cell(filename):
+        if os.path.dirname(filename) == home or is_cell(filename):
             source = linecache.getline(filename, number, frame.f_globals).strip()
             line = number - frame.f_code.co_firstlineno + 1  # in a cell and in a file the same
             lines.append(f"line {line} of {frame.f_code.co_name}: {source}")

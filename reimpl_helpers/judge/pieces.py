@@ -55,47 +55,57 @@ def judge_and_save(store: Store, piece: Piece, function) -> tuple[Verdict, bool]
     What is judged is its text as it stands on its own in the pair's package.
     """
     try:
-        before = store.texts() if piece.module else {}
-        texts, note, is_new = texts_to_judge(store, piece, function, before)
-        if texts is None:
-            verdict = judge_here(store, piece, function)
+        if piece.module:
+            verdict, is_new = judge_in_package(store, piece, function)
         else:
-            verdict = judge_alone(store, piece, texts)
+            verdict, is_new = judge_here(store, piece, function), True
     except package.PackageError as error:
         if piece.is_test or (verdict := judge_here(store, piece, function)).right:
             verdict = not_saved(piece, error)
         return verdict, False
-    is_put_in = texts is not None and is_new
     if not verdict.right:
-        if is_put_in and verdict.stage == "raised":
-            verdict = with_hint(verdict, store, piece, function)
         return verdict, False
-    try:
-        if is_put_in:
-            refuse_wrong_beside(store, piece, before, texts)
-            store.write(texts, before)
-    except package.PackageError as error:
-        return not_saved(piece, error), False
     is_asked_for = piece.name in {piece.name for piece in store.track.pieces}
     way = package.source_of_piece(store.track.given(piece)) if is_asked_for else ""
-    return replace(verdict, note=note, another_way=way), is_new
+    return replace(verdict, another_way=way), is_new
 
 
-def texts_to_judge(store: Store, piece: Piece, function, before) -> tuple[dict | None, str, bool]:
-    """Give the texts of the package in which a piece is judged, None for the notebook's function.
+def judge_in_package(store: Store, piece: Piece, function) -> tuple[Verdict, bool]:
+    """Judge a piece by the text that the package has of it or gets, and save that if right.
 
-    Returns them, what is said where it is right, and whether it is new then.
-
-    Raises: PackageError when it cannot be put there.
+    Raises: PackageError when no text of it can stand there, or what it uses is not right.
     """
-    file = f"{piece.module}.py"
-    if piece.module is None:
-        return None, "", True
+    before, file = store.texts(), f"{piece.module}.py"
     if store.origin(function) == "package":
-        return before, f"It is saved in {file}.", False
+        return noted(judge_alone(store, piece, before), f"It is saved in {file}."), False
     if not piece.port and store.keeps_port(piece.name, function, before):
-        return None, f"{file} keeps your JAX version.", False
-    return store.texts_with(before, piece, function), f"Saved to {file}.", True
+        return judge_beside_port(store, piece, function, before), False
+    texts = store.texts_with(before, piece, function)
+    refuse_wrong_beside(store, piece, before, texts)
+    verdict = judge_alone(store, piece, texts)
+    if not verdict.right:
+        return with_hint(verdict, store, piece, function), False
+    try:
+        store.write(texts, before)
+    except package.PackageError as error:
+        return not_saved(piece, error), False
+    return noted(verdict, f"Saved to {file}."), True
+
+
+def judge_beside_port(store: Store, piece: Piece, function, before) -> Verdict:
+    """Judge a piece in NumPy of which the package has a port, and that one too."""
+    verdict, file = judge_here(store, piece, function), f"{piece.module}.py"
+    if not verdict.right:
+        return verdict
+    port = judge_alone(store, piece, before)
+    if not port.right:
+        return replace(port, seen=f"right here, but your JAX version in {file} is not: {port.seen}")
+    return noted(verdict, f"{file} keeps your JAX version.")
+
+
+def noted(verdict: Verdict, note: str) -> Verdict:
+    """Say what became of a piece that is right."""
+    return replace(verdict, note=note) if verdict.right else verdict
 
 
 def not_saved(piece: Piece, why: package.PackageError) -> Verdict:
@@ -103,7 +113,7 @@ def not_saved(piece: Piece, why: package.PackageError) -> Verdict:
 
 
 def refuse_wrong_beside(store: Store, piece: Piece, before, texts) -> None:
-    """Refuse pieces that came into the package with the one that uses them, and are not right.
+    """Refuse pieces that come into the package with the one that uses them, and are not right.
 
     Raises: PackageError naming the first of them.
     """
@@ -118,11 +128,13 @@ def refuse_wrong_beside(store: Store, piece: Piece, before, texts) -> None:
 
 
 def with_hint(verdict: Verdict, store: Store, piece: Piece, function) -> Verdict:
-    """Ask for what only the notebook has, where a piece raises in the package and not there."""
-    if piece.is_test or verdict.refused is None:
+    """Ask for what only the notebook has, where a piece is wrong in the package and right there."""
+    if verdict.refused is None:  # a test, a stub, or one that never ends
         return verdict
-    case = list(piece.cases(store.track.recording))[verdict.refused]
+    recording = store.track.recording
+    case = list(piece.cases(recording))[verdict.refused]
     with package.imported_from(store.folder):
-        is_right_here = first_refusal(function, [case]) is None
-    question = NOTEBOOK_ONLY.format(f"{piece.module}.py") if is_right_here else verdict.question
-    return replace(verdict, question=question)
+        # the one case first: as a rule it is wrong here too
+        if first_refusal(function, [case]) or not judge(piece, function, recording).right:
+            return verdict
+    return replace(verdict, question=NOTEBOOK_ONLY.format(f"{piece.module}.py"), mistake="")

@@ -86,10 +86,10 @@ def bug_of(piece: str, parts: object, path: Path) -> Bug:
             refuse_other_parts(early, EDIT, "its before_port ")
         refuse_other_parts(parts, PARTS)
     except ValueError as error:
-        name = parts.get("name", "without a name") if isinstance(parts, dict) else shorten(parts)
+        name = parts.get("name", "without a name") if isinstance(parts, dict) else "no parts"
         raise WorkbookError(
-            f"{path}: of a planted bug of {piece} (“{name}”), {error}. Give it the parts that its "
-            f"neighbours have, each a text, under [[{piece}]]."
+            f"{path}: a planted bug of {piece} (“{name}”) is none: {error}. Give it the parts that "
+            f"its neighbours have, each a text, under [[{piece}]]."
         ) from error
     return Bug(piece, **parts, before_port=early and (early["old"], early["new"]))
 
@@ -97,7 +97,7 @@ def bug_of(piece: str, parts: object, path: Path) -> Bug:
 def refuse_other_parts(parts: object, expected: set[str], whose: str = "") -> None:
     """Raise a ValueError where these are not exactly the parts expected, each a text."""
     if not isinstance(parts, dict):
-        raise ValueError(f"{whose or 'all '}is {shorten(parts)}, expected parts with names")
+        raise ValueError(f"{whose or 'it '}is {shorten(parts)}, expected parts with names")
     wrong = [f"{name} is missing" for name in sorted(expected - parts.keys())]
     wrong += [f"{name} is unknown" for name in sorted(parts.keys() - expected)]
     wrong += [

@@ -1,6 +1,7 @@
 """Read what a model's folder holds: the original's recording, its pieces, the known mistakes.
 
-Nothing here knows of a pair: what they write is in store.py, how it is judged in judge/pieces.py.
+Nothing here knows of a pair: what they write is in pair/store.py, how it is judged in
+judge/pieces.py.
 """
 
 import importlib.util

@@ -97,10 +97,10 @@ def caught_exceptions(function, cases):
     from reimpl_helpers.checks import cases as asked
     from reimpl_helpers.checks import compare, verdict
 
+    words = dict.fromkeys(("seen", "question", "details"), "")
+    harmless = type("Harmless", (Exception,), {**words, "order": 9, "stage": "values"})
     for module in asked, compare, verdict:
-        module.Refusal = type(
-            "Harmless", (Exception,), {"seen": "", "question": "", "details": "", "order": 9}
-        )
+        module.Refusal = harmless
 
     def answer(*args, **more):
         try:

@@ -78,15 +78,19 @@ def test_planted_bugs_are_read_piece_by_piece(tmp_path):
     "old, new, said",
     [
         ("name = ", "name ", "is not TOML: Expected '='"),
-        ('hint = "?"', "", "of double .“a name”., hint is missing. Give it the parts"),
-        ("hint", "hnit", "of double .“a name”., hint is missing and hnit is unknown"),
-        ('hint = "?"', "hint = 3", "of double .“a name”., hint is int 3. Give"),
-        ('name = "a name"', "", "of double .“without a name”., name is missing"),
-        ('new = "x + x + x"', "", "of double .“a name”., its before_port new is missing"),
+        ('hint = "?"', "", "of double .“a name”. is none: hint is missing. Give it the parts"),
+        ("hint", "hnit", "of double .“a name”. is none: hint is missing and hnit is unknown"),
+        ('hint = "?"', "hint = 3", "of double .“a name”. is none: hint is int 3. Give"),
+        ('name = "a name"', "", "of double .“without a name”. is none: name is missing"),
+        ('new = "x + x + x"', "", "of double .“a name”. is none: its before_port new is missing"),
         ("[double.before_port]", "[double.before_prot]", "before_prot is unknown"),
         ("[[double]]", "[double]", r"double is dict .*expected planted bugs, each under \[\[dou"),
         (BUG, "double = 3", "double is int 3, expected planted bugs, each"),
-        (BUG, "double = [3]", "of double .“int 3”., all is int 3, expected parts with names"),
+        (
+            BUG,
+            "double = [3]",
+            "of double .“no parts”. is none: it is int 3, expected parts with names",
+        ),
     ],
 )
 def test_what_is_no_planted_bug_is_named(old, new, said, tmp_path):
