@@ -50,14 +50,14 @@ def score_beside_a_process(store, rounds, share):
 
 def verdict_beside_computing(track, piece, rounds):
     """Time the verdict on a right piece, and the same questions put to it and no more."""
-    given, cases = track.given(piece), list(piece.cases(track.recording))
+    given, cases = track.given(piece), track.cases(piece)
 
     def compute():
         for case in cases:
             case.part(case.call(given, *case.args))
 
     def verdict():
-        assert judge(piece, given, track.recording).right
+        assert judge(piece, given, cases).right
 
     with np.errstate(all="ignore"):
         seconds = compared({"verdict": verdict, "computing": compute}, rounds)
@@ -70,7 +70,7 @@ def verdict_beside_computing(track, piece, rounds):
 def first_difference_found(track, piece, rounds):
     """Time the search for the line where a wrong version of a piece leaves the original."""
     probe = track.recording.probes["ordinary"]
-    (case,) = (case for case in piece.cases(track.recording) if case.probe == "ordinary")
+    (case,) = (case for case in track.cases(piece) if case.probe == "ordinary")
     given = track.given(piece)
 
     def search():

@@ -203,7 +203,7 @@ class Workbook:
         """
         piece = mistaken_piece(self.track, function)
         name = function.__name__
-        verdict = judge(piece, function, self.track.recording)
+        verdict = judge(piece, function, self.track.cases(piece))
         if verdict.state == NOT_WRITTEN:
             return Note(f"{name} · not written yet")
         if verdict.right:

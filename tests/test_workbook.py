@@ -271,9 +271,9 @@ def test_piece_is_judged_once(last, pair, monkeypatch):
     pair.check(NN_LAYER)
     judge, judged = pieces.judge, []
 
-    def counted(piece, function, recording):
+    def counted(piece, function, cases):
         judged.append(function.__code__.co_filename)
-        return judge(piece, function, recording)
+        return judge(piece, function, cases)
 
     monkeypatch.setattr(pieces, "judge", counted)
     pair.check(ENCODER.replace("tanh", last))

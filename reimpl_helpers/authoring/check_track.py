@@ -328,13 +328,14 @@ def faults_judged(track: Track, pieces: list[Piece]) -> Iterator[str]:
         if piece.is_test:
             continue
         here = Track(track.name, piece.step)
-        verdict = judge(piece, here.given(piece), here.recording)
+        cases = here.cases(piece)
+        verdict = judge(piece, here.given(piece), cases)
         if not verdict.right:
             yield f"the solution's own {piece.label} is refused: {verdict.headline}"
         for bug in here.bugs:
             if bug.piece != piece.name:
                 continue
-            if not first_refusal(here.as_made_by(bug, piece), piece.cases(here.recording)):
+            if not first_refusal(here.as_made_by(bug, piece), cases):
                 yield (
                     f"planted bug “{bug.name}” of {piece.label} is accepted by every case. Add one "
                     "that tells it from the right answer."

@@ -1,30 +1,30 @@
 """Ask a piece for the defaults of its signature: left out, they must count as if given."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from reimpl_helpers.checks.cases import Case
 from reimpl_helpers.checks.equivalence import same_values
 
 
-def with_defaults(cases: Callable, given: Callable[[], Callable], recording) -> Iterator[Case]:
-    """Give the cases of a piece, and after them one that leaves its arguments out.
+def with_defaults(cases: list[Case], given: Callable) -> list[Case]:
+    """Add to the cases of a piece one that leaves its arguments out, where they have defaults.
 
-    `given` gives the workbook's own version, whose signature is the exercise's.
+    `given` is the workbook's own version, whose signature is the exercise's.
     """
-    found = list(cases(recording))
-    yield from found
-    parameters = inspect.signature(given()).parameters.values()
+    parameters = inspect.signature(given).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    if defaults:
-        needed = len(parameters) - len(defaults)
-        yield Case(
-            "arguments left out",
-            found[0].args,
-            call=partial(call_with_fewer, found[0].call, needed, [*defaults.values()]),
-            complaint_at=partial(default_complaint, defaults, found[0].call, needed, given),
-        )
+    if not defaults:
+        return cases
+    first, needed = cases[0], len(parameters) - len(defaults)
+    left_out = Case(
+        "arguments left out",
+        first.args,
+        call=partial(call_with_fewer, first.call, needed, [*defaults.values()]),
+        complaint_at=partial(default_complaint, defaults, first.call, needed, given),
+    )
+    return [*cases, left_out]
 
 
 def call_with_fewer(call, needed, defaults, piece, *args) -> list:
@@ -54,7 +54,7 @@ def default_complaint(defaults, call, needed, given, answers, args) -> tuple[str
     for count, (name, answer) in enumerate(zip(reversed(defaults), others, strict=True), 1):
         if answer is None or same_values(told, answer):
             continue
-        ours = call_with_fewer(call, needed, [*defaults.values()], given(), *args)
+        ours = call_with_fewer(call, needed, [*defaults.values()], given, *args)
         if not same_values(ours[count], answer):
             return (
                 f"without {name}, another answer than with {name}={defaults[name]!r}, which the "

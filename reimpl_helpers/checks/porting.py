@@ -7,7 +7,7 @@ What is right forward may still keep gradients back. So the gradients by everyth
 floats are held against finite differences of the same piece in NumPy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -70,24 +70,26 @@ def why_not_traced(case: Case, piece) -> str:
 # --- gradients by everything that goes in -------------------------------------------------
 
 
-def with_gradients(cases: Callable, in_numpy: Callable[[], Callable], recording) -> Iterator[Case]:
-    """Give the cases of a port, and after them those that ask for its gradients: three at most.
+def with_gradients(cases: list[Case], in_numpy: Callable) -> list[Case]:
+    """Add to the cases of a port those that ask for its gradients: three at most.
 
-    `in_numpy` gives the same piece in NumPy.
+    `in_numpy` is the same piece in NumPy.
     """
-    found = list(cases(recording))
-    yield from found
-    programs = [case for case in found if getattr(case.call, "func", None) is call_compiled]
-    for case in programs[:1] + programs[1:][-2:]:
-        _, around = case.call.args
-        yield replace(
-            case,
-            probe=case.probe.replace("compiled", "gradients"),
-            expected=None,
-            complaint_at=partial(gradient_complaint, in_numpy, around),
-            call=partial(call_gradients, around),
-            part=lambda answer: answer,
-        )
+    programs = [case for case in cases if getattr(case.call, "func", None) is call_compiled]
+    return cases + [gradients_of(case, in_numpy) for case in programs[:1] + programs[1:][-2:]]
+
+
+def gradients_of(case, in_numpy) -> Case:
+    """Ask for the gradients of what a compiled case asks for."""
+    _, around = case.call.args
+    return replace(
+        case,
+        probe=case.probe.replace("compiled", "gradients"),
+        expected=None,
+        complaint_at=partial(gradient_complaint, in_numpy, around),
+        call=partial(call_gradients, around),
+        part=lambda answer: answer,
+    )
 
 
 def floats_of(args: tuple) -> list[np.ndarray]:
@@ -127,7 +129,7 @@ def gradient_complaint(in_numpy, around, gradients, args) -> tuple[str, str] | N
 
     Each is compared along one direction, drawn at random.
     """
-    reference = called(around, in_numpy())
+    reference = called(around, in_numpy)
     named = leaves(by_name(reference, args))
     floats = {name: leaf for name, leaf in named.items() if is_floats(leaf)}
     for number, (name, gradient) in enumerate(zip(floats, gradients, strict=True)):

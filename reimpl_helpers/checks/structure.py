@@ -17,17 +17,13 @@ from reimpl_helpers.checks.cases import Case
 MORE = 2  # cases that are added to those of a piece
 
 
-def with_structure(cases: Callable, right: Callable[[], Callable], recording) -> Iterator[Case]:
-    """Give the cases of a piece, and after them some of the first one's kind with other inputs.
+def with_structure(cases: list[Case], right: Callable) -> list[Case]:
+    """Add to the cases of a piece some of the first one's kind with other inputs.
 
-    `right` gives a version of the piece that is right.
+    `right` is a version of the piece that is right.
     """
-    found = list(cases(recording))
-    yield from found
-    model = next((case for case in found if case.has_one_answer and has_others(case)), None)
-    if model:
-        piece = right()
-        yield from itertools.islice(others(model, piece), MORE)
+    model = next((case for case in cases if case.has_one_answer and has_others(case)), None)
+    return [*cases, *itertools.islice(others(model, right), MORE)] if model else cases
 
 
 def has_others(case) -> bool:

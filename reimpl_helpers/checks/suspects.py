@@ -7,7 +7,7 @@ whose value the pair's code never produces.
 import html
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -27,19 +27,14 @@ class Suspect:
     an answer may depend on the calls before it, and kept.
     """
 
-    def __init__(self, bug: Bug, load: Callable[[], Callable]):
-        self.bug, self.load, self.outcomes = bug, load, []
-
-    @cached_property
-    def function(self) -> Callable:
-        return self.load()
+    def __init__(self, bug: Bug, function: Callable):
+        self.bug, self.function, self.outcomes = bug, function, []
 
     def outcome(self, number: int, case: Case):
         """Return the outcome of the case of this number; those before it were asked for."""
         if number == len(self.outcomes):
-            function = self.function
             with float64_in_jax():  # JAX may have come in with the function
-                answer = outcome(function, case)
+                answer = outcome(self.function, case)
             self.outcomes.append(mapped(own_leaf, answer))
         return self.outcomes[number]
 
@@ -50,18 +45,22 @@ def own_leaf(value):
 
 
 def with_explanation(
-    verdict: Verdict, piece: Piece, function: Callable, recording, suspects: Iterable[Suspect]
+    verdict: Verdict,
+    piece: Piece,
+    function: Callable,
+    cases: list[Case],
+    suspects: Iterable[Suspect],
+    recording,
 ) -> Verdict:
     """Add to the verdict on a refused answer what is known about it.
 
     `suspects` are the known mistakes, to be asked about the refused case and then about the others,
     but for those that are asked for only where all else is right.
     """
-    cases = list(piece.cases(recording))
-    refused = cases.pop(verdict.refused)
+    refused = cases[verdict.refused]
     if refused.complaint_at:  # all else is right: so it is no known mistake, and no line differs
         return verdict
-    others = [case for case in cases if not case.complaint_at]
+    others = [case for case in cases if case is not refused and not case.complaint_at]
     with float64_in_jax(), np.errstate(all="ignore"), little_printed():
         bug = suspect_of(function, [refused, *others], suspects)
     if bug:

@@ -78,8 +78,8 @@ class Verdict:
         )
 
 
-def judge(piece: Piece, function, recording) -> Verdict:
-    """Judge one piece on every case of its track.
+def judge(piece: Piece, function, cases: list[Case]) -> Verdict:
+    """Judge one piece by what it answers to each of these cases.
 
     Raises: nothing that the piece raises; a KeyboardInterrupt of the user passes through.
     """
@@ -91,11 +91,10 @@ def judge(piece: Piece, function, recording) -> Verdict:
             question="Run the cell that defines it again.",
         )
     had_jax = "jax" in sys.modules
-    cases = list(piece.cases(recording))
     with little_printed():
         verdict = judge_answers(piece, cases, lambda number: answer_of(function, cases[number]))
     if verdict.state == WRONG and not had_jax and "jax" in sys.modules:
-        return judge(piece, function, recording)  # JAX came in with the piece, in float32
+        return judge(piece, function, cases)  # JAX came in with the piece, in float32
     return verdict
 
 

@@ -215,7 +215,7 @@ def confirmed(answers, number, piece, texts) -> Verdict:
     """
     if piece.is_test:  # in other processes anyway
         return judge_alone(answers.store, piece, texts)
-    cases = list(piece.cases(answers.track.recording))
+    cases = answers.track.cases(piece)
     verdict = judge_answers(piece, cases, asking(answers, number, range(len(cases))))
     if verdict.right:
         return judged_unseen(answers, number, piece, cases) or verdict
@@ -261,7 +261,7 @@ def drawn_otherwise(answers, others, number, verdict) -> Verdict | None:
     Raises: WorkerDied when one of the processes ends.
     """
     piece = answers.track.pieces[number]
-    cases = [] if piece.is_test else list(piece.cases(answers.track.recording))
+    cases = answers.track.cases(piece)
     place = next((place for place, case in enumerate(cases) if case.complaint), None)
     if place is None:
         return None

@@ -18,14 +18,15 @@ NOTEBOOK_ONLY = (
 
 def judge_piece(track: Track, piece: Piece, function) -> Verdict:
     """Judge a piece of code, and say what is known about an answer that is wrong."""
-    verdict = judge(piece, function, track.recording)
+    cases = track.cases(piece)
+    verdict = judge(piece, function, cases)
     if verdict.right and (why := track.why_not_in_jax(piece, function)):
         seen = f"right, but not yet in JAX, where it is to be differentiated: it {why}"
         return replace(verdict, state=WRONG, seen=seen)
     if verdict.refused is None:
         return verdict
-    suspects = track.suspects_asked(piece, verdict.refused)
-    return with_explanation(verdict, piece, function, track.recording, suspects)
+    suspects = track.suspects(piece, verdict.refused)
+    return with_explanation(verdict, piece, function, cases, suspects, track.recording)
 
 
 def judge_alone(store: Store, piece: Piece, texts: dict[str, str]) -> Verdict:
@@ -131,10 +132,10 @@ def with_hint(verdict: Verdict, store: Store, piece: Piece, function) -> Verdict
     """Ask for what only the notebook has, where a piece is wrong in the package and right there."""
     if verdict.refused is None:  # a test, a stub, or one that never ends
         return verdict
-    recording = store.track.recording
-    case = list(piece.cases(recording))[verdict.refused]
+    cases = store.track.cases(piece)
     with package.imported_from(store.folder):
         # the one case first: as a rule it is wrong here too
-        if first_refusal(function, [case]) or not judge(piece, function, recording).right:
+        case = cases[verdict.refused]
+        if first_refusal(function, [case]) or not judge(piece, function, cases).right:
             return verdict
     return replace(verdict, question=NOTEBOOK_ONLY.format(f"{piece.module}.py"), mistake="")

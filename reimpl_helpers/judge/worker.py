@@ -72,7 +72,7 @@ class SandboxWorker:
     def cases(self, piece, seed) -> dict[int, Case]:
         """Make the cases of a piece, by their place: those of the probes, or unseen ones; once."""
         if (piece, seed) not in self.made:
-            cases = list(self.track.pieces[piece].cases(self.track.recording))
+            cases = self.track.cases(self.track.pieces[piece])
             made = dict(enumerate(cases) if seed is None else unseen_cases(cases, seed))
             self.made[piece, seed] = made
         return self.made[piece, seed]

@@ -328,7 +328,7 @@ class Scorer:
         return getattr(package.load_pieces(self.store.folder, piece.module, texts), piece.name)
 
     def cases_of(self, piece):
-        cases = list(piece.cases(self.store.track.recording))
+        cases = self.store.track.cases(piece)
         return cases + [case for _, case in unseen_cases(cases, seed=0) if case.has_one_answer]
 
     def tests_that_count(self, suite) -> tuple[list[str], dict[str, set[str]]]:

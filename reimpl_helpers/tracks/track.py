@@ -6,15 +6,15 @@ judge/pieces.py.
 
 import importlib.util
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import FunctionType
 
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.checks.cases import Piece
+from reimpl_helpers.checks.cases import Case, Piece
 from reimpl_helpers.checks.defaults import with_defaults
 from reimpl_helpers.checks.porting import why_not_traced, with_gradients
 from reimpl_helpers.checks.structure import with_structure
@@ -75,18 +75,20 @@ class Track:
     @cached_property
     def listed(self) -> list[Piece]:
         """List the pieces of the track, those that are vocabulary included."""
-        return list(map(self.with_more_cases, load_file(self.home / "pieces.py").PIECES))
+        return load_file(self.home / "pieces.py").PIECES
 
-    def with_more_cases(self, piece) -> Piece:
-        """Have a piece asked for other inputs and its defaults too, a port for its gradients."""
+    def cases(self, piece) -> list[Case]:
+        """List what a piece is asked: its own cases, other inputs, its defaults.
+
+        A port is asked for its gradients too, a test for nothing.
+        """
         if piece.cases is None:
-            return piece
-        right = partial(self.in_numpy if piece.port else self.given, piece)
-        cases = partial(with_structure, piece.cases, right)
-        cases = partial(with_defaults, cases, partial(self.given, piece))
-        if piece.port:
-            cases = partial(with_gradients, cases, right)
-        return replace(piece, cases=cases)
+            return []
+        given = self.given(piece)
+        right = self.in_numpy(piece) if piece.port else given
+        cases = with_structure(list(piece.cases(self.recording)), right)
+        cases = with_defaults(cases, given)
+        return with_gradients(cases, right) if piece.port else cases
 
     def in_numpy(self, piece) -> FunctionType:
         """Return the workbook's own version of a piece before the port."""
@@ -223,20 +225,27 @@ class Track:
         wrong = {**self.given_texts(in_jax), **self.planted(bug, in_jax)}
         return getattr(package.load_pieces(self.solution, module, wrong), piece.name)
 
-    def suspects(self, piece) -> list[Suspect]:
-        """List the known mistakes that show in a piece, its own first."""
+    def suspects(self, piece, refused: int) -> Iterator[Suspect]:
+        """Make the known mistakes that show in a piece, its own first; one only when it is reached.
+
+        They are kept with what they answer, for the case that was refused and those after it.
+        """
         texts = self.given_texts(piece.port or self.in_jax)
         reached = package.reached_from(texts, piece.name) | {piece.name}
-        return [
-            Suspect(bug, partial(self.as_made_by, bug, piece))
+        bugs = [
+            bug
             for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name)
             if bug.piece in reached and bug.piece not in self.vocabulary
         ]
+        kept = self.suspects_kept(piece, refused)
+        yield from kept
+        for bug in bugs[len(kept) :]:
+            kept.append(Suspect(bug, self.as_made_by(bug, piece)))
+            yield kept[-1]
 
     @cached_property
-    def suspects_asked(self) -> Callable[[Piece, int], list[Suspect]]:
-        """Keep the known mistakes of a piece, by the place of the case they are asked about."""
-        return lru_cache(SUSPECTS_KEPT)(lambda piece, refused: self.suspects(piece))
+    def suspects_kept(self) -> Callable[[Piece, int], list[Suspect]]:
+        return lru_cache(SUSPECTS_KEPT)(lambda piece, refused: [])
 
     def why_not_in_jax(self, piece, function) -> str:
         """Say why a piece of the model cannot be used in JAX, if this step does, or nothing.

@@ -250,7 +250,7 @@ def right_code():
 def test_right_code_misses_nothing_but_what_is_asked_for(name):
     piece = next(piece for piece in TRACK.pieces if piece.name == re.split("__|,", name)[0])
     asked = 0
-    for case in piece.cases(TRACK.recording):
+    for case in TRACK.cases(piece):
         probe = PROBES.get(case.probe)
         target = probe and first_place_of(probe, case.expected)
         if target and case.probe in ("other sizes", "one row", "large values"):
@@ -343,7 +343,7 @@ def test_one_layer():
         return np.abs(data @ weights + bias)
 
     piece, probe = next(p for p in TRACK.pieces if p.name == "nn_layer"), PROBES["other sizes"]
-    cases = [case for case in piece.cases(TRACK.recording) if case.args[3:] == ("relu",)]
+    cases = [case for case in TRACK.cases(piece) if case.args[3:] == ("relu",)]
     cases = [case for case in cases if case.probe == "other sizes"]
     for case, index in zip(cases, (0, 4), strict=True):
         linear, relu = probe.operations[index : index + 2]

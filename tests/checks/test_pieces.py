@@ -96,7 +96,7 @@ def verdict_on(name, piece, function):
 
 @functools.cache
 def cases_of(name, piece):
-    return list(piece.cases(track_at(name, piece.step).recording))
+    return track_at(name, piece.step).cases(piece)
 
 
 def verdict_on_test(name, piece, source):

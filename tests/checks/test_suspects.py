@@ -138,7 +138,7 @@ def test_what_is_kept_of_a_known_mistake_is_not_what_its_next_call_writes_into()
         kept[:] += step
         return kept
 
-    suspect = Suspect(None, lambda: counting)
+    suspect = Suspect(None, counting)
     cases = [Case("one", (1.0,)), Case("two", (2.0,))]
     for _ in range(2):
         answers = [suspect.outcome(number, case) for number, case in enumerate(cases)]
@@ -189,9 +189,8 @@ def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
     text = track.given_texts(in_jax=False)["model"]
     text = text.replace('+ weights["b"]', '+ 2 * weights["b"]')
     step = load_pieces(track.solution, "model", {"model": text}).mlstm_step
-    verdict = with_explanation(
-        judge(piece, step, track.recording), piece, step, track.recording, []
-    )
+    cases = track.cases(piece)
+    verdict = with_explanation(judge(piece, step, cases), piece, step, cases, [], track.recording)
     assert "line 51 of original.py, x @ wx + m @ wh + self.b:" in verdict.headline
 
 

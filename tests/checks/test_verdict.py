@@ -24,9 +24,7 @@ NESTED = Case("nested", ({"layer": {"weight": X.copy(), "bias": X[0]}}, [X]), 2 
 
 
 def verdict_on(function, *cases, name="double"):
-    return judge(
-        Piece(name, "model", 1, lambda recording: cases or (ORDINARY, ONE_ROW)), function, 0
-    )
+    return judge(Piece(name, "model", 1), function, cases or (ORDINARY, ONE_ROW))
 
 
 def headline(function, *cases):
@@ -696,7 +694,7 @@ def test_call_and_part():
 
 def test_a_piece_without_cases_is_never_right():
     with pytest.raises(IndexError):
-        judge(Piece("double", "model", 1, lambda recording: ()), double, None)
+        judge(Piece("double", "model", 1), double, [])
 
 
 # --- called more than once ---
@@ -904,7 +902,7 @@ def test_jax_first_imported_by_the_piece():
             return jnp.sin(x)
         case = Case("ordinary", (np.ones(3),), np.sin(np.ones(3)))
         assert "jax" not in sys.modules
-        print(judge(Piece("double", "model", 1, lambda recording: [case]), double, None))
+        print(judge(Piece("double", "model", 1), double, [case]))
     """
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True

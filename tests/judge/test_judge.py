@@ -49,7 +49,7 @@ def code_of(track):
 
 
 def has_unseen(track, piece):
-    return next(unseen_cases(list(piece.cases(track.recording)), seed=0), None) is not None
+    return next(unseen_cases(track.cases(piece), seed=0), None) is not None
 
 
 def in_turn(track):
@@ -89,7 +89,7 @@ track, ways, cheats = Track({name!r}, {step}), {ways}, {{}}
 for piece in track.pieces:
     if piece.module == {module!r}:
         both = [p for p in track.pieces if p.name == piece.name]  # before and after a port
-        cases = [case for p in both for case in p.cases(track.recording)]
+        cases = [case for p in both for case in track.cases(p)]
         way = getattr(cheat, ways[piece.name])
         cheats[piece.name] = way(getattr(true_{module}, piece.name), cases)
 """
@@ -135,7 +135,7 @@ def test_cheat(name, tmp_path, record_property, monkeypatch):
 def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path):
     track = Track(name, LAST_STEP)
     for piece in code_of(track):
-        cases = list(piece.cases(track.recording))
+        cases = track.cases(piece)
         known = {cheat.fingerprint(case.args) for case in cases}
         for seed in range(3):
             unseen = [case.args for _, case in unseen_cases(cases, seed)]
@@ -162,7 +162,7 @@ def test_what_the_workbooks_own_piece_cannot_answer_is_not_asked(tmp_path, monke
     store = finished("autoencoder", tmp_path)
     track = store.track
     (port,) = (piece for piece in track.pieces if piece.name == "nn_layer" and piece.port)
-    unseen = [case for _, case in unseen_cases(list(port.cases(track.recording)), seed=3)]
+    unseen = [case for _, case in unseen_cases(track.cases(port), seed=3)]
     asked = {case.probe: answered(track.given(port), case) for case in unseen}
     assert asked["gradients, values far out"] is None
     (verdict,) = judge_package(store, lambda piece: piece is port)
