@@ -13,8 +13,8 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from reimpl_helpers.authoring.solved import CELL_TIMEOUT, HALF_WRITTEN, STABLE, prepare_work
-from reimpl_helpers.tracks.notebooks import is_solved, step_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track
+from reimpl_helpers.tracks.notebooks import is_solved, notebooks_of
+from reimpl_helpers.tracks.track import Track
 
 HERE = Path(__file__).parent
 STRICT = "-W", "error", "-W", f"ignore:{HALF_WRITTEN}"
@@ -82,8 +82,13 @@ def pytest_runtest_teardown(item, nextitem):
     work = work_of(item)
     if not is_solved(item.path):
         assert not list(work.rglob("*.py")), "nothing was written, and something is saved"
-    elif step_of(item.path) == LAST_STEP:
+    elif is_last(item.path):
         assert_runs_without_helpers(work / item.path.parent.parent.name, work.parent)
+
+
+def is_last(path):
+    """Tell whether a solved notebook is the last of its track."""
+    return path.name == notebooks_of(path.parent.parent.name)[-1].name
 
 
 def assert_runs_without_helpers(finished, folder):

@@ -259,7 +259,7 @@ def package_in(folder):
     from reimpl_helpers.base.compiling import COMPILATION
     from reimpl_helpers.base.errors import WorkbookError
     from reimpl_helpers.pair.store import Store, track_of
-    from reimpl_helpers.tracks.track import LAST_STEP, Track
+    from reimpl_helpers.tracks.track import Track
 
     os.environ.update({**COMPILATION, **os.environ})
     if not folder.is_dir():
@@ -267,7 +267,7 @@ def package_in(folder):
             f"{folder} is no folder. Name the one that holds your model.py, such as "
             "work/autoencoder."
         )
-    return Store(Track(track_of(folder), LAST_STEP), folder.resolve())
+    return Store(Track.at_end(track_of(folder)), folder.resolve())
 
 
 def solved(options) -> int:

@@ -22,7 +22,7 @@ from reimpl_helpers.judge import pieces
 from reimpl_helpers.lab.copies import copy_work
 from reimpl_helpers.pair.store import Store, track_of
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 from reimpl_helpers.workbook import Workbook, start
 
 IMPORTS = """
@@ -111,7 +111,7 @@ def finished(tmp_path_factory):
     pair = Pair(root / "work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "judge_test", lambda piece, *_: Verdict(piece.label, RIGHT, "."))
-        solve(pair, *range(1, LAST_STEP + 1))
+        solve(pair, *range(1, Track.at_end("autoencoder").step + 1))
     return pair
 
 
@@ -887,7 +887,7 @@ def test_what_is_judged_at_once_is_compiled_in_one_context():
 @pytest.mark.parametrize("name", tracks())
 def test_what_is_written_around_a_piece_names_it(tmp_path, name):
     """The text alone tells which of the workbook's pieces come with one of the pair's."""
-    track = Track(name, LAST_STEP)
+    track = Track.at_end(name)
     for user in (piece for piece in track.vocabulary.values() if piece.from_track == name):
         needed = package.dependencies_of(track.given(user), track.modules).pieces
         text = track.given_texts(in_jax=True)[user.module]

@@ -21,7 +21,7 @@ from reimpl_helpers.checks.verdict import first_refusal, judge
 from reimpl_helpers.originals.recording import RecordingError
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.notebooks import example_of, exercise_of, notebooks_of, step_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track, load_file
+from reimpl_helpers.tracks.track import Track, load_file
 
 FILES = {  # of a track, and what is in each
     "about.toml": "what the lists of models say of it",
@@ -58,7 +58,7 @@ def faults_of(name: str) -> Iterator[str]:
     found = list(faults_read(name))
     yield from found
     if not found:
-        track = Track(name, LAST_STEP)
+        track = Track(name)
         yield from faults_judged(track, track.pieces)
 
 
@@ -69,7 +69,7 @@ def faults_read(name: str) -> Iterator[str]:
     """Say what is wrong with the files of a track, where nothing has to be computed."""
     try:
         about_track(name)
-        track = Track(name, LAST_STEP)
+        track = Track(name)
         track.recording, track.bugs, track.given_texts(in_jax=False)  # noqa: B018  read once
         yield from piece_faults(track)
         yield from bug_faults(track)

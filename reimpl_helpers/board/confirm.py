@@ -23,7 +23,7 @@ from reimpl_helpers.checks.verdict import RIGHT, WRONG
 from reimpl_helpers.judge.client import judge_package
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track
+from reimpl_helpers.tracks.track import Track
 
 BEWARE = (
     "What the pairs wrote runs now, in processes of its own, but as you: it may read and change "
@@ -146,7 +146,7 @@ def piece_of(key: Key) -> Piece:
 @lru_cache
 def track_at(name: str) -> Track:
     """Open a track, once."""
-    return Track(name, LAST_STEP)
+    return Track.at_end(name)
 
 
 def keep(folder: Path, label: str, known: dict) -> None:

@@ -20,7 +20,7 @@ from reimpl_helpers.pair.log import moment_of
 from reimpl_helpers.pair.minutes import stretches
 from reimpl_helpers.pair.pairing import came_true, hand_in
 from reimpl_helpers.tracks.notebooks import Notebook, outlines_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 
 MOST_PEOPLE = 3  # who share a notebook
 Key = tuple[str, int, str]  # a piece: its track, its step, its name
@@ -45,7 +45,7 @@ def track_outline(name: str) -> TrackOutline | None:
         return None
     notebooks = {notebook.step: notebook for notebook in outlines_of(name)}
     pieces = {step: [e.name for e in notebooks[step].exercises] for step in notebooks}
-    bugs = Track(name, LAST_STEP).bugs
+    bugs = Track(name).bugs
     return TrackOutline(notebooks, pieces, {bug.name: bug.question for bug in bugs})
 
 

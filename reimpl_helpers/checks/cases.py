@@ -45,7 +45,8 @@ class Piece:
 
     `step` is the notebook it belongs to. `module` is the file of the pair's package it is saved
     to, None for a warm-up that is not kept. A port is a piece of an earlier step, written again
-    in JAX. A test is judged by running it: `catches` names the planted bugs of which it must
+    in JAX. `own_cases` makes of a recording what the track asks of it; `Track.cases` adds to them.
+    A test is judged by running it: `catches` names the planted bugs of which it must
     refuse at least one. With `from_track` it is vocabulary, not asked for here: pairs write it in
     that track, or go on with the workbook's.
     """
@@ -53,7 +54,7 @@ class Piece:
     name: str
     module: str | None
     step: int
-    cases: Callable[[object], Iterable[Case]] | None = None
+    own_cases: Callable[[object], Iterable[Case]] | None = None
     port: bool = False
     catches: tuple[str, ...] = ()
     from_track: str = ""

@@ -5,7 +5,7 @@ whose value the pair's code never produces.
 """
 
 import html
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -44,28 +44,42 @@ def own_leaf(value):
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def with_explanation(
-    verdict: Verdict,
-    piece: Piece,
-    function: Callable,
-    cases: list[Case],
-    suspects: Iterable[Suspect],
-    recording,
-) -> Verdict:
-    """Add to the verdict on a refused answer what is known about it.
+class WrongAnswer:
+    """A function that was refused for one of its cases, to be held against known mistakes.
 
-    `suspects` are the known mistakes, to be asked about the refused case and then about the others,
-    but for those that are asked for only where all else is right.
+    That case comes first, then the others, but for those that are asked for only where all else
+    is right.
     """
-    refused = cases[verdict.refused]
-    if refused.complaint_at:  # all else is right: so it is no known mistake, and no line differs
-        return verdict
-    others = [case for case in cases if case is not refused and not case.complaint_at]
-    with float64_in_jax(), np.errstate(all="ignore"), little_printed():
-        bug = suspect_of(function, [refused, *others], suspects)
-    if bug:
-        look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
-        return replace(verdict, question=look + bug.question, mistake=bug.name)
+
+    def __init__(self, function: Callable, cases: list[Case], refused: int):
+        self.function, first = function, cases[refused]
+        others = [case for case in cases if case is not first and not case.complaint_at]
+        self.cases, self.outcomes = [first, *others], {}
+
+    def is_that_of(self, suspect: Suspect) -> bool:
+        """Tell whether a known mistake gives what the function gives, on every case."""
+        with float64_in_jax(), np.errstate(all="ignore"), little_printed():
+            return all(
+                alike(self.outcome(number, case), suspect.outcome(number, case), case)
+                for number, case in enumerate(self.cases)
+            )
+
+    def outcome(self, number: int, case: Case):
+        if number not in self.outcomes:
+            self.outcomes[number] = outcome(self.function, case)
+        return self.outcomes[number]
+
+
+def naming(verdict: Verdict, piece: Piece, function: Callable, bug: Bug) -> Verdict:
+    """Add to the verdict on a refused answer the known mistake that it is."""
+    look = f"Look into {bug.piece}. " if calls(function, bug.piece, piece) else ""
+    return replace(verdict, question=look + bug.question, mistake=bug.name)
+
+
+def with_first_difference(
+    verdict: Verdict, function: Callable, refused: Case, recording
+) -> Verdict:
+    """Add to the verdict on a refused answer where it leaves the original."""
     # a line differs by its values: not where nothing comes back, inputs change, or types are wrong
     is_compared = verdict.stage not in ("changed", "type", "dtype", "unreadable")
     found = first_difference_on(recording, refused, function) if is_compared else None
@@ -119,20 +133,6 @@ def picture_of(found: FirstDifference) -> str:
     data, metadata = picture.bundle(dpi=110)
     width, alt = metadata["image/png"]["width"], html.escape(picture.alt, quote=True)
     return f'<img width="{width}" alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
-
-
-def suspect_of(function, cases: list[Case], suspects: Iterable[Suspect]) -> Bug | None:
-    """Find the known mistake that gives what a function gives, on every case."""
-    ours = {}
-    for suspect in suspects:
-        for number, case in enumerate(cases):
-            if number not in ours:
-                ours[number] = outcome(function, case)
-            if not alike(ours[number], suspect.outcome(number, case), case):
-                break
-        else:
-            return suspect.bug
-    return None
 
 
 def calls(function, name, piece) -> bool:

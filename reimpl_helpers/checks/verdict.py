@@ -79,7 +79,7 @@ class Verdict:
 
 
 def judge(piece: Piece, function, cases: list[Case]) -> Verdict:
-    """Judge one piece by what it answers to each of these cases.
+    """Judge one piece of code by what it answers to each of these cases, one at least.
 
     Raises: nothing that the piece raises; a KeyboardInterrupt of the user passes through.
     """

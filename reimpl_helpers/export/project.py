@@ -29,7 +29,7 @@ from reimpl_helpers.judge.client import score_package, training_losses
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track, refuse_no_track, tracks
+from reimpl_helpers.tracks.track import Track, refuse_no_track, tracks
 
 BESIDE = "test_model", "mistakes"  # modules that go to tests/, and stay plain there
 RECORDING = "recording.safetensors"
@@ -104,7 +104,7 @@ def package_to_export(name: str | None) -> Store:
     """
     named = tracks() if name is None else [name]
     refuse_no_track(*named)
-    found = [Store(Track(name, LAST_STEP), work_folder() / name) for name in named]
+    found = [Store(Track.at_end(name), work_folder() / name) for name in named]
     found = [store for store in found if has_own_pieces(store)]
     if not found:
         raise WorkbookError(

@@ -1,4 +1,4 @@
-"""Compile ahead what pairs ask for in step 5, where all of them find it: `make warm` runs this."""
+"""Compile ahead what pairs ask for in JAX, where all of them find it: `make warm` runs this."""
 
 import tempfile
 import time
@@ -8,20 +8,22 @@ import nbformat
 
 from reimpl_helpers.authoring.solved import execute, prepare_work
 from reimpl_helpers.base.compiling import COMPILATION
-from reimpl_helpers.base.places import NOTEBOOKS
-from reimpl_helpers.tracks.track import LAST_STEP, tracks
+from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
+from reimpl_helpers.tracks.track import Track, tracks
 
 
 def warm(name: str) -> None:
-    """Run the last solved notebook of a track as a pair's kernel does, and keep what JAX compiled.
+    """Run a track's solved notebooks in JAX as a pair's kernel does; keep what JAX compiled.
 
-    Raises: nbclient.exceptions.CellExecutionError when a cell of it fails.
+    Raises: nbclient.exceptions.CellExecutionError when a cell of one fails.
     """
-    (solved,) = (NOTEBOOKS / name / "solved").glob(f"0{LAST_STEP}_*.ipynb")
-    with tempfile.TemporaryDirectory() as work:
-        prepare_work(solved, Path(work))
-        notebook = nbformat.read(solved, as_version=4)
-        execute(notebook, Path(work), Path(work), COMPILATION)
+    for path in notebooks_of(name):
+        if Track(name, step_of(path)).in_jax:
+            solved = path.parent / "solved" / path.name
+            with tempfile.TemporaryDirectory() as work:
+                prepare_work(solved, Path(work))
+                notebook = nbformat.read(solved, as_version=4)
+                execute(notebook, Path(work), Path(work), COMPILATION)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from reimpl_helpers.checks.cases import Piece
-from reimpl_helpers.checks.suspects import with_explanation
+from reimpl_helpers.checks.suspects import WrongAnswer, naming, with_first_difference
 from reimpl_helpers.checks.verdict import WRONG, Verdict, first_refusal, judge
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.scoring.blind import judge_test
@@ -23,10 +23,13 @@ def judge_piece(track: Track, piece: Piece, function) -> Verdict:
     if verdict.right and (why := track.why_not_in_jax(piece, function)):
         seen = f"right, but not yet in JAX, where it is to be differentiated: it {why}"
         return replace(verdict, state=WRONG, seen=seen)
-    if verdict.refused is None:
-        return verdict
-    suspects = track.suspects(piece, verdict.refused)
-    return with_explanation(verdict, piece, function, cases, suspects, track.recording)
+    if verdict.refused is None or cases[verdict.refused].complaint_at:
+        return verdict  # if all else is right, it is no known mistake, and no line differs
+    answer = WrongAnswer(function, cases, verdict.refused)
+    for suspect in track.suspects(piece, verdict.refused):
+        if answer.is_that_of(suspect):
+            return naming(verdict, piece, function, suspect.bug)
+    return with_first_difference(verdict, function, cases[verdict.refused], track.recording)
 
 
 def judge_alone(store: Store, piece: Piece, texts: dict[str, str]) -> Verdict:

@@ -26,7 +26,7 @@ from reimpl_helpers.judge.pieces import judge_alone
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.scoring.score import score_tests
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track
+from reimpl_helpers.tracks.track import Track
 
 PARTS = "state", "seen", "question", "details"  # of a verdict that are words
 TRAINING = "params_from_state_dict", "train"  # what every track calls them
@@ -146,7 +146,7 @@ def main(folder: str, name: str) -> None:
 
     import jax  # noqa: F401  before the first answer, or that would be in float32
 
-    answerer = SandboxWorker(Store(Track(name, LAST_STEP), Path(folder)), send)
+    answerer = SandboxWorker(Store(Track.at_end(name), Path(folder)), send)
     for line in sys.stdin:
         request = json.loads(line)
         reply = getattr(answerer, request.pop("do"))(**request)

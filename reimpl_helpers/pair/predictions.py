@@ -48,7 +48,7 @@ def question_about(track, piece) -> Question:
     will_it = Question(f"{piece.label}: will it be right at the first check?", VERDICTS)
     if piece.port:
         return will_it
-    case = next(iter(piece.cases(track.recording)))
+    case = next(iter(piece.own_cases(track.recording)))
     given = track.given(piece)
     with float64_in_jax(), np.errstate(all="ignore"), little_printed():
         answer = case.call(given, *case.args)

@@ -23,8 +23,7 @@ from reimpl_helpers.originals.recording import read_recording
 from reimpl_helpers.texts import package
 from reimpl_helpers.texts.planted_bugs import Bug, read_bugs
 
-LAST_STEP = 5
-SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the oldest dropped
+SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the longest unused dropped
 
 
 def tracks() -> list[str]:
@@ -56,6 +55,11 @@ class Track:
     name: str
     step: int = 0
 
+    @classmethod
+    def at_end(cls, name: str) -> "Track":
+        """Open a track at its last step, where all of it has been asked for."""
+        return cls(name, max(piece.step for piece in cls(name).listed))
+
     @property
     def home(self) -> Path:
         return NOTEBOOKS / self.name
@@ -82,11 +86,11 @@ class Track:
 
         A port is asked for its gradients too, a test for nothing.
         """
-        if piece.cases is None:
+        if piece.own_cases is None:
             return []
         given = self.given(piece)
         right = self.in_numpy(piece) if piece.port else given
-        cases = with_structure(list(piece.cases(self.recording)), right)
+        cases = with_structure(list(piece.own_cases(self.recording)), right)
         cases = with_defaults(cases, given)
         return with_gradients(cases, right) if piece.port else cases
 
@@ -228,7 +232,7 @@ class Track:
     def suspects(self, piece, refused: int) -> Iterator[Suspect]:
         """Make the known mistakes that show in a piece, its own first; one only when it is reached.
 
-        They are kept with what they answer, for the case that was refused and those after it.
+        They are kept with what they answer, for each case that may be refused.
         """
         texts = self.given_texts(piece.port or self.in_jax)
         reached = package.reached_from(texts, piece.name) | {piece.name}
@@ -237,14 +241,15 @@ class Track:
             for bug in sorted(self.bugs, key=lambda bug: bug.piece != piece.name)
             if bug.piece in reached and bug.piece not in self.vocabulary
         ]
-        kept = self.suspects_kept(piece, refused)
+        kept = self._suspects_made(piece, refused)
         yield from kept
         for bug in bugs[len(kept) :]:
             kept.append(Suspect(bug, self.as_made_by(bug, piece)))
             yield kept[-1]
 
     @cached_property
-    def suspects_kept(self) -> Callable[[Piece, int], list[Suspect]]:
+    def _suspects_made(self) -> Callable[[Piece, int], list[Suspect]]:
+        """Give the list of those made so far, each time the same; a new one where there is none."""
         return lru_cache(SUSPECTS_KEPT)(lambda piece, refused: [])
 
     def why_not_in_jax(self, piece, function) -> str:
@@ -256,7 +261,7 @@ class Track:
         models = {other.module for other in self.pieces if other.step == 1} & modules
         if piece.module not in models or self.has_port(piece.name):
             return ""
-        return why_not_traced(next(iter(piece.cases(self.recording))), function)
+        return why_not_traced(next(iter(piece.own_cases(self.recording))), function)
 
     def with_piece(self, texts, function, mark="") -> dict[str, str]:
         """Put one function into the texts of a package; a new module opens with its docstring."""

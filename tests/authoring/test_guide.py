@@ -21,7 +21,7 @@ from reimpl_helpers.lab.copies import BACKUPS
 from reimpl_helpers.pair.log import NAME as LOG
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.notebooks import notebooks_of, step_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 from reimpl_helpers.workbook import Workbook
 
 PAGE = ROOT / "docs" / "facilitating.md"
@@ -34,10 +34,6 @@ CHOSEN = {
     "logs/oak.jsonl",
     "hub/logs",
 }  # named by facilitators, or made by a hub
-
-
-def track_of(name, step=LAST_STEP):
-    return Track(name, step)
 
 
 def by_hand(text):
@@ -70,7 +66,7 @@ def test_a_score_that_counts_not_both_kinds_is_left_out(kept, tmp_path):
 
 @pytest.mark.parametrize("name", tracks())
 def test_every_planted_bug_stands_at_its_piece(name):
-    track, missing = track_of(name), []
+    track, missing = Track.at_end(name), []
     for notebook in notebooks_of(name):
         _, _, rest = page_of(name).partition(f"<!-- built: {notebook.stem} -->")
         sections = re.split(r"^### ", rest.partition("<!-- end -->")[0], flags=re.MULTILINE)[1:]
@@ -155,7 +151,7 @@ def faults_in(half_page, notebook):
 @pytest.mark.parametrize("name", tracks())
 def test_there_is_half_a_page_for_each_notebook(name):
     notebooks, written = notebooks_of(name), half_pages(name)[1:]
-    assert len(written) == len(notebooks) == LAST_STEP
+    assert len(written) == len(notebooks) == Track.at_end(name).step
     found = {n.stem: faults_in(text, n) for n, text in zip(notebooks, written, strict=True)}
     assert not any(found.values()), found
 
@@ -297,7 +293,7 @@ def test_a_name_that_is_none_is_noticed(code):
 
 @pytest.mark.parametrize("name", tracks())
 def test_every_mistake_in_italics_is_planted_and_every_section_exists(name):
-    bugs = {bug.name for bug in track_of(name).bugs}
+    bugs = {bug.name for bug in Track.at_end(name).bugs}
     for notebook, half_page in zip(notebooks_of(name), half_pages(name)[1:], strict=True):
         text = re.sub(r"```.*?```|\*\*", "", half_page, flags=re.DOTALL)
         named = re.findall(r"(?<!\*)\*([^*\n]+)\*", text)

@@ -5,12 +5,12 @@ import pytest
 
 from reimpl_helpers.checks.cases import Case, Piece
 from reimpl_helpers.pair.predictions import SIGNS, VERDICTS, Question, about_answer, question_about
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 
 EXERCISES = [
     pytest.param(name, step, place, id=f"{name}, step {step}, {piece.label}")
     for name in tracks()
-    for step in range(1, LAST_STEP + 1)
+    for step in range(1, Track.at_end(name).step + 1)
     for place, piece in enumerate(Track(name, step).pieces)
     if piece.step == step
 ]

@@ -25,7 +25,7 @@ from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.texts.mutations import mutations_of
 from reimpl_helpers.tracks.notebooks import cells_of, exercise_of, notebooks_of, step_of
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def every(of_piece, tests):
     found = []
     for name in tracks():
         for piece in track_at(name, 0).pieces:
-            is_long = piece.is_test and piece.step == LAST_STEP
+            is_long = piece.is_test and track_at(name, piece.step).in_jax
             if piece.is_test == tests:
                 for number, (key, value) in enumerate(of_piece(name, piece).items()):
                     marks = [pytest.mark.slow] if number or is_long else []

@@ -5,7 +5,7 @@ import pytest
 from cells import Notebook
 
 from reimpl_helpers.checks.cases import Case
-from reimpl_helpers.checks.suspects import Suspect, with_explanation
+from reimpl_helpers.checks.suspects import Suspect, with_first_difference
 from reimpl_helpers.checks.verdict import WRONG, judge
 from reimpl_helpers.judge.pieces import judge_piece
 from reimpl_helpers.texts.package import load_pieces
@@ -190,7 +190,9 @@ def test_of_a_step_that_is_taken_again_and_again_its_own_lines_are_named():
     text = text.replace('+ weights["b"]', '+ 2 * weights["b"]')
     step = load_pieces(track.solution, "model", {"model": text}).mlstm_step
     cases = track.cases(piece)
-    verdict = with_explanation(judge(piece, step, cases), piece, step, cases, [], track.recording)
+    verdict = judge(piece, step, cases)
+    refused = cases[verdict.refused]
+    verdict = with_first_difference(verdict, step, refused, track.recording)
     assert "line 51 of original.py, x @ wx + m @ wh + self.b:" in verdict.headline
 
 
@@ -235,8 +237,8 @@ def test_where_there_are_no_lines_nothing_is_said_of_them(name):
 
 
 def test_a_right_answer_is_not_looked_into(monkeypatch):
-    from reimpl_helpers.checks import suspects
+    from reimpl_helpers.judge import pieces
 
-    monkeypatch.setattr(suspects, "suspect_of", None)
+    monkeypatch.setattr(pieces, "WrongAnswer", None)
     track = track_at(1)
     assert judge_piece(track, track.piece("encoder"), track.given(track.piece("encoder"))).right

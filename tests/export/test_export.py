@@ -22,7 +22,7 @@ from reimpl_helpers.judge import client as judge
 from reimpl_helpers.pair.log import Log
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 
 CODE = "shapes", "model", "params", "data", "losses", "training"
 SHAPES = '''"""What must stay true."""
@@ -46,7 +46,7 @@ class Pair:
 
     def copy(self, name="autoencoder", modules=None):
         """Let the workbook's package be theirs, but for the training loop."""
-        store = Store(track := Track(name, LAST_STEP), self.work / name)
+        store = Store(track := Track.at_end(name), self.work / name)
         texts = track.given_texts(in_jax=True)
         for function in ("not_finite", "where_it_broke", "train"):
             marked = f"{package.GIVEN}\ndef {function}("

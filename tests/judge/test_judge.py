@@ -25,7 +25,7 @@ from reimpl_helpers.judge.client import decoded, judge_package
 from reimpl_helpers.judge.worker import encoded
 from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
-from reimpl_helpers.tracks.track import LAST_STEP, Track, tracks
+from reimpl_helpers.tracks.track import Track, tracks
 
 ANYWHERE = (  # these need no inputs that were never seen to be found out
     "lying_answers",
@@ -39,7 +39,7 @@ WAYS = WHERE_UNSEEN + ANYWHERE
 
 def finished(name, folder):
     """Make a folder with the workbook's own package in it."""
-    store = Store(Track(name, LAST_STEP), folder / name)
+    store = Store(Track.at_end(name), folder / name)
     package.write_texts(store.folder, store.track.given_texts(in_jax=True), {})
     return store
 
@@ -72,7 +72,7 @@ def cheating(store, ways):
             rf"^from ({'|'.join(modules)}) ", r"from true_\1 ", path.read_text(), flags=re.M
         )
         (store.folder / f"true_{module}.py").write_text(text)
-        path.write_text(CHEATING.format(name=track.name, step=LAST_STEP, ways=ways, module=module))
+        path.write_text(CHEATING.format(name=track.name, ways=ways, module=module))
         with path.open("a") as file:
             for name in names:
                 file.write(f"\n\ndef {name}(*args, **more):\n")
@@ -85,7 +85,7 @@ import jax
 import true_{module}
 from reimpl_helpers.tracks.track import Track
 
-track, ways, cheats = Track({name!r}, {step}), {ways}, {{}}
+track, ways, cheats = Track.at_end({name!r}), {ways}, {{}}
 for piece in track.pieces:
     if piece.module == {module!r}:
         both = [p for p in track.pieces if p.name == piece.name]  # before and after a port
@@ -133,7 +133,7 @@ def test_cheat(name, tmp_path, record_property, monkeypatch):
 
 @pytest.mark.parametrize("name", tracks())
 def test_stored_answers_help_with_no_piece_that_has_unseen_inputs(name, tmp_path):
-    track = Track(name, LAST_STEP)
+    track = Track.at_end(name)
     for piece in code_of(track):
         cases = track.cases(piece)
         known = {cheat.fingerprint(case.args) for case in cases}
