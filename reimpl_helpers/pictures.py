@@ -155,6 +155,28 @@ def compare_images(
 
 
 @styled
+def show_images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Picture:
+    """Show rows of images, each with its title.
+
+    Shapes: each row (images, pixels), shape (height, width) of one image
+    """
+    count = max(map(len, rows.values()))
+    side = min(1.3, 7.5 / count)
+    picture = Picture(figsize=(count * side + 1.5, len(rows) * side + 0.2), layout="constrained")
+    grid = picture.subplots(len(rows), count, squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[], aspect="equal")
+        axes.spines[:].set_visible(False)
+    for line, (title, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, np.asarray(images, float), strict=False):
+            _map(axes, image.reshape(shape), "Greys", 0, 1).axes.set_aspect("equal")
+        line[0].set_ylabel(title, rotation=0, ha="right", va="center", labelpad=8)
+    counts = ", ".join(f"{title} ({len(images)})" for title, images in rows.items())
+    picture.alt = f"Images in rows: {counts}."
+    return picture
+
+
+@styled
 def compare_activations(
     original: Any,
     ours: Any,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reimpl_helpers.base.programs import programs_in
 from reimpl_helpers.base.tables import aligned, html_table
 from reimpl_helpers.base.trees import flat
 from reimpl_helpers.base.words import shorten
@@ -63,15 +64,8 @@ def shown(value: float) -> str:
 
 def operations_in(program) -> int:
     """Count the operations of a program that JAX has written down, those in its loops once."""
-    import jax
-
-    inner = [
-        getattr(value, "jaxpr", value)
-        for equation in program.eqns
-        for value in jax.tree.leaves(list(equation.params.values()))
-    ]
-    programs = [value for value in inner if hasattr(value, "eqns")]
-    return len(program.eqns) + sum(map(operations_in, programs))
+    inner = (part for equation in program.eqns for part in programs_in(equation))
+    return len(program.eqns) + sum(map(operations_in, inner))
 
 
 def growth_complaint(counts: tuple[int, int], what: str, when: str, sizes: list[int]) -> Complaint:

@@ -19,6 +19,7 @@ from reimpl_helpers.pictures import (
     compare_images,
     forward_graph,
     loss_curve,
+    show_images,
 )
 
 SIZES = {"batch": 5, "pixels": 64, "hidden": 32, "code": 8}
@@ -199,7 +200,7 @@ def test_every_letter_is_at_least_nine_points():
     for picture in (
         graph(), branched_graph(), compare_images(values, values, (8, 8)),
         compare_activations(values, values, "z"), compare_histograms({"w": values}, {"w": values}),
-        loss_curve([3, 2], [3, 2]),
+        loss_curve([3, 2], [3, 2]), show_images({"strange": values}, (8, 8)),
     ):  # fmt: skip
         written = [t for t in picture.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text()]
         assert min(t.get_fontsize() for t in written) >= 9
@@ -229,6 +230,18 @@ def test_images_in_three_rows(images):
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["image", "ours", "apart"]
     assert "largest difference 0.25" in picture.get_supxlabel()
     assert picture.alt == "5 images, image above ours: largest difference 0.25."
+
+
+def test_rows_of_images_with_their_titles(images):
+    picture = show_images({"familiar": images, "strange": images[:2] / 2}, (8, 8))
+    grid = np.reshape(picture.axes, (2, 5))
+    for row, values in zip(grid, (images, images[:2] / 2), strict=True):
+        for axes, image in zip(row, values, strict=False):
+            np.testing.assert_array_equal(shown(axes).get_array(), image.reshape(8, 8))
+            assert shown(axes).get_clim() == (0, 1)
+    assert not any(axes.images for axes in grid[1, 2:])
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["familiar", "strange"]
+    assert picture.alt == "Images in rows: familiar (5), strange (2)."
 
 
 def test_original_and_ours_share_the_originals_scale_and_difference_has_zero_in_the_middle(images):

@@ -13,7 +13,7 @@ FLOORS = [  # from the ground up: what is on one imports what is below
     {"shapes", "originals", "texts"},
     {"pictures"},
     {"checks"},
-    {"forward", "params", "training", "scoring", "tracks"},
+    {"forward", "knowing", "params", "training", "scoring", "tracks"},
     {"pair", "doctor"},
     {"authoring", "judge", "lab", "widgets"},
     {"workbook", "export"},
@@ -21,7 +21,16 @@ FLOORS = [  # from the ground up: what is on one imports what is below
     {"hub"},
     {"cli"},
 ]
-FOR_NOTEBOOKS = {"workbook", "forward", "shapes", "params", "training", "pictures", "widgets"}
+FOR_NOTEBOOKS = {
+    "workbook",
+    "forward",
+    "knowing",
+    "shapes",
+    "params",
+    "training",
+    "pictures",
+    "widgets",
+}
 
 
 def imported_in(source):

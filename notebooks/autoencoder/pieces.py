@@ -1,6 +1,7 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
 import atexit
+import math
 import shutil
 import tempfile
 from functools import cache, partial
@@ -115,6 +116,11 @@ def decoder_cases(recording):
     probe = recording.probes["other sizes"]
     params, z = nested(probe.params), 3 * probe.results["encoder"]  # codes that no encoder gives
     yield Case("large codes", (params, z), decoded(params, z))
+
+
+def encoded(params, x):
+    hidden = np.maximum(x @ params["enc_hidden"]["weight"].T + params["enc_hidden"]["bias"], 0)
+    return np.tanh(hidden @ params["enc_code"]["weight"].T + params["enc_code"]["bias"])
 
 
 def decoded(params, z):
@@ -375,6 +381,136 @@ def adam_on_bias(bias, x, y, steps, step_size, scale=1):
     return {"the losses": np.array(losses), "the params returned": bias}
 
 
+def strangeness_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count in (("ordinary", 6), ("other sizes", 3)):
+        probe = recording.probes[name]
+        params, x = nested(probe.params), probe.inputs["x"]
+        known = rng.uniform(size=(count, x.shape[1]))
+        expected = distances(params, x, known)
+        yield Case(probe.name, (params, x, known), expected, unseen=other_images)
+
+
+def other_images(rng):
+    """Draw a model and images, none of them known: a distance of zero would be all rounding."""
+    params = {
+        "enc_hidden": {"weight": rng.normal(size=(7, 9)), "bias": rng.normal(size=7)},
+        "enc_code": {"weight": rng.normal(size=(3, 7)), "bias": rng.normal(size=3)},
+    }
+    return params, rng.uniform(size=(6, 9)), rng.uniform(size=(4, 9))
+
+
+def distances(params, x, known):
+    """Measure from each image's code to the nearest of the known ones' codes."""
+    gaps = encoded(params, x)[:, None] - encoded(params, known)
+    return np.linalg.norm(gaps, axis=-1).min(axis=1)
+
+
+def threshold_cases(recording):
+    rng = np.random.default_rng(0)
+    for count, alpha in ((100, 0.05), (7, 0.3), (30, 0.1), (9, 0.1), (1, 0.5)):
+        scores = rng.exponential(size=count)
+        expected = np.sort(scores)[rank_of(count, alpha) - 1]
+        name = f"{count} scores, one in {round(1 / alpha)}"
+        yield Case(name, (scores, alpha), expected, unseen=other_scores)
+    for count, alpha in ((5, 0.1), (30, 0.01)):
+        yield Case(
+            f"{count} scores, one in {round(1 / alpha)}",
+            args=(rng.exponential(size=count), alpha),
+            complaint=partial(promise_complaint, count, alpha),
+        )
+
+
+def rank_of(count, alpha):
+    return math.ceil(round((count + 1) * (1 - alpha), 9))
+
+
+def other_scores(rng):
+    count = int(rng.integers(12, 60))
+    return rng.normal(size=count), other_alpha(rng, count)
+
+
+def other_alpha(rng, count):
+    """Draw an alpha that makes no rank exactly whole: rounding must not decide."""
+    return (rng.integers(1, count // 2) + rng.uniform(0.2, 0.8)) / (count + 1)
+
+
+def promise_complaint(count, alpha, answer):
+    if np.isposinf(as_array(answer, "for the threshold")):
+        return None
+    return (
+        f"{count} scores are too few to promise that a new one exceeds {answer:.4g} at most one "
+        f"time in {round(1 / alpha)}: it may be the largest of them all more often than that.",
+        "Which threshold is never exceeded?",
+    )
+
+
+def verdict_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count, alpha in (("ordinary", 19, 0.3), ("other sizes", 12, 0.5)):
+        probe = recording.probes[name]
+        params, pixels = nested(probe.params), probe.sizes["pixels"]
+        args = params, *images_to_judge(rng, pixels, count), alpha
+        yield Case(probe.name, args, strange(*args), unseen=other_images_to_judge)
+    params = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
+    args = params, *images_to_judge(rng, pixels, count), 0.2
+    yield Case("a model of zeros", args, np.zeros(8, dtype=bool), unseen=other_images_to_judge)
+
+
+def images_to_judge(rng, pixels, count):
+    """Draw images to be judged, known ones, and so many for the threshold."""
+    x, known, calibration = (rng.uniform(size=(n, pixels)) for n in (8, 2 + count // 4, count))
+    x[::2] = 3 * x[::2] - 1  # as no image is
+    return x, known, calibration
+
+
+def other_images_to_judge(rng):
+    params, *_ = other_images(rng)
+    return params, *images_to_judge(rng, 9, 15), other_alpha(rng, 15)
+
+
+def strange(params, x, known, calibration, alpha):
+    scores = distances(params, calibration, known)
+    rank = rank_of(len(scores), alpha)
+    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    return distances(params, x, known) > threshold
+
+
+def difference_cases(recording):
+    from scipy.special import stdtrit  # a fifth of a second, which other steps need not wait
+
+    rng = np.random.default_rng(0)
+    for count in (10, 4, 25):
+        a = rng.normal(size=count)
+        b = a + rng.normal(0.2, 0.4, size=count)
+        gaps = a - b
+        reach = stdtrit(count - 1, 0.975) * np.sqrt(gaps.var(ddof=1) / count)
+        expected = {"mean": gaps.mean(), "low": gaps.mean() - reach, "high": gaps.mean() + reach}
+        yield Case(f"{count} seeds", (a, b), expected)
+
+
+def flops_cases(recording):
+    for probe in recording.probes.values():
+        products = [2 * len(x) * weight.size for _, x, weight, *_ in layers_of(probe)]
+        # of the images, which go into the first layer, nobody asks for a gradient
+        step = 3 * sum(products) - products[0]
+        expected = {"forward": sum(products), "train_step": step}
+        yield Case(probe.name, (probe.sizes["batch"], *sizes_of(probe)), expected)
+
+
+def memory_cases(recording):
+    for probe in recording.probes.values():
+        params = 4 * sum(value.size for value in probe.params.values())
+        outputs = sum(len(x) * len(weight) for _, x, weight, *_ in layers_of(probe))
+        expected = {
+            "params": params,
+            "gradients": params,
+            "adam": 2 * params,
+            "activations": 4 * (probe.inputs["x"].size + outputs),
+        }
+        yield Case(probe.name, (probe.sizes["batch"], *sizes_of(probe)), expected)
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, layer_cases),
@@ -414,4 +550,10 @@ PIECES = [
         test_every_parameter_receives_gradient=("bias left out", "code rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
+    Piece("strangeness", "uncertainty", 6, strangeness_cases),
+    Piece("conformal_threshold", "uncertainty", 6, threshold_cases),
+    Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("count_flops", "costs", 6, flops_cases),
+    Piece("count_memory", "costs", 6, memory_cases),
+    Piece("paired_difference", "uncertainty", 6, difference_cases),
 ]

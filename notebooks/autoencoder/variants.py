@@ -19,8 +19,11 @@ from model import autoencoder, decoder, encoder, nn_layer
 from params import make_autoencoder_params
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from shapes import param_shapes
+from scipy import stats
+from scipy.spatial.distance import cdist
+from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, strangeness
 
 # --- 1 forward pass -----------------------------------------------------------------------
 
@@ -480,3 +483,114 @@ def test_one_batch_can_be_overfitted__small():
         make_autoencoder_params(), autoencoder, mse_loss, x, y, steps=400, step_size=0.01
     )
     assert np.mean((autoencoder(params, x) - y) ** 2) < 0.02
+
+
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness__one_by_one(params, x, known):
+    known_codes = np.asarray(encoder(params, known))
+    return np.array(
+        [
+            np.linalg.norm(known_codes - code, axis=1).min()
+            for code in np.asarray(encoder(params, x))
+        ]
+    )
+
+
+def strangeness__by_products(params, x, known):
+    codes, known_codes = encoder(params, x), encoder(params, known)
+    squares = (codes**2).sum(1)[:, None] + (known_codes**2).sum(1) - 2 * codes @ known_codes.T
+    return jnp.sqrt(jnp.maximum(squares, 0).min(axis=1))
+
+
+def strangeness__scipy(params, x, known):
+    return np.min(cdist(encoder(params, x), encoder(params, known)), axis=1)
+
+
+def conformal_threshold__from_above(scores, alpha=0.1):
+    beyond = int((len(scores) + 1) * alpha + 1e-9)  # so many may lie above it
+    falling = sorted(map(float, scores), reverse=True)
+    return falling[beyond - 1] if beyond else float("inf")
+
+
+def conformal_threshold__with_infinity(scores, alpha=0.1):
+    scores = jnp.sort(jnp.append(jnp.asarray(scores), jnp.inf))
+    return scores[math.ceil((1 - alpha) * len(scores)) - 1]
+
+
+def conformal_threshold__higher_quantile(scores, alpha=0.1):
+    rank = math.ceil((1 - alpha) * (len(scores) + 1))
+    if rank > len(scores):
+        return np.inf
+    return np.partition(scores, rank - 1)[rank - 1]
+
+
+def is_strange__counted(params, x, known, calibration, alpha=0.1):
+    scores = np.asarray(strangeness(params, calibration, known))
+    new = np.asarray(strangeness(params, x, known))
+    at_least = (scores >= new[:, None]).sum(axis=1) + 1
+    return at_least <= (len(scores) + 1) * alpha
+
+
+def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
+    limit = float(conformal_threshold(strangeness(params, calibration, known), alpha=alpha))
+    return np.array([float(score) > limit for score in strangeness(params, x, known)])
+
+
+def paired_difference__interval(a, b):
+    gaps = np.subtract(a, b)
+    center, error = np.mean(gaps), stats.sem(gaps)
+    low, high = center + error * np.array(stats.t.ppf([0.025, 0.975], df=gaps.size - 1))
+    return dict(high=high, low=low, mean=center)
+
+
+def paired_difference__by_hand(a, b):
+    gaps = [float(first) - float(second) for first, second in zip(a, b, strict=True)]
+    mean = math.fsum(gaps) / len(gaps)
+    variance = math.fsum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)
+    reach = float(stats.t.isf(0.025, len(gaps) - 1)) * math.sqrt(variance / len(gaps))
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}
+
+
+def count_flops__layers(batch, pixels=64, hidden=32, code=8):
+    def product(rows, inner, columns):
+        return 2 * rows * inner * columns
+
+    sizes = [pixels, hidden, code, hidden, pixels]
+    forward = train_step = 0
+    for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        forward += product(batch, before, after)
+        train_step += product(batch, before, after) + product(before, batch, after)
+        train_step += product(batch, after, before) if number else 0
+    return {"forward": forward, "train_step": train_step}
+
+
+def count_flops__in_one_line(batch, pixels=64, hidden=32, code=8):
+    weights = np.int64(hidden) * 2 * (pixels + code)
+    return dict(
+        forward=2 * batch * weights, train_step=6 * batch * weights - 2 * batch * hidden * pixels
+    )
+
+
+def count_memory__arrays(batch, pixels=64, hidden=32, code=8):
+    def bytes_of(shape):
+        return np.zeros(shape, dtype=np.float32).nbytes
+
+    shapes = [
+        shape for layer in param_shapes(pixels, hidden, code).values() for shape in layer.values()
+    ]
+    kept = [(batch, pixels), *activation_shapes(batch, pixels, hidden, code).values()]
+    params = sum(map(bytes_of, shapes))
+    return {
+        "activations": sum(map(bytes_of, kept)),
+        "params": params,
+        "gradients": params,
+        "adam": params + params,
+    }
+
+
+def count_memory__in_one_line(batch, pixels=64, hidden=32, code=8):
+    params = 4 * (2 * hidden * (pixels + code) + 2 * hidden + code + pixels)
+    activations = 4 * batch * (2 * pixels + 2 * hidden + code)
+    return dict(params=params, gradients=params, adam=2 * params, activations=activations)

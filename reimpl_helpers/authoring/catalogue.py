@@ -20,6 +20,7 @@ STEPS = {  # the notebooks of a track, and what a pair does in each
     "03_params": "draw parameters as the original does, then load its own",
     "04_unit_tests": "write tests that a wrong model fails, and score them on a hundred",
     "05_training_test": "port to JAX, train, and prove that it learns as the original does",
+    "06_know_your_model": "measure where it applies, what it costs, and what is luck",
 }
 
 
@@ -40,14 +41,14 @@ def catalogue(readme: str, start):
     models, notebooks = ("model", "what it does", "what you end on"), ("notebook", "what you do")
     rows = [(f"`{name}`", one["does"], one["ends"]) for name, one in about.items()]
     readme = built_between(readme, "models", markdown_table(models, rows))
-    rows = [(f"`{step}`", what) for step, what in STEPS.items()]
+    rows = [(f"`{step}`", what_pairs_do(step)) for step in STEPS]
     readme = built_between(readme, "notebooks", markdown_table(notebooks, rows))
     cell = start.cells[0]
     rows = [(f"**{one['title']}**", one["does"], one["ends"]) for one in about.values()]
     cell.source = built_between(cell.source, "models", markdown_table(models, rows))
     rows = [
-        (step.replace("_", " "), what, *(link_to(name, step) for name in about))
-        for step, what in STEPS.items()
+        (step.replace("_", " "), what_pairs_do(step), *(link_to(name, step) for name in about))
+        for step in STEPS
     ]
     head = *notebooks, *(one["title"] for one in about.values())
     cell.source = built_between(cell.source, "notebooks", markdown_table(head, rows))
@@ -73,7 +74,17 @@ def about_track(name: str) -> dict[str, str]:
         ) from error
 
 
+def what_pairs_do(step: str) -> str:
+    """Say what a pair does in a notebook, and in which tracks where not all have it."""
+    having = [name for name in tracks() if (NOTEBOOKS / name / f"{step}.ipynb").exists()]
+    so_far = "" if having == tracks() else f" (so far: {', '.join(having)})"
+    return STEPS[step] + so_far
+
+
 def link_to(name: str, step: str) -> str:
-    """Link to a notebook of a track by its minutes."""
-    opening = nbformat.read(NOTEBOOKS / name / f"{step}.ipynb", as_version=4).cells[0].source
+    """Link to a notebook of a track by its minutes; give nothing where it has none."""
+    path = NOTEBOOKS / name / f"{step}.ipynb"
+    if not path.exists():
+        return ""
+    opening = nbformat.read(path, as_version=4).cells[0].source
     return f"[{length_of(opening)} min]({name}/{step}.ipynb)"

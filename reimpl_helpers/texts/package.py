@@ -32,7 +32,10 @@ from reimpl_helpers.base.files import locked, replace_files
 from reimpl_helpers.base.places import is_cell
 from reimpl_helpers.base.words import shorten
 
-MODULES = ("shapes", "model", "params", "data", "losses", "training", "test_model", "mistakes")
+MODULES = (
+    "shapes", "model", "params", "data", "losses", "training", "uncertainty", "costs",
+    "test_model", "mistakes",
+)  # fmt: skip
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write,
 FROM_TRACK = "# yours, from "  # or wrote in another track
 NOTEBOOK = "__main__", "__mp_main__"  # the second is what multiprocessing calls it

@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import optax
+from costs import count_flops, count_memory
 from data import digit_data, dummy_image_data
 from losses import mse_loss
 from model import autoencoder, decoder, encoder, nn_layer
@@ -12,6 +13,7 @@ from params import make_autoencoder_params, params_from_state_dict
 from safetensors.numpy import save_file
 from shapes import activation_shapes, param_shapes
 from training import adam_steps, train
+from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
 
 
 def test_layer_shape_and_relu():
@@ -310,3 +312,84 @@ def test_default_steps():
     assert len(losses) == 100
     params, _, _ = adam_steps(start, state, shifted, mse_loss, x, x + 1, steps=1)
     np.testing.assert_allclose(params["shift"], 0.001, rtol=1e-4)
+
+
+def tanh_encoder(size):
+    """Make params whose code is the tanh of an image, number by number, where none is negative."""
+    layer = {"weight": np.eye(size), "bias": np.zeros(size)}
+    return {"enc_hidden": layer, "enc_code": layer}
+
+
+def test_strangeness_is_the_distance_to_the_nearest_code():
+    """Codes that differ by 0.09 and 0.12 are 0.15 apart, and a known image is not strange."""
+    x = np.arctanh([[0.3, 0.4], [0.0, 0.0]])
+    known = np.arctanh([[0.0, 0.0], [0.6, 0.8], [0.39, 0.52]])
+    np.testing.assert_allclose(strangeness(tanh_encoder(2), x, known), [0.15, 0], atol=1e-6)
+
+
+def test_threshold_is_a_score_of_the_right_rank():
+    """Of seven scores and a new one, 8 * 0.7 rounded up are 6; rank 8 no score has."""
+    scores = np.array([5.0, 1.0, 7.0, 3.0, 2.0, 6.0, 4.0])
+    assert conformal_threshold(scores, 0.3) == 6
+    assert conformal_threshold(scores, 0.5) == 4
+    assert conformal_threshold(scores, 0.1) == np.inf
+
+
+def test_threshold_of_nine_scores():
+    """One in ten is the default, and with nine scores that is the largest."""
+    assert conformal_threshold(np.arange(9.0)) == 8
+
+
+def test_strange_is_beyond_the_threshold():
+    """With scores from 0.1 to 0.9, two in ten may be above 0.8, and one in ten above 0.9."""
+    params, known = tanh_encoder(1), np.zeros((1, 1))
+    calibration = np.arctanh(np.arange(1, 10)[:, None] / 10)
+    x = np.arctanh([[0.85], [0.75], [0.05], [0.95]])
+    is_above = {0.8: [True, False, False, True], 0.9: [False, False, False, True]}
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration, 0.2), is_above[0.8])
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration), is_above[0.9])
+
+
+def test_an_image_alone_is_as_strange_as_in_company():
+    """What comes with an image does not decide whether it is strange."""
+    params, known = tanh_encoder(1), np.zeros((1, 1))
+    calibration = np.arctanh(np.arange(1, 10)[:, None] / 10)
+    assert is_strange(params, np.arctanh([[0.95]]), known, calibration)[0]
+
+
+def test_where_all_scores_are_equal_nothing_is_strange():
+    """A model whose parameters are zero has one code for everything."""
+    layer = {"weight": np.zeros((2, 2)), "bias": np.zeros(2)}
+    images = np.arange(24.0).reshape(12, 2)
+    params = {"enc_hidden": layer, "enc_code": layer}
+    assert not np.any(is_strange(params, images[:3], images[:2], images, 0.2))
+
+
+def test_operations_by_hand():
+    """The weights are 15, 35, 35 and 15; the images need no gradient."""
+    assert count_flops(2, pixels=3, hidden=5, code=7) == {"forward": 400, "train_step": 1140}
+    assert count_flops(1) == count_flops(1, pixels=64, hidden=32, code=8)
+    assert count_flops(1)["forward"] == 2 * 2 * (64 * 32 + 32 * 8)
+
+
+def test_memory_by_hand():
+    """There are 100 weights and 20 biases; 3 pixels go in, and 5, 7, 5 and 3 numbers leave."""
+    held = {"params": 480, "gradients": 480, "adam": 960, "activations": 4 * 2 * 23}
+    assert count_memory(2, pixels=3, hidden=5, code=7) == held
+    assert count_memory(1) == count_memory(1, pixels=64, hidden=32, code=8)
+
+
+def test_difference_of_two_pairs():
+    """The differences 0 and 2 have the mean 1, a standard error of 1, and t is 12.706."""
+    found = paired_difference(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    expected = {"mean": 1, "low": 1 - 12.706205, "high": 1 + 12.706205}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+def test_a_lead_that_never_changes_is_certain():
+    """One that leads by 1 with every seed leads by 1, however much both vary."""
+    b = np.array([3.0, -2.0, 5.0])
+    for value in paired_difference(b + 1, b).values():
+        np.testing.assert_allclose(value, 1)

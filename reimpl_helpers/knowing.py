@@ -1,0 +1,116 @@
+"""Measure what a model costs, and how well a score tells inputs apart (step 6).
+
+Nothing here knows of a particular model, or of a pair.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reimpl_helpers.base.programs import programs_in
+
+
+def count_operations(function: Callable, *args) -> int:
+    """Count the floating-point operations in a function's matrix products and convolutions.
+
+    A multiplication and the addition after it are two. What is computed number by number, such as
+    an activation, is left out: it grows with a layer's width, a product with its square. A loop
+    counts as often as it runs, of several branches the dearest.
+
+    Shapes: args as the function takes them; of arrays, only shapes and dtypes are looked at
+    Units: floating-point operations of one call
+    Raises: ValueError for products in a loop that ends on a condition: nobody knows how often it
+        runs.
+    Source: jax.make_jaxpr, walked. XLA's own `cost_analysis` counts what is in a loop once.
+    """
+    import jax
+
+    return _operations_of(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _operations_of(program) -> int:
+    return sum(map(_operations_in, program.eqns))
+
+
+def _operations_in(equation) -> int:
+    name = equation.primitive.name
+    if name in SUMMED_OVER:
+        shapes = [variable.aval.shape for variable in equation.invars]
+        summed_over = SUMMED_OVER[name](*shapes, equation.params["dimension_numbers"])
+        return 2 * math.prod(equation.outvars[0].aval.shape) * summed_over
+    inner = [_operations_of(program) for program in programs_in(equation)]
+    if name == "while" and any(inner):
+        raise ValueError(
+            "there are matrix products in a loop that ends on a condition (jax.lax.while_loop), so "
+            "how many there are is known only when it runs. Write it with jax.lax.scan, or count "
+            "one turn of it."
+        )
+    if name == "cond":
+        return max(inner)
+    return equation.params["length"] * sum(inner) if name == "scan" else sum(inner)
+
+
+def _in_product(left, right, numbers):
+    (axes, _), _ = numbers
+    return math.prod(left[axis] for axis in axes)
+
+
+def _in_convolution(image, kernel, numbers):
+    return math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+
+
+# how many products are added up for each number that comes out
+SUMMED_OVER = {"dot_general": _in_product, "conv_general_dilated": _in_convolution}
+
+
+# --- how well a score tells two kinds of input apart --------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that was measured, and the interval that holds the true one 19 times of 20."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self):
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def auroc(ordinary: Any, strange: Any) -> Estimate:
+    """Estimate how often a strange input scores higher than an ordinary one: 0.5 is chance.
+
+    It is the area under the receiver operating characteristic, with its interval.
+
+    Shapes: ordinary (num_ordinary,), strange (num_strange,)
+    Raises: ValueError where there are fewer than two scores of a kind, or one is NaN.
+    Source: DeLong, DeLong and Clarke-Pearson (1988), for a single score
+    """
+    kinds = {"ordinary": np.ravel(ordinary), "strange": np.ravel(strange)}
+    for kind, scores in kinds.items():
+        if len(scores) < 2 or np.isnan(scores).any():
+            raise ValueError(
+                f"auroc was handed {len(scores)} scores of {kind} inputs, "
+                f"{np.isnan(scores).sum()} of them NaN; expected two or more numbers. Look at the "
+                "score of one input first."
+            )
+    ordinary, strange = kinds.values()
+    above, below = share_below(ordinary, strange), 1 - share_below(strange, ordinary)
+    error = np.sqrt(above.var(ddof=1) / len(strange) + below.var(ddof=1) / len(ordinary))
+    value = above.mean()
+    low, high = np.clip([value - 1.96 * error, value + 1.96 * error], 0, 1)
+    return Estimate(float(value), float(low), float(high))
+
+
+def share_below(others: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Say for each score which share of the others lies below it; an equal one counts half.
+
+    Shapes: others (num_others,), scores (num_scores,) -> (num_scores,)
+    """
+    others = np.sort(others)
+    below, at_most = (np.searchsorted(others, scores, side) for side in ("left", "right"))
+    return (below + at_most) / 2 / len(others)

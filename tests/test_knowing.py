@@ -1,0 +1,110 @@
+"""Operations counted in programs of JAX, held against paper; how far a score tells kinds apart."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reimpl_helpers.knowing import auroc, count_operations
+from reimpl_helpers.texts.package import load_pieces
+from reimpl_helpers.tracks.track import Track
+
+A, B, SQUARE = np.ones((2, 3)), np.ones((3, 5)), np.ones((3, 3))
+
+
+@pytest.mark.parametrize(
+    "function, args, expected",
+    [
+        (jnp.matmul, (A, B), 2 * 2 * 3 * 5),
+        (lambda a, b: jnp.tanh(a @ b) + 1, (A, B), 2 * 2 * 3 * 5),
+        (jax.jit(lambda a, b: a @ b), (A, B), 2 * 2 * 3 * 5),
+        (lambda a: a * a + a, (A,), 0),
+        (lambda a: jnp.einsum("hbi,hbo->hio", a, a), (np.ones((4, 2, 3)),), 2 * 4 * 2 * 3 * 3),
+        (jax.vmap(jnp.matmul), (np.ones((7, 2, 3)), np.ones((7, 3, 5))), 7 * 2 * 2 * 3 * 5),
+        # by a weight, as much again as forward: what goes in needs no gradient
+        (jax.value_and_grad(lambda b: (A @ b).sum()), (B,), 2 * (2 * 2 * 3 * 5)),
+    ],
+)
+def test_products(function, args, expected):
+    assert count_operations(function, *args) == expected
+
+
+def test_a_convolution_is_a_product_at_each_place():
+    image, kernel = np.ones((2, 3, 8, 8)), np.ones((5, 3, 3, 3))
+    found = count_operations(lambda x: jax.lax.conv(x, kernel, (1, 1), "VALID"), image)
+    assert found == 2 * (2 * 5 * 6 * 6) * (3 * 3 * 3)
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    def four_products(x):
+        return jax.lax.scan(lambda carry, _: (carry @ carry, None), x, length=4)[0]
+
+    forward = count_operations(four_products, SQUARE)
+    assert forward == 4 * 2 * 27
+    both_factors = jax.value_and_grad(lambda x: four_products(x).sum())
+    assert count_operations(both_factors, SQUARE) == 3 * forward
+
+
+def test_the_dearest_branch_counts():
+    def either(x):
+        return jax.lax.cond(x[0, 0] > 0, lambda x: x @ x @ x, lambda x: x @ x, x)
+
+    assert count_operations(either, SQUARE) == 2 * 2 * 27
+
+
+def test_a_loop_of_unknown_length_is_refused_where_it_matters():
+    def until(turn):
+        return lambda x: jax.lax.while_loop(lambda x: x[0, 0] < 100, turn, x)
+
+    with pytest.raises(ValueError, match="Write it with jax.lax.scan"):
+        count_operations(until(lambda x: x @ x), SQUARE)
+    assert count_operations(until(lambda x: 2 * x), SQUARE) == 0
+
+
+def test_the_autoencoders_formula_is_what_is_walked():
+    solution = Track("autoencoder").solution
+    modules = {name: load_pieces(solution, name) for name in ("costs", "losses", "model", "params")}
+    model, loss = modules["model"].autoencoder, modules["losses"].mse_loss
+    step = jax.value_and_grad(lambda params, x: loss(params, model, x, x))
+    tried = (1, 64, 32, 8), (3, 7, 5, 2), (17, 4, 4, 4), (2, 9, 40, 1), (64, 1, 3, 6)
+    for batch, *sizes in tried:
+        params, x = modules["params"].make_autoencoder_params(0, *sizes), np.ones((batch, sizes[0]))
+        walked = [count_operations(function, params, x) for function in (model, step)]
+        assert [*modules["costs"].count_flops(batch, *sizes).values()] == walked
+
+
+# --- how well a score tells two kinds of input apart --------------------------------------
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order():
+    rng = np.random.default_rng(0)
+    ordinary, strange = rng.integers(0, 9, size=40), rng.integers(2, 12, size=25)
+    gaps = strange[:, None] - ordinary
+    assert auroc(ordinary, strange).value == pytest.approx(np.mean((gaps > 0) + (gaps == 0) / 2))
+
+
+def test_auroc_holds_the_truth_in_its_interval_nineteen_times_of_twenty():
+    """Scores of two exponentials, one three times as wide: the truth is 3 / 4."""
+    rng = np.random.default_rng(0)
+    found = [auroc(rng.exponential(size=60), 3 * rng.exponential(size=80)) for _ in range(2000)]
+    held = np.mean([estimate.low <= 0.75 <= estimate.high for estimate in found])
+    assert 0.93 < held < 0.965
+
+
+def test_scores_that_never_meet():
+    assert str(auroc([1, 2, 3], [4, 5])) == "1.00 (1.00 to 1.00)"
+
+
+@pytest.mark.parametrize("ordinary, strange", [([], [1, 2]), ([1, 2], [3]), ([1, np.nan], [3, 4])])
+def test_too_few_scores_are_refused(ordinary, strange):
+    with pytest.raises(ValueError, match="expected two or more numbers"):
+        auroc(ordinary, strange)
+
+
+def test_conformal_threshold_covers_as_much_as_it_promises():
+    """Over many draws the share below lies between 1 - alpha and 1 - alpha + 1 / (n + 1)."""
+    threshold = load_pieces(Track("autoencoder").solution, "uncertainty").conformal_threshold
+    draws, alpha = np.random.default_rng(0).lognormal(size=(20_000, 31)), 0.1
+    below = np.mean([new <= threshold(scores, alpha) for *scores, new in draws])
+    noise = 4 * np.sqrt(alpha * (1 - alpha) / len(draws))
+    assert 1 - alpha - noise < below < 1 - alpha + 1 / 31 + noise
