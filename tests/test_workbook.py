@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy
 from safetensors.numpy import load_file
 """
 NN_LAYER = '''

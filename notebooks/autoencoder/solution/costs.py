@@ -1,7 +1,6 @@
 """What the model costs, from its sizes alone: operations, and memory."""
 
-from math import prod
-
+import numpy as np
 from shapes import activation_shapes, param_shapes
 
 
@@ -13,7 +12,7 @@ def count_flops(batch, pixels=64, hidden=32, code=8):
     Source: original.py, its four layers; the chain rule for a layer's weight and for its input
     """
     shapes = param_shapes(pixels, hidden, code)
-    products = {layer: prod(shapes[layer]["weight"]) for layer in shapes}
+    products = {layer: np.prod(shapes[layer]["weight"]) for layer in shapes}
     forward = 2 * batch * sum(products.values())
     by_weights, by_inputs = forward, forward - 2 * batch * products["enc_hidden"]
     return {"forward": forward, "train_step": forward + by_weights + by_inputs}
@@ -28,7 +27,7 @@ def count_memory(batch, pixels=64, hidden=32, code=8):
         and Ba (2014), the two averages of every gradient
     """
     layers = param_shapes(pixels, hidden, code).values()
-    params = 4 * sum(prod(shape) for layer in layers for shape in layer.values())
+    params = 4 * sum(np.prod(shape) for layer in layers for shape in layer.values())
     outputs = activation_shapes(batch, pixels, hidden, code).values()
-    activations = 4 * (batch * pixels + sum(map(prod, outputs)))
+    activations = 4 * (batch * pixels + sum(map(np.prod, outputs)))
     return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}

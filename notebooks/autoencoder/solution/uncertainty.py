@@ -1,11 +1,9 @@
 """Where the model may be used, and what a difference between two models is worth."""
 
-import math
-
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from model import encoder
-from scipy.special import stdtrit
 
 
 def strangeness(params, x, known):
@@ -27,8 +25,8 @@ def conformal_threshold(scores, alpha=0.1):
     Source: Vovk, Gammerman and Shafer (2005), split conformal prediction: the score of rank
         (num_scores + 1) * (1 - alpha), rounded up, the least of rank 1; infinity beyond the last
     """
-    rank = math.ceil((len(scores) + 1) * (1 - alpha))
-    return np.sort(scores)[rank - 1] if rank <= len(scores) else math.inf
+    rank = int(np.ceil((len(scores) + 1) * (1 - alpha)))
+    return np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
 
 
 def is_strange(params, x, known, calibration, alpha=0.1):
@@ -50,5 +48,5 @@ def paired_difference(a, b):
     """
     differences = np.asarray(a) - np.asarray(b)
     mean, count = differences.mean(), len(differences)
-    reach = stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count)
+    reach = scipy.special.stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count)
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
