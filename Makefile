@@ -22,7 +22,7 @@ lab: install  ## open the workbook in JupyterLab (PAIR="Ada,Grace", SOLO=1, SHAR
 hub: .venv/hub  ## serve many pairs on this machine (ROSTER=roster.csv, SHARE=1, TRUSTED=1)
 	@$(BIN)/reimpl hub "$(ROSTER)" $${SHARE:+--share} $${TRUSTED:+--trusted}
 
-warm: .venv/hub  ## compile ahead what a hub's pairs ask for in step 5 (minutes, once)
+warm: .venv/hub  ## compile ahead what a hub's pairs ask for in JAX (minutes, once)
 	@$(BIN)/python -m reimpl_helpers.hub.warm
 
 # Hundreds of processes import the same modules: compile them once, also where an image says not to.

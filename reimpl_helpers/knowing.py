@@ -18,7 +18,9 @@ def count_operations(function: Callable, *args) -> int:
 
     A multiplication and the addition after it are two. What is computed number by number, such as
     an activation, is left out: it grows with a layer's width, a product with its square. A loop
-    counts as often as it runs, of several branches the dearest.
+    counts as often as it runs, of several branches the dearest. Products with the zeros that a
+    convolution or its gradient puts in between count too; a product written as a multiplication
+    and a sum does not.
 
     Shapes: args as the function takes them; of arrays, only shapes and dtypes are looked at
     Units: floating-point operations of one call
@@ -84,11 +86,13 @@ class Estimate:
 def auroc(ordinary: Any, strange: Any) -> Estimate:
     """Estimate how often a strange input scores higher than an ordinary one: 0.5 is chance.
 
-    It is the area under the receiver operating characteristic, with its interval.
+    It is the area under the receiver operating characteristic, with its interval. The inputs are
+    two independent sets: not the same ones before and after.
 
     Shapes: ordinary (num_ordinary,), strange (num_strange,)
     Raises: ValueError where there are fewer than two scores of a kind, or one is NaN.
-    Source: DeLong, DeLong and Clarke-Pearson (1988), for a single score
+    Source: DeLong, DeLong and Clarke-Pearson (1988), for a single score, with the interval on the
+        scale of log odds; Clopper and Pearson (1934) for the smaller set where the two never meet
     """
     kinds = {"ordinary": np.ravel(ordinary), "strange": np.ravel(strange)}
     for kind, scores in kinds.items():
@@ -102,7 +106,11 @@ def auroc(ordinary: Any, strange: Any) -> Estimate:
     above, below = share_below(ordinary, strange), 1 - share_below(strange, ordinary)
     error = np.sqrt(above.var(ddof=1) / len(strange) + below.var(ddof=1) / len(ordinary))
     value = above.mean()
-    low, high = np.clip([value - 1.96 * error, value + 1.96 * error], 0, 1)
+    if error == 0 or value in (0, 1):  # the two never meet
+        reach = 1 - 0.025 ** (1 / min(len(ordinary), len(strange)))
+        return Estimate(float(value), float(max(value - reach, 0)), float(min(value + reach, 1)))
+    odds, reach = value / (1 - value), np.exp(1.96 * error / (value * (1 - value)))
+    low, high = (o / (1 + o) for o in (odds / reach, odds * reach))
     return Estimate(float(value), float(low), float(high))
 
 

@@ -156,7 +156,7 @@ def compare_images(
 
 @styled
 def show_images(rows: Mapping[str, Any], shape: tuple[int, int]) -> Picture:
-    """Show rows of images, each with its title.
+    """Show images in rows, a title before each row.
 
     Shapes: each row (images, pixels), shape (height, width) of one image
     """

@@ -91,8 +91,11 @@ def test_auroc_holds_the_truth_in_its_interval_nineteen_times_of_twenty():
     assert 0.93 < held < 0.965
 
 
-def test_scores_that_never_meet():
-    assert str(auroc([1, 2, 3], [4, 5])) == "1.00 (1.00 to 1.00)"
+def test_few_scores_that_never_meet_leave_much_open():
+    """Two of two is no proof: an even chance gives that too, one time in four."""
+    assert str(auroc([1, 2, 3], [4, 5])) == "1.00 (0.16 to 1.00)"
+    assert str(auroc([4, 5, 6], [1, 2])) == "0.00 (0.00 to 0.84)"
+    assert str(auroc(np.arange(100), np.arange(100, 300))) == "1.00 (0.96 to 1.00)"
 
 
 @pytest.mark.parametrize("ordinary, strange", [([], [1, 2]), ([1, 2], [3]), ([1, np.nan], [3, 4])])

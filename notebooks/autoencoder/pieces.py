@@ -412,13 +412,25 @@ def threshold_cases(recording):
         scores = rng.exponential(size=count)
         expected = np.sort(scores)[rank_of(count, alpha) - 1]
         name = f"{count} scores, one in {round(1 / alpha)}"
-        yield Case(name, (scores, alpha), expected, unseen=other_scores)
+        part = partial(refuse_infinity, count, alpha)
+        yield Case(name, (scores, alpha), expected, part=part, unseen=other_scores)
     for count, alpha in ((5, 0.1), (30, 0.01)):
         yield Case(
             f"{count} scores, one in {round(1 / alpha)}",
             args=(rng.exponential(size=count), alpha),
             complaint=partial(promise_complaint, count, alpha),
         )
+
+
+def refuse_infinity(count, alpha, answer):
+    if np.isposinf(as_array(answer, "for the threshold")):
+        raise Refusal(
+            "values",
+            f"infinite for {count} scores and an alpha of {alpha:.3g}: they are enough to promise "
+            "that.",
+            "How many of the scores may lie above the threshold?",
+        )
+    return answer
 
 
 def rank_of(count, alpha):
@@ -489,13 +501,24 @@ def difference_cases(recording):
         yield Case(f"{count} seeds", (a, b), expected)
 
 
+def whole(counts):
+    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
+    if not isinstance(counts, dict):
+        return counts
+    is_whole = {
+        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
+    }
+    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
 def flops_cases(recording):
     for probe in recording.probes.values():
         products = [2 * len(x) * weight.size for _, x, weight, *_ in layers_of(probe)]
         # of the images, which go into the first layer, nobody asks for a gradient
         step = 3 * sum(products) - products[0]
         expected = {"forward": sum(products), "train_step": step}
-        yield Case(probe.name, (probe.sizes["batch"], *sizes_of(probe)), expected)
+        args = probe.sizes["batch"], *sizes_of(probe)
+        yield Case(probe.name, args, expected, part=whole)
 
 
 def memory_cases(recording):
@@ -508,7 +531,8 @@ def memory_cases(recording):
             "adam": 2 * params,
             "activations": 4 * (probe.inputs["x"].size + outputs),
         }
-        yield Case(probe.name, (probe.sizes["batch"], *sizes_of(probe)), expected)
+        args = probe.sizes["batch"], *sizes_of(probe)
+        yield Case(probe.name, args, expected, part=whole)
 
 
 PIECES = [

@@ -519,7 +519,7 @@ def conformal_threshold__with_infinity(scores, alpha=0.1):
     return scores[math.ceil((1 - alpha) * len(scores)) - 1]
 
 
-def conformal_threshold__higher_quantile(scores, alpha=0.1):
+def conformal_threshold__partition(scores, alpha=0.1):
     rank = math.ceil((1 - alpha) * (len(scores) + 1))
     if rank > len(scores):
         return np.inf

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 
 def programs_in(equation) -> Iterator:
-    """Find the programs that one operation runs: a loop's body, a branch, a function."""
+    """Yield the programs that one operation runs: a loop's body, a branch, a function."""
     import jax
 
     for value in jax.tree.leaves(list(equation.params.values())):

@@ -16,7 +16,7 @@ from reimpl_helpers.base.trees import leaves
 from reimpl_helpers.checks.cases import Case, Piece
 from reimpl_helpers.checks.diagnosis import FirstDifference, first_difference, mapped, shortened
 from reimpl_helpers.checks.equivalence import alike, outcome, same_values
-from reimpl_helpers.checks.verdict import Verdict, little_printed, unwrap
+from reimpl_helpers.checks.verdict import Verdict, first_refusal, little_printed, unwrap
 from reimpl_helpers.texts.planted_bugs import Bug
 
 
@@ -57,12 +57,16 @@ class WrongAnswer:
         self.cases, self.outcomes = [first, *others], {}
 
     def is_that_of(self, suspect: Suspect) -> bool:
-        """Tell whether a known mistake gives what the function gives, on every case."""
+        """Tell whether a known mistake gives what the function gives, on every case.
+
+        It must be refused itself: a mistake that does not show here is no reason, where the values
+        are right and only their type is not.
+        """
         with float64_in_jax(), np.errstate(all="ignore"), little_printed():
             return all(
                 alike(self.outcome(number, case), suspect.outcome(number, case), case)
                 for number, case in enumerate(self.cases)
-            )
+            ) and bool(first_refusal(suspect.function, self.cases[:1]))
 
     def outcome(self, number: int, case: Case):
         if number not in self.outcomes:

@@ -27,7 +27,7 @@ SUSPECTS_KEPT = 32  # lists of known mistakes with their answers, the longest un
 
 
 def tracks() -> list[str]:
-    """Name the tracks there are: the folders whose notebooks lead to the end."""
+    """Name the tracks there are: the folders whose notebooks lead as far as training."""
     return sorted(path.parent.name for path in NOTEBOOKS.glob("*/05_training_test.ipynb"))
 
 

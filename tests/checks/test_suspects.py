@@ -236,6 +236,14 @@ def test_where_there_are_no_lines_nothing_is_said_of_them(name):
     assert "original.py" not in verdict.headline and not verdict.picture
 
 
+def test_a_mistake_that_does_not_show_in_a_piece_is_no_reason_for_its_type():
+    track = Track("autoencoder", 6)
+    piece = track.piece("is_strange")
+    right = track.given(piece)
+    verdict = judge_piece(track, piece, lambda *args: np.asarray(right(*args)).astype(int))
+    assert "wrong dtype" in verdict.headline and not verdict.mistake
+
+
 def test_a_right_answer_is_not_looked_into(monkeypatch):
     from reimpl_helpers.judge import pieces
 

@@ -19,7 +19,7 @@ def count_flops(batch, pixels=64, hidden=32, code=8):
 
 
 def count_memory(batch, pixels=64, hidden=32, code=8):
-    """Count the bytes that a training step with Adam has to hold, in float32.
+    """Count the bytes of what a training step with Adam keeps, in float32.
 
     Shapes: -> params, gradients, adam and activations, each ()
     Units: bytes

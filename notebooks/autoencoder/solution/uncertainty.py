@@ -22,8 +22,9 @@ def conformal_threshold(scores, alpha=0.1):
 
     Shapes: scores (num_scores,) -> ()
     Units: alpha is a probability
-    Source: Vovk, Gammerman and Shafer (2005), split conformal prediction: the score of rank
-        (num_scores + 1) * (1 - alpha), rounded up, the least of rank 1; infinity beyond the last
+    Source: Vovk, Gammerman and Shafer (2005), inductive conformal prediction, later called
+        split: the score of rank (num_scores + 1) * (1 - alpha), rounded up, the least of rank 1;
+        infinity beyond the last
     """
     rank = int(np.ceil((len(scores) + 1) * (1 - alpha)))
     return np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
