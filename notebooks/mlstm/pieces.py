@@ -1,5 +1,6 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -612,6 +613,120 @@ def published_cases(recording):
         yield Case(name, (arrays,), nested(params))
 
 
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count in (("ordinary", 6), ("other sizes", 3)):
+        probe = recording.probes[name]
+        args = nested(probe.params), probe.inputs["letters"], some_proteins(rng, count, 8)
+        unseen = partial(other_proteins, probe)
+        yield Case(probe.name, args, distances(*args), unseen=unseen)
+
+
+def some_proteins(rng, count, seq):
+    """Draw proteins of three letters and more: so no two are alike, and no distance is zero."""
+    letters = rng.integers(1, 24, size=(count, seq))
+    letters[:, 0] = 24
+    lengths = rng.integers(4, seq + 1, size=(count, 1))
+    return np.where(np.arange(seq) < lengths, letters, 0)
+
+
+def other_proteins(probe, rng):
+    return noisy(probe.params, rng), some_proteins(rng, 6, 7), some_proteins(rng, 4, 9)
+
+
+def distances(params, x, known):
+    """Measure from each protein's mean h to the nearest of the known ones' means."""
+    gaps = mean_said(params, x)[:, None] - mean_said(params, known)
+    return np.linalg.norm(gaps, axis=-1).min(axis=1)
+
+
+def mean_said(params, letters):
+    is_real = letters > 0
+    hidden = read_by(params, letters)["hidden"]
+    return np.einsum("bsu,bs->bu", hidden, is_real / is_real.sum(axis=1, keepdims=True))
+
+
+def verdict_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count, alpha in (("ordinary", 19, 0.3), ("other sizes", 12, 0.5)):
+        probe = recording.probes[name]
+        args = nested(probe.params), *proteins_to_judge(rng, count), alpha
+        unseen = partial(other_proteins_to_judge, probe)
+        yield Case(probe.name, args, strange(*args), unseen=unseen)
+    params = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
+    args = params, *proteins_to_judge(rng, count), 0.2
+    yield Case("a model of zeros", args, np.zeros(8, dtype=bool), unseen=unseen)
+
+
+def proteins_to_judge(rng, count):
+    """Draw proteins to be judged, known ones, and so many for the threshold."""
+    x, known, calibration = (
+        some_proteins(rng, n, seq) for n, seq in ((8, 9), (2 + count // 4, 6), (count, 7))
+    )
+    x[::2] = np.where(x[::2] > 0, x[::2, 1:2], 0)  # one letter, again and again
+    x[:, 0] = 24
+    return x, known, calibration
+
+
+def other_proteins_to_judge(probe, rng):
+    """Draw an alpha that makes no rank exactly whole, too: rounding must not decide."""
+    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
+    return noisy(probe.params, rng), *proteins_to_judge(rng, 15), alpha
+
+
+def strange(params, x, known, calibration, alpha):
+    scores = np.sort(distances(params, calibration, known))
+    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
+    threshold = scores[rank - 1] if rank <= len(scores) else np.inf
+    return distances(params, x, known) > threshold
+
+
+def whole(counts):
+    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
+    if not isinstance(counts, dict):
+        return counts
+    is_whole = {
+        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
+    }
+    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
+def flops_cases(recording):
+    for name, args, probe in sized(recording):
+        products = probe.inputs["letters"].size * probe.params["dense.weight"].size
+        for params, _, is_real, _ in layers_of(probe):
+            products += is_real.size * sum(params[name].size for name in WEIGHTS)
+        expected = {"forward": 2 * products, "train_step": 6 * products}
+        yield Case(name, args, expected, part=whole)
+
+
+def sized(recording):
+    """Give each probe with its sizes, and one whose widths are the defaults without them."""
+    for probe in recording.probes.values():
+        batch_and_seq = probe.inputs["letters"].shape
+        yield probe.name, (*batch_and_seq, *sizes_of(probe)), probe
+        if sizes_of(probe) == (10, 12, 2):
+            yield f"{probe.name}, no widths given", batch_and_seq, probe
+
+
+def memory_cases(recording):
+    for name, args, probe in sized(recording):
+        params = 4 * sum(value.size for value in probe.params.values())
+        numbers = probe.params["embedding.weight"].shape[1] + len(probe.params["dense.weight"])
+        for _, _, _, results in layers_of(probe):
+            numbers += 7 * results["h"].shape[1]  # z is four of them
+        expected = {
+            "params": params,
+            "gradients": params,
+            "adam": 2 * params,
+            "activations": 4 * probe.inputs["letters"].size * numbers,
+        }
+        yield Case(name, args, expected, part=whole)
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -652,4 +767,10 @@ PIECES = [
         test_every_parameter_receives_gradient=("first layer only", "hidden rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
+    Piece("strangeness", "uncertainty", 6, strangeness_cases),
+    Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
+    Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("count_flops", "costs", 6, flops_cases),
+    Piece("count_memory", "costs", 6, memory_cases),
+    Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
 ]

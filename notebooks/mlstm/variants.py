@@ -13,8 +13,11 @@ from data import dummy_protein_data, encode_proteins, next_letters
 from losses import next_letter_loss
 from model import mlstm_layer, mlstm_model, mlstm_step, nn_layer, normalise, read, representation
 from params import make_mlstm_params
+from scipy.spatial.distance import cdist
 from scipy.special import expit
+from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, strangeness
 
 TABLE = "-MRHKDESTNQCUGPAVIFYWLO"
 WEIGHTS = "wmx", "wmh", "wx", "wh"
@@ -653,3 +656,94 @@ def test_one_batch_can_be_overfitted__one_protein():
     x, y = next_of("MKTAY")
     params, _ = train(make_mlstm_params(), mlstm_model, next_letter_loss, x, y, 200, 0.03)
     assert next_letter_loss(params, mlstm_model, x, y) < 1
+
+
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness__one_by_one(params, x, known):
+    known_means = np.asarray(representation(params, known)[0])
+    means = np.asarray(representation(params, x)[0])
+    return np.array([np.linalg.norm(known_means - mean, axis=1).min() for mean in means])
+
+
+def strangeness__by_products(params, x, known):
+    (means, *_), (known_means, *_) = representation(params, x), representation(params, known)
+    squares = (means**2).sum(1)[:, None] + (known_means**2).sum(1) - 2 * means @ known_means.T
+    return jnp.sqrt(jnp.maximum(squares, 0).min(axis=1))
+
+
+def strangeness__scipy(params, x, known):
+    means, known_means = (
+        np.stack([np.mean(said[:n], axis=0) for said, n in zip(hidden, lengths, strict=True)])
+        for hidden, lengths in (
+            (np.asarray(read(params, letters)[0]), (letters > 0).sum(axis=1))
+            for letters in (x, known)
+        )
+    )
+    return np.min(cdist(means, known_means), axis=1)
+
+
+def is_strange__counted(params, x, known, calibration, alpha=0.1):
+    scores = np.asarray(strangeness(params, calibration, known))
+    new = np.asarray(strangeness(params, x, known))
+    at_least = (scores >= new[:, None]).sum(axis=1) + 1
+    return at_least <= (len(scores) + 1) * alpha
+
+
+def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
+    limit = float(conformal_threshold(strangeness(params, calibration, known), alpha=alpha))
+    return np.array([float(score) > limit for score in strangeness(params, x, known)])
+
+
+def count_flops__step_by_step(batch, seq, embedding=10, units=12, layers=2):
+    def product(rows, inner, columns):
+        forward = 2 * rows * inner * columns
+        return np.array(
+            [forward, forward + 2 * inner * rows * columns + 2 * rows * columns * inner]
+        )
+
+    total = product(batch * seq, units, 25)
+    for number in range(layers):
+        width = embedding if number == 0 else units
+        for inner, columns in (
+            (width, units),
+            (units, units),
+            (width, 4 * units),
+            (units, 4 * units),
+        ):
+            total = total + seq * product(batch, inner, columns)
+    return {"forward": total[0], "train_step": total[1]}
+
+
+def count_flops__in_one_line(batch, seq, embedding=10, units=12, layers=2):
+    numbers = 5 * units * (embedding + (2 * layers - 1) * units) + 25 * units
+    return dict(train_step=6 * batch * seq * numbers, forward=2.0 * batch * seq * numbers)
+
+
+def count_memory__arrays(batch, seq, embedding=10, units=12, layers=2):
+    def bytes_of(shape):
+        return np.zeros(shape, dtype=np.float32).nbytes
+
+    shapes = param_shapes(embedding, units, layers)
+    params = sum(map(bytes_of, jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple))))
+    outputs = activation_shapes(batch, seq, embedding, units)
+    activations = bytes_of(outputs["embedding"]) + bytes_of(outputs["dense"])
+    for _ in range(layers):
+        activations += bytes_of(outputs["hidden"])
+        activations += sum(bytes_of((seq, *outputs[name])) for name in ("m", "z", "c"))
+    return {
+        "activations": activations,
+        "params": params,
+        "gradients": params,
+        "adam": params + params,
+    }
+
+
+def count_memory__in_one_line(batch, seq, embedding=10, units=12, layers=2):
+    layer = units * (10 + 5 * units)  # gains and b, and what multiplies h or m
+    first, others = 5 * units * embedding, (layers - 1) * 5 * units * units
+    params = 4 * (26 * embedding + 4 * units * layers + layers * layer + first + others)
+    params += 4 * 25 * (units + 1)
+    activations = 4 * batch * seq * (embedding + 7 * units * layers + 25)
+    return dict(params=params, gradients=params, adam=2 * params, activations=activations)

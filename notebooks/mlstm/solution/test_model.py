@@ -5,12 +5,14 @@ import math
 import jax
 import numpy as np
 import pytest
+from costs import count_flops, count_memory
 from data import dummy_protein_data, encode_proteins, next_letters
 from losses import next_letter_loss
 from model import mlstm_layer, mlstm_model, mlstm_step, normalise, read, representation
 from params import make_mlstm_params, params_from_state_dict, published_params
 from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
 
 
 def test_shapes():
@@ -405,3 +407,90 @@ def test_one_batch_can_be_overfitted():
     x, y = dummy_protein_data(batch=3, seq=6)
     params, losses = train(params, mlstm_model, next_letter_loss, x, y, steps=300, step_size=0.03)
     assert losses[-1] < 0.5 * losses[0]
+
+
+def some_proteins(key, count):
+    """Make up proteins of three letters each: no two sets share one."""
+    letters = np.random.default_rng(key).integers(1, 24, size=(count, 4))
+    letters[:, 0] = 24
+    return letters
+
+
+def mean_said(params, protein):
+    """Work out the mean of what is said over the letters of one protein, without padding."""
+    hidden, _, _ = read(params, protein[None])
+    return np.mean(np.asarray(hidden)[0, : np.sum(protein > 0)], axis=0)
+
+
+def test_strangeness_is_the_distance_to_the_nearest_mean():
+    """Each protein's mean h is held against every known one's, and the nearest counts."""
+    params = make_mlstm_params(key=1)
+    x, known = np.array([[24, 3, 1, 4, 0], [24, 5, 0, 0, 0]]), some_proteins(2, 3)
+    expected = [
+        min(math.dist(mean_said(params, one), mean_said(params, other)) for other in known)
+        for one in x
+    ]
+    np.testing.assert_allclose(strangeness(params, x, known), expected, rtol=1e-3)
+    assert np.all(strangeness(params, known[:2], known) < 1e-6)
+
+
+def test_threshold_is_a_score_of_the_right_rank():
+    """Of four scores and a new one, 5 * 0.6 are 3; rank 5 no score has."""
+    scores = np.array([5.0, 1.0, 7.0, 3.0])
+    assert conformal_threshold(scores, 0.4) == 5
+    assert conformal_threshold(scores, 0.5) == 5
+    assert conformal_threshold(scores) == np.inf
+    assert conformal_threshold(np.arange(9.0)) == 8
+
+
+def test_strange_is_beyond_the_threshold():
+    """Of nine scores, the largest alone lies above the threshold for two in ten."""
+    params, known, calibration = make_mlstm_params(key=1), some_proteins(2, 5), some_proteins(3, 9)
+    largest = np.argmax(strangeness(params, calibration, known))
+    found = is_strange(params, calibration, known, calibration, 0.2)
+    np.testing.assert_array_equal(found, np.arange(9) == largest)
+    assert not np.any(is_strange(params, known, known, calibration, 0.2))
+    assert not np.any(is_strange(params, calibration, known, calibration))
+
+
+def test_a_protein_alone_is_as_strange_as_in_company():
+    """What comes with a protein does not decide whether it is strange."""
+    params, known, calibration = make_mlstm_params(key=1), some_proteins(2, 5), some_proteins(3, 9)
+    largest = np.argmax(strangeness(params, calibration, known))
+    assert is_strange(params, calibration[largest][None], known, calibration, 0.2)[0]
+
+
+def test_where_all_scores_are_equal_nothing_is_strange():
+    """A model whose parameters are zero says the same of everything."""
+    params = jax.tree.map(np.zeros_like, make_mlstm_params(key=1))
+    calibration = some_proteins(3, 12)
+    assert not np.any(is_strange(params, calibration[:3], some_proteins(2, 2), calibration, 0.2))
+
+
+def test_operations_by_hand():
+    """In one layer of three units that reads two numbers: 6, 9, 24 and 36 weights, then 75."""
+    products = 2 * 4 * (6 + 9 + 24 + 36 + 75)
+    for batch, seq in ((1, 4), (4, 1), (2, 2)):
+        found = count_flops(batch, seq, embedding=2, units=3, layers=1)
+        assert found == {"forward": products, "train_step": 3 * products}
+    twice = count_flops(2, 2, embedding=2, units=3, layers=2)
+    assert twice["forward"] == products + 2 * 4 * (9 + 9 + 36 + 36)
+    assert count_flops(3, 5) == count_flops(3, 5, embedding=10, units=12, layers=2)
+
+
+def test_memory_by_hand():
+    """With one unit: 26 of the embedding, 10 weights, 10 gains, 4 of b, twice 25 of dense."""
+    held = {"params": 400, "gradients": 400, "adam": 800, "activations": 4 * 6 * (1 + 7 + 25)}
+    assert count_memory(2, 3, embedding=1, units=1, layers=1) == held
+    grown = count_memory(2, 3, embedding=1, units=1, layers=2)["activations"]
+    assert grown == held["activations"] + 4 * 6 * 7
+    assert count_memory(3, 5) == count_memory(3, 5, embedding=10, units=12, layers=2)
+
+
+def test_difference_of_two_pairs():
+    """The differences 0 and 2 have the mean 1, a standard error of 1, and t is 12.706."""
+    found = paired_difference(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    expected = {"mean": 1, "low": 1 - 12.706205, "high": 1 + 12.706205}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
