@@ -658,13 +658,13 @@ def verdict_cases(recording):
         yield Case(probe.name, args, strange(*args), unseen=unseen)
     params = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
     args = params, *proteins_to_judge(rng, count), 0.2
-    yield Case("a model of zeros", args, np.zeros(8, dtype=bool), unseen=unseen)
+    yield Case("a model of zeros", args, np.zeros(16, dtype=bool), unseen=unseen)
 
 
 def proteins_to_judge(rng, count):
     """Draw proteins to be judged, known ones, and so many for the threshold."""
     x, known, calibration = (
-        some_proteins(rng, n, seq) for n, seq in ((8, 9), (2 + count // 4, 6), (count, 7))
+        some_proteins(rng, n, seq) for n, seq in ((16, 9), (2 + count // 4, 6), (count, 7))
     )
     x[::2] = np.where(x[::2] > 0, x[::2, 1:2], 0)  # one letter, again and again
     x[:, 0] = 24
