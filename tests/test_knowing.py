@@ -73,6 +73,20 @@ def test_the_autoencoders_formula_is_what_is_walked():
         assert [*modules["costs"].count_flops(batch, *sizes).values()] == walked
 
 
+def test_the_mlstms_formula_is_what_is_walked():
+    track = Track("mlstm")
+    texts = track.given_texts(in_jax=True)
+    loaded = {name: load_pieces(track.solution, name, texts) for name in texts}
+    model, loss = loaded["model"].mlstm_model, loaded["losses"].next_letter_loss
+    step = jax.value_and_grad(lambda params, x: loss(params, model, x, x))
+    tried = (1, 1, 10, 12, 2), (3, 5, 4, 7, 1), (5, 2, 9, 3, 4), (2, 40, 6, 6, 3), (8, 12, 1, 4, 2)
+    for batch, seq, *sizes in tried:
+        params = loaded["params"].make_mlstm_params(0, *sizes)
+        x = np.ones((batch, seq), dtype=int)
+        walked = [count_operations(function, params, x) for function in (model, step)]
+        assert [*loaded["costs"].count_flops(batch, seq, *sizes).values()] == walked
+
+
 # --- how well a score tells two kinds of input apart --------------------------------------
 
 
