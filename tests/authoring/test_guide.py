@@ -96,7 +96,7 @@ def test_a_page_without_a_place_for_a_notebook_is_refused():
     page = page_of("mlstm").replace("<!-- built: 03_params -->", "")
     with pytest.raises(WorkbookError, match="no place for what is built about 03_params. Put two"):
         built_into(page, "mlstm")
-    with pytest.raises(WorkbookError, match="about 05_training_test"):
+    with pytest.raises(WorkbookError, match="about 06_know_your_model"):
         built_into(page_of("mlstm").rpartition("<!-- end -->")[0], "mlstm")
 
 
