@@ -1,16 +1,22 @@
-"""Measure what a model costs, and how well a score tells inputs apart (step 6).
+"""Measure what a model costs, how well a score tells inputs apart, and how it serves (step 6).
 
 Nothing here knows of a particular model, or of a pair.
 """
 
 import math
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reimpl_helpers.base.programs import programs_in
+from reimpl_helpers.base.words import first_line
 
 
 def count_operations(function: Callable, *args) -> int:
@@ -122,3 +128,75 @@ def share_below(others: np.ndarray, scores: np.ndarray) -> np.ndarray:
     others = np.sort(others)
     below, at_most = (np.searchsorted(others, scores, side) for side in ("left", "right"))
     return (below + at_most) / 2 / len(others)
+
+
+# --- how it serves ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """Seconds that the first call of a function took, and those that each later call took."""
+
+    first: float
+    later: np.ndarray
+
+    def quantile(self, share: float) -> float:
+        """Give the seconds within which this share of the later calls ended."""
+        return float(np.quantile(self.later, share))
+
+    def __str__(self):
+        half, most = (f"{1e6 * self.quantile(share):.0f}" for share in (0.5, 0.99))
+        return (
+            f"first call {1e3 * self.first:.0f} ms; of the later ones, half within {half} µs, "
+            f"99 of 100 within {most} µs"
+        )
+
+
+def time_calls(function: Callable, *args, calls: int = 500) -> CallTimes:
+    """Time the first call of a function, which may compile it, and later ones, each to its end.
+
+    JAX hands out an array before it is computed, so each call is waited for.
+
+    Units: seconds
+    Raises: ValueError for fewer than two calls.
+    """
+    import jax
+
+    if calls < 2:
+        raise ValueError(f"time_calls was asked for {calls} calls, expected 2 or more.")
+    seconds = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*args))
+        seconds.append(time.perf_counter() - start)
+    return CallTimes(seconds[0], np.array(seconds[1:]))
+
+
+ELSEWHERE = """\
+import jax.export, numpy
+program = jax.export.deserialize(open("program", "rb").read())
+numpy.save("answer.npy", program.call(numpy.load("x.npy")))
+"""
+
+
+def called_elsewhere(program: bytes, x: Any, limit: float = 60) -> np.ndarray:
+    """Call a program that `jax.export` wrote, in a new process that has JAX and nothing of yours.
+
+    Shapes: x and the answer as the program was exported for
+    Units: limit in seconds
+    Raises: RuntimeError when the process fails or takes longer, with its last words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "program").write_bytes(program)
+        np.save(Path(folder) / "x.npy", np.asarray(x))
+        command = [sys.executable, "-I", "-c", ELSEWHERE]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=limit)
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.decode(errors="replace").strip() or "nothing").splitlines()[-1]
+            raise RuntimeError(
+                f"the new process could not call the program: {first_line(said)}"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"the new process took longer than {limit:.0f} s.") from error
+        return np.load(Path(folder) / "answer.npy")

@@ -535,6 +535,56 @@ def memory_cases(recording):
         yield Case(probe.name, args, expected, part=whole)
 
 
+def checked_cases(recording):
+    rng = np.random.default_rng(0)
+    for batch, pixels in ((5, 64), (3, 9), (1, 4), (0, 9)):
+        x = rng.uniform(size=(batch, pixels))
+        name = f"{batch} images of {pixels} pixels" if batch else "no images"
+        yield Case(name, (x, pixels), x, unseen=other_checked_images if batch else None)
+    x = rng.integers(2, size=(3, 9))
+    yield Case("zeros and ones, as whole numbers", (x, 9), x.astype(float))
+    x = rng.uniform(size=(4, 9))
+    for name, wrong in {
+        "NaN": np.nan, "infinity": np.inf, "-0.25": -0.25, "1.5": 1.5,
+    }.items():  # fmt: skip
+        one = x.copy()
+        one[-1, 3] = wrong
+        yield refused_case(f"{name} in one pixel", one, 9)
+    yield refused_case("grey levels from 0 to 16", 16 * x, 9)
+    yield refused_case("a pixel too many", x, 8)
+    yield refused_case("one image that is no batch", x[0], 9)
+    yield refused_case("images of 3 by 3", x.reshape(4, 3, 3), 9)
+    yield refused_case("no images, of a pixel too few", x[:0, 1:], 9)
+
+
+def other_checked_images(rng):
+    return rng.uniform(size=(6, 7)), 7
+
+
+def refused_case(name, x, pixels):
+    return Case(name, (x, pixels), call=words_of_refusal, complaint=partial(let_in, name))
+
+
+def words_of_refusal(piece, *args):
+    """Call a piece that is to raise a ValueError; return its words, or None where it does not."""
+    try:
+        piece(*args)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def let_in(name, words):
+    if words is None:
+        return f"{name}: let in, where a ValueError was expected.", "Which values may a pixel have?"
+    if not words.strip():
+        return (
+            "your ValueError has no words.",
+            "What would you want to read when your images are refused?",
+        )
+    return None
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, layer_cases),
@@ -580,4 +630,5 @@ PIECES = [
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, difference_cases),
+    Piece("checked_images", "data", 6, checked_cases),
 ]

@@ -594,3 +594,35 @@ def count_memory__in_one_line(batch, pixels=64, hidden=32, code=8):
     params = 4 * (2 * hidden * (pixels + code) + 2 * hidden + code + pixels)
     activations = 4 * batch * (2 * pixels + 2 * hidden + code)
     return dict(params=params, gradients=params, adam=2 * params, activations=activations)
+
+
+def checked_images__step_by_step(x, pixels=64):
+    x = np.array(x, dtype=np.float64)
+    if len(np.shape(x)) != 2:
+        raise ValueError("a batch of images has two axes")
+    if x.shape[-1] != pixels:
+        raise ValueError(f"an image has {pixels} pixels")
+    if not np.all(np.isfinite(x)):
+        raise ValueError("every pixel needs a number")
+    if np.any(x < 0) or np.any(x > 1):
+        raise ValueError("pixels go from 0 to 1")
+    return x
+
+
+def checked_images__in_jax(x, pixels=64):
+    x = jnp.asarray(x, dtype=float)
+    if x.shape[1:] != (pixels,):
+        raise ValueError(f"{x.shape} is no batch of {pixels} pixels")
+    if not bool(jnp.all(jnp.clip(x, 0, 1) == x)):
+        raise ValueError("some pixel is not between 0 and 1")
+    return x
+
+
+def checked_images__row_by_row(x, pixels=64):
+    if np.ndim(x) != 2 or np.shape(x)[1] != pixels:
+        raise ValueError("not images of this size")
+    for image in x:
+        for value in image:
+            if not 0 <= value <= 1:
+                raise ValueError(f"a pixel of {value}")
+    return np.reshape(x, (-1, pixels)).astype(float)

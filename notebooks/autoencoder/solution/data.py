@@ -25,3 +25,18 @@ def digit_data(recording):
     images = load_file(recording)["data/images"]
     x = images.reshape(len(images), -1) / 16
     return x, x
+
+
+def checked_images(x, pixels=64):
+    """Return images that the model may be given, as floats, and refuse all others.
+
+    Shapes: x (batch, pixels), the batch may be empty -> (batch, pixels)
+    Raises: ValueError where x has another shape, or a value that is not between 0 and 1
+    """
+    x = np.asarray(x, dtype=float)
+    if x.ndim != 2 or x.shape[1] != pixels:
+        raise ValueError(f"expected images of shape (batch, {pixels}), got {x.shape}")
+    wrong = ~((x >= 0) & (x <= 1))
+    if wrong.any():
+        raise ValueError(f"expected values from 0 to 1, got {x[wrong][0]}: is x scaled?")
+    return x

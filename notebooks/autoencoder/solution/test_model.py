@@ -5,8 +5,9 @@ import math
 import jax
 import numpy as np
 import optax
+import pytest
 from costs import count_flops, count_memory
-from data import digit_data, dummy_image_data
+from data import checked_images, digit_data, dummy_image_data
 from losses import mse_loss
 from model import autoencoder, decoder, encoder, nn_layer
 from params import make_autoencoder_params, params_from_state_dict
@@ -393,3 +394,29 @@ def test_a_lead_that_never_changes_is_certain():
     b = np.array([3.0, -2.0, 5.0])
     for value in paired_difference(b + 1, b).values():
         np.testing.assert_allclose(value, 1)
+
+
+def test_images_in_order_come_back():
+    """Zeros and ones, none at all, and 64 pixels unless told otherwise."""
+    x = np.array([[0, 1, 1], [1, 0, 0]])
+    found = checked_images(x, pixels=3)
+    assert found.dtype.kind == "f"
+    np.testing.assert_array_equal(found, x)
+    assert checked_images(x[:0], pixels=3).shape == (0, 3)
+    assert checked_images(np.zeros((2, 64))).shape == (2, 64)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.25, 1.5])
+def test_a_wrong_pixel_is_refused(wrong):
+    """In the last image as in the first."""
+    x = np.full((4, 3), 0.5)
+    x[-1, 1] = wrong
+    with pytest.raises(ValueError):
+        checked_images(x, pixels=3)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 2), (2, 3, 3), (0, 4)])
+def test_another_shape_is_refused(shape):
+    """Two axes, and as many pixels as were asked for."""
+    with pytest.raises(ValueError):
+        checked_images(np.zeros(shape), pixels=3)
