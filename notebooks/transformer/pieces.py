@@ -772,16 +772,20 @@ def flops_cases(recording):
     for probe in recording.probes.values():
         sizes = probe.sizes["width"], probe.sizes["inner"], layers_in(probe)
         yield Case(probe.name, (*two_sizes(probe), *sizes), flops_of(probe), part=whole)
-    probe = recording.probes["ordinary"]
-    yield Case("no widths given", two_sizes(probe), flops_of(probe), part=whole)
 
 
 def memory_cases(recording):
     for probe in recording.probes.values():
         sizes = *sizes_of(probe)[:-1], probe.sizes["heads"], layers_in(probe)
-        yield Case(probe.name, (*two_sizes(probe), *sizes), memory_of(probe), part=whole)
-    probe = recording.probes["ordinary"]
-    yield Case("no widths given", two_sizes(probe), memory_of(probe), part=whole)
+        args = *two_sizes(probe), *sizes
+        yield Case(probe.name, args, memory_of(probe), part=whole, unseen=other_memory)
+
+
+def other_memory(rng):
+    """Draw sizes of which the heads divide the width, as they must."""
+    batch, seq, words, positions, head_size, inner, heads, layers = rng.integers(1, 20, size=8)
+    sizes = batch, seq, words, positions, heads * head_size, inner, heads, layers
+    return tuple(map(int, sizes))
 
 
 def two_sizes(probe):
