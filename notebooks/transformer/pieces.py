@@ -1,5 +1,6 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -688,6 +689,130 @@ def surprise_gradient(vectors, y):
     return 20 * (too_large + too_large.T) @ vectors
 
 
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness_cases(recording):
+    rng = np.random.default_rng(0)
+    for name in ("ordinary", "other sizes", "one row"):
+        probe = recording.probes[name]
+        args = nested(probe.params), dict(probe.inputs), drawn_sentences(rng, probe, 6, 2, 4, 1)
+        heads, unseen = probe.sizes["heads"], partial(other_sentences, probe)
+        yield Case(name, (*args, heads), distances(*args, heads), unseen=unseen)
+
+
+def drawn_sentences(rng, probe, *lengths):
+    is_real = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    tokens = rng.integers(1, probe.sizes["words"], size=is_real.shape)
+    return {"tokens": tokens * is_real, "is_real": is_real}
+
+
+def other_sentences(probe, rng):
+    x, known = (drawn_sentences(rng, probe, *lengths) for lengths in ((3, 5, 2), (1, 6, 4, 3)))
+    return nested(probe.params), x, known, probe.sizes["heads"]
+
+
+def distances(params, x, known, heads):
+    """Say of each sentence how far its words are from the nearest known ones, in the mean."""
+
+    def words_of(x):
+        tokens, is_real = x["tokens"], x["is_real"]
+        places = params["position"]["weight"][: tokens.shape[1]]
+        rows = normalised(params["embedding_norm"], params["word"]["weight"][tokens] + places)
+        for number in range(len(params["layers"])):
+            rows = after_block(params["layers"][str(number)], rows, is_real, heads)
+        return [words[real] for words, real in zip(rows, is_real, strict=True)]
+
+    known_words = np.concatenate(words_of(known))
+    gaps = [np.linalg.norm(words[:, None] - known_words, axis=-1) for words in words_of(x)]
+    return np.array([gap.min(axis=1).mean() for gap in gaps])
+
+
+def verdict_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count, alpha in (("ordinary", 19, 0.3), ("other sizes", 12, 0.5)):
+        probe = recording.probes[name]
+        args = nested(probe.params), *sentences_to_judge(rng, probe, count), alpha
+        heads, unseen = probe.sizes["heads"], partial(others_to_judge, probe)
+        yield Case(name, (*args, heads), strange(*args, heads), unseen=unseen)
+    params = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
+    yield Case("a model of zeros", (params, *args[1:], heads), np.zeros(8, dtype=bool))
+
+
+def sentences_to_judge(rng, probe, count):
+    """Draw sentences to be judged, known ones, and so many for the threshold."""
+    lengths = rng.integers(2, 6, size=8), rng.integers(2, 7, size=6), rng.integers(2, 5, size=count)
+    return [drawn_sentences(rng, probe, 5, *some[1:]) for some in lengths]
+
+
+def others_to_judge(probe, rng):
+    """Draw more of them; no rank is exactly whole, so rounding does not decide."""
+    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
+    return nested(probe.params), *sentences_to_judge(rng, probe, 15), alpha, probe.sizes["heads"]
+
+
+def strange(params, x, known, calibration, alpha, heads):
+    scores = distances(params, calibration, known, heads)
+    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
+    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    return distances(params, x, known, heads) > threshold
+
+
+def whole(counts):
+    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
+    if not isinstance(counts, dict):
+        return counts
+    is_whole = {
+        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
+    }
+    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
+def flops_cases(recording):
+    for probe in recording.probes.values():
+        sizes = probe.sizes["width"], probe.sizes["inner"], layers_in(probe)
+        yield Case(probe.name, (*two_sizes(probe), *sizes), flops_of(probe), part=whole)
+
+
+def memory_cases(recording):
+    for probe in recording.probes.values():
+        sizes = *sizes_of(probe)[:-1], probe.sizes["heads"], layers_in(probe)
+        args = *two_sizes(probe), *sizes
+        yield Case(probe.name, args, memory_of(probe), part=whole, unseen=other_memory)
+
+
+def other_memory(rng):
+    """Draw sizes of which the heads divide the width, as they must."""
+    batch, seq, words, positions, head_size, inner, heads, layers = rng.integers(1, 20, size=8)
+    sizes = batch, seq, words, positions, heads * head_size, inner, heads, layers
+    return tuple(map(int, sizes))
+
+
+def two_sizes(probe):
+    return probe.sizes["batch"], probe.sizes["seq"]
+
+
+def flops_of(probe):
+    """Count the products that were recorded, and those of the loss, which was not."""
+    forward = 0
+    for operation in probe.operations:
+        if operation.op in ("linear", "Tensor.matmul"):
+            added_up = probe.value(operation.inputs[0]).shape[-1]
+            forward += 2 * operation.values[0].size * added_up
+    compared = 2 * probe.results["forward"].size * probe.sizes["batch"]
+    return {"forward": forward, "train_step": 3 * (forward + compared)}
+
+
+def memory_of(probe):
+    """Count what was recorded: values of the first block stand for those of all."""
+    sizes = {name: math.prod(shape) for name, shape in recorded_shapes(probe).items()}
+    once = sizes.pop("embed") + sizes.pop("pool")
+    in_a_block = sum(sizes.values()) + 2 * sizes["query"]
+    params = 4 * sum(value.size for value in probe.params.values())
+    activations = 4 * (once + layers_in(probe) * in_a_block)
+    return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -731,4 +856,10 @@ PIECES = [
     ),
     Piece("wordpieces", "data", 5, wordpiece_cases),
     Piece("tokenise", "data", 5, from_track="transformer"),
+    Piece("strangeness", "uncertainty", 6, strangeness_cases),
+    Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
+    Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("count_flops", "costs", 6, flops_cases),
+    Piece("count_memory", "costs", 6, memory_cases),
+    Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
 ]

@@ -24,8 +24,11 @@ from model import (
     transformer_model,
 )
 from params import make_transformer_params
+from scipy.spatial.distance import cdist
 from scipy.special import erfc, log_softmax, ndtr
+from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, strangeness
 
 # --- 1 forward pass -----------------------------------------------------------------------
 
@@ -745,3 +748,90 @@ def test_one_batch_can_be_overfitted__nearest():
     vectors = np.asarray(transformer_model(params, x))
     nearest = np.argmax(vectors @ vectors.T - 9 * np.eye(8), axis=1)
     assert np.array_equal(nearest, y) and losses[-1] < 0.1
+
+
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness__one_by_one(params, x, known, heads=3):
+    def words_of(sentences):
+        bare = []
+        for tokens, is_real in zip(sentences["tokens"], sentences["is_real"], strict=True):
+            rows, is_real = embed(params, tokens[None]), np.asarray(is_real)
+            for number, _ in enumerate(params["layers"]):
+                block = params["layers"][f"{number}"]
+                rows = transformer_block(block, rows, is_real[None], heads)
+            bare.append(np.asarray(rows)[0, is_real])
+        return bare
+
+    all_known = np.concatenate(words_of(known))
+    return np.array([cdist(words, all_known).min(axis=1).mean() for words in words_of(x)])
+
+
+def strangeness__padding_far_away(params, x, known, heads=3):
+    def run(sentences):
+        rows = embed(params, sentences["tokens"])
+        for number in sorted(params["layers"], key=int):
+            rows = transformer_block(params["layers"][number], rows, sentences["is_real"], heads)
+        return rows
+
+    ours, theirs = run(x), run(known)
+    apart = jnp.linalg.norm(ours[:, :, None, None] - theirs[None, None], axis=-1)
+    apart = jnp.where(known["is_real"], apart, jnp.inf).min(axis=(2, 3))
+    return jnp.mean(apart, axis=1, where=jnp.asarray(x["is_real"]))
+
+
+def is_strange__counted(params, x, known, calibration, alpha=0.1, heads=3):
+    scores = np.asarray(strangeness(params, calibration, known, heads))
+    new = np.asarray(strangeness(params, x, known, heads))
+    at_least = (scores >= new[:, None]).sum(axis=1) + 1
+    return at_least <= (len(scores) + 1) * alpha
+
+
+def is_strange__one_by_one(params, x, known, calibration, alpha=0.1, heads=3):
+    score = partial(strangeness, params, known=known, heads=heads)
+    limit = float(conformal_threshold(score(calibration), alpha=alpha))
+    return np.array([float(one) > limit for one in score(x)])
+
+
+def count_flops__product_by_product(batch, seq, width=6, inner=10, layers=2):
+    def product(rows, added_up, columns):
+        return 2 * rows * added_up * columns
+
+    words = batch * seq
+    block = 4 * product(words, width, width) + 2 * product(words, width, inner)
+    block += batch * product(seq, width, seq) + batch * product(seq, seq, width)
+    compared = product(batch, width, batch)
+    return dict(train_step=3 * layers * block + 3 * compared, forward=layers * block)
+
+
+def count_flops__from_shapes(batch, seq, width=6, inner=10, layers=2):
+    block = param_shapes(1, 1, width, inner, 1)["layers"]["0"]
+    linear = [*block["attention"].values(), block["expand"], block["contract"]]
+    a_word = sum(math.prod(layer["weight"]) for layer in linear)
+    heads = activation_shapes(batch, seq, width, inner, 1)
+    attention = 2 * math.prod(heads["scores"]) * width
+    forward = 2.0 * layers * (a_word * batch * seq + attention)
+    return {"forward": forward, "train_step": 3 * forward + 6 * batch * batch * width}
+
+
+def count_memory__arrays(batch, seq, words=30, positions=8, width=6, inner=10, heads=3, layers=2):
+    def bytes_of(shapes):
+        if isinstance(shapes, dict):
+            return sum(map(bytes_of, shapes.values()))
+        return np.zeros(shapes, dtype=np.float32).nbytes
+
+    params = bytes_of(param_shapes(words, positions, width, inner, layers))
+    kept = activation_shapes(batch, seq, width, inner, heads)
+    counts = {name: 1 if name in ("embed", "pool") else layers for name in kept}
+    counts["query"] = 3 * layers
+    activations = sum(count * bytes_of(kept[name]) for name, count in counts.items())
+    return dict(activations=activations, adam=params + params, gradients=params, params=params)
+
+
+def count_memory__on_paper(batch, seq, words=30, positions=8, width=6, inner=10, heads=3, layers=2):
+    block = 4 * width * (width + 1) + 2 * inner * width + inner + width + 4 * width
+    params = 4 * ((words + positions + 2) * width + layers * block)
+    a_word = 6 * width + inner + heads * seq
+    activations = 4 * batch * (seq * width + width + layers * seq * a_word)
+    return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}

@@ -4,6 +4,7 @@ import math
 
 import jax
 import numpy as np
+from costs import count_flops, count_memory
 from data import dummy_sentence_data, tokenise, wordpieces
 from losses import contrastive_loss
 from model import (
@@ -19,6 +20,7 @@ from model import (
 from params import make_transformer_params, params_from_state_dict, published_params
 from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
 
 
 def test_layers_are_as_they_were():
@@ -523,3 +525,126 @@ def test_one_batch_can_be_overfitted():
     params, (x, y) = make_transformer_params(), dummy_sentence_data()
     _, losses = train(params, transformer_model, contrastive_loss, x, y, steps=200, step_size=0.01)
     assert losses[-1] < 0.1 * losses[0]
+
+
+def lookup_model(positions=3):
+    """Make a model without blocks, whose words 1 and 2, and 2 and 3, are the root of 8 apart."""
+    signs = [[1, -1, -1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [-1, -1, 1, 1]]  # 1 and 3 are 4 apart
+    return {
+        "word": {"weight": np.array(signs, dtype=float)},
+        "position": {"weight": np.zeros((positions, 4))},
+        "embedding_norm": {"weight": np.ones(4), "bias": np.zeros(4)},
+        "layers": {},
+    }
+
+
+def test_strangeness_is_a_mean_over_words():
+    """Each word goes to its nearest known one, and padding is no word, here or there."""
+    known = {"tokens": np.array([[1, 2, 3]]), "is_real": np.array([[True, True, False]])}
+    is_real = np.array([[True, True, True], [True, False, False]])
+    x = {"tokens": np.array([[1, 2, 3], [3, 1, 1]]), "is_real": is_real}
+    expected = np.sqrt(8) * np.array([1 / 3, 1])
+    np.testing.assert_allclose(strangeness(lookup_model(), x, known), expected, atol=1e-4)
+
+
+def test_strangeness_is_that_of_the_last_block():
+    """Rows that leave the last block twice as large are twice as far apart."""
+    params, x, known = make_transformer_params(key=1), sentences(3, 5), sentences(2, 4, 1)
+    last = params["layers"]["1"]
+    norm = {**last["output_norm"], "weight": 2 * last["output_norm"]["weight"]}
+    wider = {**params, "layers": {**params["layers"], "1": {**last, "output_norm": norm}}}
+    expected = 2 * strangeness(params, x, known)
+    np.testing.assert_allclose(strangeness(wider, x, known), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_heads_count_for_strangeness():
+    """Three heads are the default, and another number gives other rows."""
+    params, x, known = make_transformer_params(key=1), sentences(3, 5), sentences(2, 4, 1)
+    usual = strangeness(params, x, known)
+    np.testing.assert_allclose(strangeness(params, x, known, 3), usual, rtol=1e-4)
+    assert np.max(np.abs(strangeness(params, x, known, 2) - usual)) > 1e-3
+
+
+def tenths(*shares):
+    """Make sentences of 20 words, of which such shares are word 2, and the others word 1."""
+    tokens = np.where(np.arange(20) < 20 * np.array(shares)[:, None] - 0.5, 2, 1)
+    return {"tokens": tokens, "is_real": np.ones_like(tokens, dtype=bool)}
+
+
+def test_strange_is_beyond_the_threshold():
+    """Of nine scores from 0.1 to 0.9, two in ten may be above 0.8, and one in ten above 0.9."""
+    params, known = lookup_model(20), tenths(0)
+    calibration, x = tenths(*np.arange(1, 10) / 10), tenths(0.85, 0.75, 0.05, 0.95)
+    is_above = {0.8: [True, False, False, True], 0.9: [False, False, False, True]}
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration, 0.2), is_above[0.8])
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration), is_above[0.9])
+
+
+def test_a_sentence_alone_is_as_strange_as_in_company():
+    """What comes with a sentence does not decide whether it is strange."""
+    params, calibration = lookup_model(20), tenths(*np.arange(1, 10) / 10)
+    assert is_strange(params, tenths(0.95), tenths(0), calibration)[0]
+
+
+def test_where_all_scores_are_equal_nothing_is_strange():
+    """A model whose parameters are zero makes the same of every word."""
+    params = jax.tree.map(np.zeros_like, make_transformer_params())
+    x, known, calibration = sentences(3, 5), sentences(2, 4), sentences(4, 2, 3, 5, 1, 4)
+    assert not np.any(is_strange(params, x, known, calibration, 0.3))
+
+
+def test_heads_count_for_the_verdict():
+    """Three heads are the default: with them the verdict is what the two scores say."""
+    params = make_transformer_params(key=1)
+    x, known, calibration = sentences(*[3, 5, 2, 4] * 5), sentences(2, 4), sentences(*[3, 4] * 9)
+    for heads, said in (
+        (3, is_strange(params, x, known, calibration, 0.5)),
+        (2, is_strange(params, x, known, calibration, 0.5, 2)),
+    ):
+        limit = conformal_threshold(strangeness(params, calibration, known, heads), 0.5)
+        np.testing.assert_array_equal(said, strangeness(params, x, known, heads) > limit)
+
+
+def test_threshold_is_a_score_of_the_right_rank():
+    """Of seven scores and a new one, 8 * 0.7 rounded up are 6; rank 8 no score has."""
+    scores = np.array([5.0, 1.0, 7.0, 3.0, 2.0, 6.0, 4.0])
+    assert conformal_threshold(scores, 0.3) == 6
+    assert conformal_threshold(scores, 0.5) == 4
+    assert conformal_threshold(scores, 0.1) == np.inf
+
+
+def test_threshold_of_nine_scores():
+    """One in ten is the default, and with nine scores that is the largest."""
+    assert conformal_threshold(np.arange(9.0)) == 8
+
+
+def test_operations_by_hand():
+    """One block of one number a word: 6 weights, and 4 numbers in the products between them."""
+    assert count_flops(1, 2, width=1, inner=1, layers=1) == {"forward": 40, "train_step": 126}
+    by_hand = {"forward": 9600, "train_step": 3 * (9600 + 72)}
+    assert count_flops(3, 5, width=4, inner=7, layers=2) == by_hand
+    assert count_flops(3, 5) == count_flops(3, 5, width=6, inner=10, layers=2)
+
+
+def test_memory_by_hand():
+    """There are 56 parameters before the blocks and 154 in each; 32 numbers leave, and 216."""
+    held = {"params": 1456, "gradients": 1456, "adam": 2912, "activations": 1856}
+    assert count_memory(2, 3, words=5, positions=7, width=4, inner=6, heads=2, layers=2) == held
+    usual = count_memory(2, 3, words=30, positions=8, width=6, inner=10, heads=3, layers=2)
+    assert count_memory(2, 3) == usual
+
+
+def test_difference_of_two_pairs():
+    """The differences 0 and 2 have the mean 1, a standard error of 1, and t is 12.706."""
+    found = paired_difference(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    expected = {"mean": 1, "low": 1 - 12.706205, "high": 1 + 12.706205}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+def test_a_lead_that_never_changes_is_certain():
+    """One that leads by 1 with every seed leads by 1, however much both vary."""
+    b = np.array([3.0, -2.0, 5.0])
+    for value in paired_difference(b + 1, b).values():
+        np.testing.assert_allclose(value, 1)
