@@ -78,6 +78,7 @@ MISSING = [
     "count_flops · not written yet (step 6)",
     "count_memory · not written yet (step 6)",
     "paired_difference · not written yet (step 6)",
+    "checked_images · not written yet (step 6)",
 ]
 
 
@@ -95,7 +96,7 @@ def test_half_finished_package_lists_what_is_missing(early, capfd, monkeypatch):
     before = state_of(early)
     assert main(["check", "."]) == 1
     printed = capfd.readouterr()
-    assert printed.out.splitlines() == [*WRITTEN, *MISSING, "8 of 30 pieces right."]
+    assert printed.out.splitlines() == [*WRITTEN, *MISSING, "8 of 31 pieces right."]
     assert printed.err == ""
     assert state_of(early) == before
 
@@ -105,7 +106,7 @@ def test_empty_folder_lists_everything(tmp_path, capsys):
     folder.mkdir()
     status, lines = check(folder, capsys)
     assert status == 1 and lines[0] == "nn_layer · not written yet (step 1)"
-    assert lines[-1] == "0 of 30 pieces right." and len(lines) == 31
+    assert lines[-1] == "0 of 31 pieces right." and len(lines) == 32
 
 
 def test_planted_bug_is_found_and_a_piece_of_the_workbook_is_not_the_pairs(early, capsys):
@@ -115,7 +116,7 @@ def test_planted_bug_is_found_and_a_piece_of_the_workbook_is_not_the_pairs(early
     text = text.replace("def decoder(", f"{package.GIVEN}\ndef decoder(")
     (early / "model.py").write_text(text, "utf-8")
     status, lines = check(early, capsys)
-    assert status == 1 and lines[-1] == "5 of 30 pieces right."
+    assert status == 1 and lines[-1] == "5 of 31 pieces right."
     assert lines[2] == "decoder · the workbook's, yours not written yet (step 1)"
     wrong = [line.partition(" · ")[0] for line in lines if " differ " in line]
     assert wrong == ["encoder", "autoencoder"]
@@ -134,7 +135,7 @@ BROKEN = {
 def test_broken_module_is_wrong_and_the_others_are_judged(added, early, capsys):
     add(early, "model.py", added)
     status, lines = check(early, capsys)
-    assert status == 1 and lines[-1] == "4 of 30 pieces right."
+    assert status == 1 and lines[-1] == "4 of 31 pieces right."
     assert lines[4:8] == WRITTEN[4:]
     for name, line in zip(("nn_layer", "encoder", "decoder", "autoencoder"), lines, strict=False):
         assert line.startswith(f"{name} · ") and "not written" not in line
@@ -144,7 +145,7 @@ def test_file_that_is_no_text(early, capsys):
     (early / "model.py").write_bytes(b"# gr\xf6sse\n")
     status, lines = check(early, capsys)
     assert status == 1 and lines[0].startswith("autoencoder · autoencoder/model.py is not UTF-8")
-    assert lines[1:] == ["0 of 30 pieces right."]
+    assert lines[1:] == ["0 of 31 pieces right."]
 
 
 def test_module_that_ends_the_process(early, capsys):
@@ -156,7 +157,7 @@ def test_module_that_ends_the_process(early, capsys):
         "nn_layer · model.py ends the check while it is imported. Does it exit, or never return? "
         "last words"
     )
-    assert lines[4:8] == WRITTEN[4:] and lines[-1] == "4 of 30 pieces right."
+    assert lines[4:8] == WRITTEN[4:] and lines[-1] == "4 of 31 pieces right."
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reimpl_helpers.knowing import auroc, count_operations
+from reimpl_helpers import knowing
+from reimpl_helpers.knowing import auroc, called_elsewhere, count_operations, time_calls
 from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.tracks.track import Track
 
@@ -125,3 +126,41 @@ def test_conformal_threshold_covers_as_much_as_it_promises():
     below = np.mean([new <= threshold(scores, alpha) for *scores, new in draws])
     noise = 4 * np.sqrt(alpha * (1 - alpha) / len(draws))
     assert 1 - alpha - noise < below < 1 - alpha + 1 / 31 + noise
+
+
+# --- how it serves ------------------------------------------------------------------------
+
+
+class Clock:
+    """Stand for `time`: a clock that moves only where somebody waits."""
+
+    seconds = 0.0
+
+    def perf_counter(self):
+        return self.seconds
+
+
+class Answer:
+    """Answer that is there at once, and computed once somebody has waited."""
+
+    def __init__(self, clock, seconds):
+        self.clock, self.left = clock, seconds
+
+    def block_until_ready(self):
+        self.clock.seconds += self.left
+
+
+def test_each_call_is_waited_for_and_the_first_stands_apart(monkeypatch):
+    clock, took = Clock(), iter([0.5, *[0.001] * 98, 0.25])
+    monkeypatch.setattr(knowing, "time", clock)
+    times = time_calls(lambda: Answer(clock, next(took)), calls=100)
+    assert times.first == 0.5 and len(times.later) == 99
+    assert times.quantile(0.5) == pytest.approx(0.001) and times.later.max() == 0.25
+    assert str(times).startswith("first call 500 ms; of the later ones, half within 1000 µs")
+    with pytest.raises(ValueError, match="expected 2 or more"):
+        time_calls(lambda: None, calls=1)
+
+
+def test_a_program_that_cannot_be_called_elsewhere_says_why():
+    with pytest.raises(RuntimeError, match="could not call the program: .*unpack"):
+        called_elsewhere(b"no program", A)
