@@ -147,7 +147,7 @@ def test_without_packages_there_is_one_cure(project, module):
     unwell = [name for name, (mark, _) in lines.items() if mark == FAIL]
     assert unwell == ["packages"] + [n for n in unwell if n != "packages" and n == "browser"]
     assert re.match(
-        r"\d+ of \d+ missing: anywidget, filelock, ipywidgets and", lines["packages"][1]
+        r"\d+ of \d+ missing: anywidget, filelock, flatbuffers and", lines["packages"][1]
     )
     assert all(lines[name] == (WAITS, "waits for: packages") for name in NEEDS_PACKAGES)
     assert f"well. Mend the line with {FAIL}, then look again." in " ".join(text.split())
