@@ -200,3 +200,36 @@ def called_elsewhere(program: bytes, x: Any, limit: float = 60) -> np.ndarray:
         except subprocess.TimeoutExpired as error:
             raise RuntimeError(f"the new process took longer than {limit:.0f} s.") from error
         return np.load(Path(folder) / "answer.npy")
+
+
+# --- what pieces of step 6 are held against -----------------------------------------------
+
+
+def threshold_of(scores: np.ndarray, alpha: float) -> float:
+    """Find the score that a new one exceeds at most so often; infinity where none is rare enough.
+
+    Shapes: scores (num_scores,)
+    Units: alpha is a probability
+    Source: Vovk, Gammerman and Shafer (2005): the score of rank (num_scores + 1) * (1 - alpha),
+        rounded up; a rank that is whole but for rounding counts as whole
+    """
+    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
+    return np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+
+
+def drawn_alpha(rng: np.random.Generator, count: int) -> float:
+    """Draw an alpha for so many scores that makes no rank exactly whole: rounding must not decide.
+
+    Units: the alpha is a probability
+    """
+    return (rng.integers(1, count // 2) + rng.uniform(0.2, 0.8)) / (count + 1)
+
+
+def whole(counts: Any) -> Any:
+    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
+    if not isinstance(counts, dict):
+        return counts
+    is_whole = {
+        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
+    }
+    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}

@@ -62,30 +62,32 @@ def test_a_loop_of_unknown_length_is_refused_where_it_matters():
     assert count_operations(until(lambda x: 2 * x), SQUARE) == 0
 
 
-def test_the_autoencoders_formula_is_what_is_walked():
-    solution = Track("autoencoder").solution
-    modules = {name: load_pieces(solution, name) for name in ("costs", "losses", "model", "params")}
-    model, loss = modules["model"].autoencoder, modules["losses"].mse_loss
-    step = jax.value_and_grad(lambda params, x: loss(params, model, x, x))
-    tried = (1, 64, 32, 8), (3, 7, 5, 2), (17, 4, 4, 4), (2, 9, 40, 1), (64, 1, 3, 6)
-    for batch, *sizes in tried:
-        params, x = modules["params"].make_autoencoder_params(0, *sizes), np.ones((batch, sizes[0]))
-        walked = [count_operations(function, params, x) for function in (model, step)]
-        assert [*modules["costs"].count_flops(batch, *sizes).values()] == walked
-
-
-def test_the_mlstms_formula_is_what_is_walked():
-    track = Track("mlstm")
+@pytest.mark.parametrize(
+    "name, model, loss, dtype, data_axes, tried",
+    [
+        (
+            "autoencoder", "autoencoder", "mse_loss", float, 1,
+            [(1, 64, 32, 8), (3, 7, 5, 2), (17, 4, 4, 4), (2, 9, 40, 1), (64, 1, 3, 6)],
+        ),
+        (
+            "mlstm", "mlstm_model", "next_letter_loss", int, 2,
+            [(1, 1, 10, 12, 2), (3, 5, 4, 7, 1), (5, 2, 9, 3, 4), (2, 40, 6, 6, 3),
+             (8, 12, 1, 4, 2)],
+        ),
+    ],
+)  # fmt: skip
+def test_a_tracks_formula_is_what_is_walked(name, model, loss, dtype, data_axes, tried):
+    """The sizes are those of x, and of params but for the first, or the first two."""
+    track = Track(name)
     texts = track.given_texts(in_jax=True)
-    loaded = {name: load_pieces(track.solution, name, texts) for name in texts}
-    model, loss = loaded["model"].mlstm_model, loaded["losses"].next_letter_loss
+    loaded = {module: load_pieces(track.solution, module, texts) for module in texts}
+    model, loss = getattr(loaded["model"], model), getattr(loaded["losses"], loss)
     step = jax.value_and_grad(lambda params, x: loss(params, model, x, x))
-    tried = (1, 1, 10, 12, 2), (3, 5, 4, 7, 1), (5, 2, 9, 3, 4), (2, 40, 6, 6, 3), (8, 12, 1, 4, 2)
-    for batch, seq, *sizes in tried:
-        params = loaded["params"].make_mlstm_params(0, *sizes)
-        x = np.ones((batch, seq), dtype=int)
+    for sizes in tried:
+        params = getattr(loaded["params"], f"make_{name}_params")(0, *sizes[data_axes:])
+        x = np.ones(sizes[:2], dtype)
         walked = [count_operations(function, params, x) for function in (model, step)]
-        assert [*loaded["costs"].count_flops(batch, seq, *sizes).values()] == walked
+        assert [*loaded["costs"].count_flops(*sizes).values()] == walked
 
 
 # --- how well a score tells two kinds of input apart --------------------------------------

@@ -1,7 +1,6 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
 import atexit
-import math
 import shutil
 import tempfile
 from functools import cache, partial
@@ -15,6 +14,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -410,7 +410,7 @@ def threshold_cases(recording):
     rng = np.random.default_rng(0)
     for count, alpha in ((100, 0.05), (7, 0.3), (30, 0.1), (9, 0.1), (1, 0.5)):
         scores = rng.exponential(size=count)
-        expected = np.sort(scores)[rank_of(count, alpha) - 1]
+        expected = threshold_of(scores, alpha)
         name = f"{count} scores, one in {round(1 / alpha)}"
         part = partial(refuse_infinity, count, alpha)
         yield Case(name, (scores, alpha), expected, part=part, unseen=other_scores)
@@ -433,18 +433,9 @@ def refuse_infinity(count, alpha, answer):
     return answer
 
 
-def rank_of(count, alpha):
-    return math.ceil(round((count + 1) * (1 - alpha), 9))
-
-
 def other_scores(rng):
     count = int(rng.integers(12, 60))
-    return rng.normal(size=count), other_alpha(rng, count)
-
-
-def other_alpha(rng, count):
-    """Draw an alpha that makes no rank exactly whole: rounding must not decide."""
-    return (rng.integers(1, count // 2) + rng.uniform(0.2, 0.8)) / (count + 1)
+    return rng.normal(size=count), drawn_alpha(rng, count)
 
 
 def promise_complaint(count, alpha, answer):
@@ -478,13 +469,11 @@ def images_to_judge(rng, pixels, count):
 
 def other_images_to_judge(rng):
     params, *_ = other_images(rng)
-    return params, *images_to_judge(rng, 9, 15), other_alpha(rng, 15)
+    return params, *images_to_judge(rng, 9, 15), drawn_alpha(rng, 15)
 
 
 def strange(params, x, known, calibration, alpha):
-    scores = distances(params, calibration, known)
-    rank = rank_of(len(scores), alpha)
-    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    threshold = threshold_of(distances(params, calibration, known), alpha)
     return distances(params, x, known) > threshold
 
 
@@ -499,16 +488,6 @@ def difference_cases(recording):
         reach = stdtrit(count - 1, 0.975) * np.sqrt(gaps.var(ddof=1) / count)
         expected = {"mean": gaps.mean(), "low": gaps.mean() - reach, "high": gaps.mean() + reach}
         yield Case(f"{count} seeds", (a, b), expected)
-
-
-def whole(counts):
-    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
-    if not isinstance(counts, dict):
-        return counts
-    is_whole = {
-        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
-    }
-    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
 
 
 def flops_cases(recording):
@@ -544,9 +523,8 @@ def checked_cases(recording):
     x = rng.integers(2, size=(3, 9))
     yield Case("zeros and ones, as whole numbers", (x, 9), x.astype(float))
     x = rng.uniform(size=(4, 9))
-    for name, wrong in {
-        "NaN": np.nan, "infinity": np.inf, "-0.25": -0.25, "1.5": 1.5,
-    }.items():  # fmt: skip
+    wrong_values = {"NaN": np.nan, "infinity": np.inf, "-0.25": -0.25, "1.5": 1.5}
+    for name, wrong in wrong_values.items():
         one = x.copy()
         one[-1, 3] = wrong
         yield refused_case(f"{name} in one pixel", one, 9)

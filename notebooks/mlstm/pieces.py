@@ -1,6 +1,5 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
-import math
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +10,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
 from reimpl_helpers.params import (
     draw_cases,
     flat,
@@ -672,26 +672,13 @@ def proteins_to_judge(rng, count):
 
 
 def other_proteins_to_judge(probe, rng):
-    """Draw an alpha that makes no rank exactly whole, too: rounding must not decide."""
-    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
+    alpha = drawn_alpha(rng, 15)
     return noisy(probe.params, rng), *proteins_to_judge(rng, 15), alpha
 
 
 def strange(params, x, known, calibration, alpha):
-    scores = np.sort(distances(params, calibration, known))
-    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
-    threshold = scores[rank - 1] if rank <= len(scores) else np.inf
+    threshold = threshold_of(distances(params, calibration, known), alpha)
     return distances(params, x, known) > threshold
-
-
-def whole(counts):
-    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
-    if not isinstance(counts, dict):
-        return counts
-    is_whole = {
-        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
-    }
-    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
 
 
 def flops_cases(recording):

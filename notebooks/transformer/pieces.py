@@ -10,6 +10,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
 from reimpl_helpers.params import (
     flat,
     initial_complaint,
@@ -746,26 +747,13 @@ def sentences_to_judge(rng, probe, count):
 
 
 def others_to_judge(probe, rng):
-    """Draw more of them; no rank is exactly whole, so rounding does not decide."""
-    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
+    alpha = drawn_alpha(rng, 15)
     return nested(probe.params), *sentences_to_judge(rng, probe, 15), alpha, probe.sizes["heads"]
 
 
 def strange(params, x, known, calibration, alpha, heads):
-    scores = distances(params, calibration, known, heads)
-    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
-    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    threshold = threshold_of(distances(params, calibration, known, heads), alpha)
     return distances(params, x, known, heads) > threshold
-
-
-def whole(counts):
-    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
-    if not isinstance(counts, dict):
-        return counts
-    is_whole = {
-        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
-    }
-    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
 
 
 def flops_cases(recording):

@@ -19,9 +19,10 @@ def unseen_cases(cases: list[Case], seed: int) -> Iterator[tuple[int, Case]]:
     more.
     """
     for place, case in enumerate(cases):
-        rng = np.random.default_rng((seed, place))
-        args = other_arguments(case, rng)
-        if case.complaint is None and args is not None:
+        if case.complaint is not None:
+            continue
+        args = other_arguments(case, np.random.default_rng((seed, place)))
+        if args is not None:
             yield place, replace(case, args=args, expected=None)
 
 

@@ -85,7 +85,8 @@ def other_array(leaf, rng, zeros):
 
 def other_floats(array, rng, zeros):
     """Draw floats of the same mean and spread where these are finite; some are partly or all 0."""
-    known = array[np.isfinite(array)] if np.isfinite(array).any() else np.zeros(1)
+    known = array[np.isfinite(array)]
+    known = known if known.size else np.zeros(1)
     drawn = np.mean(known) + (np.std(known) or 1.0) * rng.normal(size=array.shape)
     if zeros and array.ndim:
         drawn[rng.random(array.shape) < rng.choice([0.0, 0.0, 0.2, 0.2, 1.0])] = 0
