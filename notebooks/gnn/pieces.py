@@ -1,6 +1,7 @@
 """What the pair writes in this track, and the questions that each piece is asked."""
 
 import atexit
+import math
 import shutil
 import tempfile
 from functools import partial
@@ -382,6 +383,124 @@ def other_club(rng):
     return path, (ties, faction)
 
 
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count in (("ordinary", 6), ("other sizes", 3), ("wide edges", 4)):
+        probe = recording.probes[name]
+        args = nested(probe.params), dict(probe.inputs), drawn_graphs(rng, probe, count)
+        yield Case(name, args, distances(*args), unseen=partial(other_graphs, probe))
+
+
+def drawn_graphs(rng, probe, count, scale=1.0):
+    """Draw graphs of 1 to 5 nodes and 0 to 7 edges each."""
+    counts, edges_of = rng.integers(1, 6, size=count), rng.integers(0, 8, size=count)
+    first, size = (np.repeat(n, edges_of) for n in (np.cumsum(counts) - counts, counts))
+    return {
+        "nodes": scale * rng.normal(size=(counts.sum(), probe.sizes["node_features"])),
+        "edges": rng.normal(size=(edges_of.sum(), probe.sizes["edge_features"])),
+        "senders": first + rng.integers(size),
+        "receivers": first + rng.integers(size),
+        "nodes_per_graph": counts,
+    }
+
+
+def other_graphs(probe, rng):
+    return nested(probe.params), drawn_graphs(rng, probe, 5), drawn_graphs(rng, probe, 7)
+
+
+def distances(params, x, known):
+    """Measure from each graph's sum of states to the nearest of the known ones' sums."""
+    gaps = sums_of(params, x)[:, None] - sums_of(params, known)
+    return np.linalg.norm(gaps, axis=-1).min(axis=1)
+
+
+def sums_of(params, x):
+    states = x["nodes"] @ params["embed"]["weight"].T + params["embed"]["bias"]
+    for one in (params["round_1"], params["round_2"]):
+        heard = states.copy()
+        messages = states[x["senders"]] + x["edges"] @ one["edge"]["weight"].T
+        np.add.at(heard, x["receivers"], messages)
+        states = np.tanh(heard @ one["update"]["weight"].T + one["update"]["bias"])
+    ends = np.cumsum(x["nodes_per_graph"])[:-1]
+    return np.stack([part.sum(axis=0) for part in np.split(states, ends)])
+
+
+def verdict_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count, alpha in (("ordinary", 19, 0.3), ("other sizes", 12, 0.5)):
+        probe = recording.probes[name]
+        args = nested(probe.params), *graphs_to_judge(rng, probe, count), alpha
+        yield Case(name, args, strange(*args), unseen=partial(others_to_judge, probe))
+    params = nested({name: np.zeros_like(value) for name, value in probe.params.items()})
+    yield Case("a model of zeros", (params, *args[1:]), np.zeros(16, dtype=bool))
+
+
+def graphs_to_judge(rng, probe, count):
+    """Draw graphs to be judged, known ones, and so many for the threshold."""
+    x, known, calibration = (drawn_graphs(rng, probe, n) for n in (16, 2 + count // 4, count))
+    return x, known, calibration
+
+
+def others_to_judge(probe, rng):
+    """Draw more of them; no rank is exactly whole, so rounding does not decide."""
+    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
+    return nested(probe.params), *graphs_to_judge(rng, probe, 15), alpha
+
+
+def strange(params, x, known, calibration, alpha):
+    scores = distances(params, calibration, known)
+    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
+    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    return distances(params, x, known) > threshold
+
+
+def whole(counts):
+    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
+    if not isinstance(counts, dict):
+        return counts
+    is_whole = {
+        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
+    }
+    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
+def sizes_and_counts(probe):
+    counts = [probe.sizes[f"num_{what}"] for what in ("nodes", "edges", "graphs")]
+    return *counts, *sizes_of(probe)
+
+
+def flops_cases(recording):
+    for probe in recording.probes.values():
+        forward = of_features = 0
+        for operation in operations(probe, "linear"):
+            source, weight, *_ = operation.inputs
+            product = 2 * len(operation.values[0]) * probe.value(weight).size
+            forward += product
+            of_features += product * (source in X)  # nobody asks for a gradient by them
+        expected = {"forward": forward, "train_step": 3 * forward - of_features}
+        yield Case(probe.name, sizes_and_counts(probe), expected, part=whole)
+
+
+def memory_cases(recording):
+    for probe in recording.probes.values():
+        args = sizes_and_counts(probe)
+        shapes = expected_activations(*args[:3], *args[-2:])
+        in_both = ("messages", "received", "update")
+        outputs = sum(math.prod(shape) * (1 + (key in in_both)) for key, shape in shapes.items())
+        features = probe.inputs["nodes"].size + probe.inputs["edges"].size
+        params = 4 * sum(value.size for value in probe.params.values())
+        expected = {
+            "params": params,
+            "gradients": params,
+            "adam": 2 * params,
+            "activations": 4 * (features + outputs),
+        }
+        yield Case(probe.name, args, expected, part=whole)
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -418,4 +537,10 @@ PIECES = [
         test_every_parameter_receives_gradient=("first round only", "nodes rounded"),
         test_one_batch_can_be_overfitted=("never updated", "step far too small"),
     ),
+    Piece("strangeness", "uncertainty", 6, strangeness_cases),
+    Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
+    Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("count_flops", "costs", 6, flops_cases),
+    Piece("count_memory", "costs", 6, memory_cases),
+    Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
 ]

@@ -12,7 +12,10 @@ from losses import mse_loss
 from model import gnn_model, message_passing, nn_layer, send_messages, sum_by_index
 from params import make_gnn_params
 from safetensors import safe_open
+from scipy.spatial.distance import cdist
+from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, strangeness
 
 # --- 1 forward pass -----------------------------------------------------------------------
 
@@ -539,3 +542,90 @@ def test_one_batch_can_be_overfitted__answers():
     x, y = dummy_graph_data(num_graphs=3)
     params, _ = train(make_gnn_params(), gnn_model, mse_loss, x, y, steps=500, step_size=0.01)
     assert np.abs(gnn_model(params, x) - y).max() < 1
+
+
+# --- 6 know your model --------------------------------------------------------------------
+
+
+def strangeness__round_by_round(params, x, known):
+    def sums_of(graphs):
+        states = nn_layer(params["embed"]["weight"].T, graphs["nodes"], params["embed"]["bias"])
+        along = graphs["edges"], graphs["senders"], graphs["receivers"]
+        for name in ("round_1", "round_2"):
+            states = message_passing(params[name], states, *along)
+        counts = np.asarray(graphs["nodes_per_graph"])
+        return np.asarray(
+            sum_by_index(states, np.repeat(np.arange(len(counts)), counts), len(counts))
+        )
+
+    return cdist(sums_of(x), sums_of(known)).min(axis=1)
+
+
+def strangeness__by_products(params, x, known):
+    identity = np.eye(params["readout"]["weight"].shape[1])
+    through = dict(params, readout={"weight": identity, "bias": 0.0})
+    ours, theirs = gnn_model(through, x), gnn_model(through, known)
+    squares = (ours**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * ours @ theirs.T
+    return jnp.sqrt(jnp.maximum(squares, 0).min(axis=1))
+
+
+def is_strange__counted(params, x, known, calibration, alpha=0.1):
+    scores = np.asarray(strangeness(params, calibration, known))
+    new = np.asarray(strangeness(params, x, known))
+    at_least = (scores >= new[:, None]).sum(axis=1) + 1
+    return at_least <= (len(scores) + 1) * alpha
+
+
+def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
+    limit = float(conformal_threshold(strangeness(params, calibration, known), alpha=alpha))
+    return np.array([float(score) > limit for score in strangeness(params, x, known)])
+
+
+def count_flops__layer_by_layer(
+    num_nodes, num_edges, num_graphs, node_features=5, edge_features=2, hidden=16, targets=1
+):
+    layers = [(num_nodes, node_features, hidden, False), (num_graphs, hidden, targets, True)]
+    layers += 2 * [(num_edges, edge_features, hidden, False), (num_nodes, hidden, hidden, True)]
+    forward = train_step = 0
+    for rows, inputs, outputs, is_learned in layers:
+        forward += 2 * rows * inputs * outputs
+        train_step += (3 if is_learned else 2) * 2 * rows * inputs * outputs
+    return {"forward": forward, "train_step": train_step}
+
+
+def count_flops__from_shapes(
+    num_nodes, num_edges, num_graphs, node_features=5, edge_features=2, hidden=16, targets=1
+):
+    shapes = param_shapes(node_features, edge_features, hidden, targets)
+    one_round = shapes["round_2"]
+    embed = 2.0 * num_nodes * np.prod(shapes["embed"]["weight"])
+    edge = 4.0 * num_edges * np.prod(one_round["edge"]["weight"])
+    update = 4.0 * num_nodes * np.prod(one_round["update"]["weight"])
+    forward = embed + edge + update + 2.0 * num_graphs * np.prod(shapes["readout"]["weight"])
+    return dict(train_step=3 * forward - embed - edge, forward=forward)
+
+
+def count_memory__arrays(
+    num_nodes, num_edges, num_graphs, node_features=5, edge_features=2, hidden=16, targets=1
+):
+    def bytes_of(shapes):
+        if isinstance(shapes, dict):
+            return sum(map(bytes_of, shapes.values()))
+        return np.zeros(shapes, dtype=np.float32).nbytes
+
+    params = bytes_of(param_shapes(node_features, edge_features, hidden, targets))
+    kept = activation_shapes(num_nodes, num_edges, num_graphs, hidden, targets)
+    again = {name: kept[name] for name in ("messages", "received", "update")}
+    given = {"nodes": (num_nodes, node_features), "edges": (num_edges, edge_features)}
+    activations = sum(map(bytes_of, (kept, again, given)))
+    return dict(activations=activations, adam=params + params, gradients=params, params=params)
+
+
+def count_memory__on_paper(
+    num_nodes, num_edges, num_graphs, node_features=5, edge_features=2, hidden=16, targets=1
+):
+    one_round = hidden * (edge_features + hidden + 1)
+    params = 4 * (hidden * (node_features + 1) + 2 * one_round + targets * (hidden + 1))
+    a_node, an_edge = node_features + 5 * hidden, edge_features + 2 * hidden
+    activations = 4 * (num_nodes * a_node + num_edges * an_edge + num_graphs * (hidden + targets))
+    return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}

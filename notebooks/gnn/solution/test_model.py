@@ -4,6 +4,7 @@ import math
 
 import jax
 import numpy as np
+from costs import count_flops, count_memory
 from data import dummy_graph_data, karate_club_data
 from losses import mse_loss
 from model import gnn_model, message_passing, readout, send_messages, sum_by_index
@@ -11,6 +12,7 @@ from params import make_gnn_params, params_from_state_dict
 from safetensors.numpy import save_file
 from shapes import activation_shapes, param_shapes
 from training import train
+from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
 
 
 def test_shapes():
@@ -352,3 +354,110 @@ def test_one_batch_can_be_overfitted():
     x, y = dummy_graph_data(num_graphs=4)
     params, losses = train(params, gnn_model, mse_loss, x, y, steps=500, step_size=0.01)
     assert losses[-1] < 0.01 * losses[0]
+
+
+def lonely_graphs(*values):
+    """Make a graph of one node, without edges, of each row of values."""
+    none = np.zeros(0, dtype=int)
+    nodes = np.array(values, dtype=float)
+    alone = {"senders": none, "receivers": none, "nodes_per_graph": np.ones(len(nodes), dtype=int)}
+    return {"nodes": nodes, "edges": np.zeros((0, 1)), **alone}
+
+
+def plain_model(hidden):
+    """Make params with which a lonely node ends as the tanh of the tanh of its features."""
+    identity = {"weight": np.eye(hidden), "bias": np.zeros(hidden)}
+    one_round = {"edge": {"weight": np.zeros((hidden, 1))}, "update": identity}
+    readout = {"weight": np.ones((1, hidden)), "bias": np.zeros(1)}
+    return {"embed": identity, "round_1": one_round, "round_2": one_round, "readout": readout}
+
+
+def ending_as(*states):
+    """Make lonely graphs whose nodes end in these states."""
+    return lonely_graphs(*np.arctanh(np.arctanh(states)))
+
+
+def test_strangeness_is_the_distance_to_the_nearest_sum():
+    """Sums that differ by 0.09 and 0.12 are 0.15 apart, and a known graph is not strange."""
+    x, known = ending_as([0.3, 0.4], [0.0, 0.0]), ending_as([0, 0], [0.6, 0.6], [0.39, 0.52])
+    np.testing.assert_allclose(strangeness(plain_model(2), x, known), [0.15, 0], atol=1e-5)
+
+
+def test_strangeness_grows_with_the_number_of_nodes():
+    """A graph of three equal nodes is three times as far from an empty one as a graph of one."""
+    single, nothing = ending_as([0.2, -0.1]), ending_as([0.0, 0.0])
+    nodes = np.repeat(single["nodes"], 3, axis=0)
+    three = {**single, "nodes": nodes, "nodes_per_graph": np.array([3])}
+    params = plain_model(2)
+    expected = 3 * strangeness(params, single, nothing)
+    np.testing.assert_allclose(strangeness(params, three, nothing), expected, rtol=1e-4)
+
+
+def test_strange_is_beyond_the_threshold():
+    """With scores from 0.05 to 0.45, two in ten may be above 0.4, and one in ten above 0.45."""
+    params, known = plain_model(1), ending_as([0.0])
+    calibration = ending_as(*np.arange(1, 10)[:, None] / 20)
+    x = ending_as([0.43], [0.37], [0.02], [0.48])
+    is_above = {0.8: [True, False, False, True], 0.9: [False, False, False, True]}
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration, 0.2), is_above[0.8])
+    np.testing.assert_array_equal(is_strange(params, x, known, calibration), is_above[0.9])
+
+
+def test_a_graph_alone_is_as_strange_as_in_company():
+    """What comes with a graph does not decide whether it is strange."""
+    calibration = ending_as(*np.arange(1, 10)[:, None] / 20)
+    assert is_strange(plain_model(1), ending_as([0.48]), ending_as([0.0]), calibration)[0]
+
+
+def test_where_all_scores_are_equal_nothing_is_strange():
+    """A model whose parameters are zero has one sum for everything."""
+    params = jax.tree.map(np.zeros_like, make_gnn_params())
+    x, known, calibration = (dummy_graph_data(key)[0] for key in (1, 2, 3))
+    assert not np.any(is_strange(params, x, known, calibration, 0.3))
+
+
+def test_threshold_is_a_score_of_the_right_rank():
+    """Of seven scores and a new one, 8 * 0.7 rounded up are 6; rank 8 no score has."""
+    scores = np.array([5.0, 1.0, 7.0, 3.0, 2.0, 6.0, 4.0])
+    assert conformal_threshold(scores, 0.3) == 6
+    assert conformal_threshold(scores, 0.5) == 4
+    assert conformal_threshold(scores, 0.1) == np.inf
+
+
+def test_threshold_of_nine_scores():
+    """One in ten is the default, and with nine scores that is the largest."""
+    assert conformal_threshold(np.arange(9.0)) == 8
+
+
+def test_operations_by_hand():
+    """Features are multiplied 144 times, states 92 times, and states need a gradient too."""
+    sizes = {"node_features": 3, "edge_features": 5, "hidden": 4, "targets": 7}
+    found = count_flops(2, 3, 1, **sizes)
+    assert found == {"forward": 288 + 184, "train_step": 2 * 288 + 3 * 184}
+    usual = count_flops(2, 3, 1, node_features=5, edge_features=2, hidden=16, targets=1)
+    assert count_flops(2, 3, 1) == usual
+
+
+def test_memory_by_hand():
+    """There are 131 parameters; 21 features go in, 56 numbers leave the rounds, 19 the rest."""
+    held = {"params": 524, "gradients": 524, "adam": 1048, "activations": 4 * (21 + 56 + 19)}
+    sizes = {"node_features": 3, "edge_features": 5, "hidden": 4, "targets": 7}
+    assert count_memory(2, 3, 1, **sizes) == held
+    usual = count_memory(2, 3, 1, node_features=5, edge_features=2, hidden=16, targets=1)
+    assert count_memory(2, 3, 1) == usual
+
+
+def test_difference_of_two_pairs():
+    """The differences 0 and 2 have the mean 1, a standard error of 1, and t is 12.706."""
+    found = paired_difference(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    expected = {"mean": 1, "low": 1 - 12.706205, "high": 1 + 12.706205}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+def test_a_lead_that_never_changes_is_certain():
+    """One that leads by 1 with every seed leads by 1, however much both vary."""
+    b = np.array([3.0, -2.0, 5.0])
+    for value in paired_difference(b + 1, b).values():
+        np.testing.assert_allclose(value, 1)
