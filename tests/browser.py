@@ -172,16 +172,15 @@ class Seat:
 
         wait_for(done, what=f"the end of cell {number}")
 
-    def sees_source(self, number: int, text: str) -> float:
-        """Wait until a cell holds a text; return how long that took, in seconds."""
-        start, wanted = time.monotonic(), "".join(text.split())
+    def sees_source(self, number: int, text: str):
+        """Wait until a cell holds a text."""
+        wanted = "".join(text.split())
 
         def there():
             lines = self.cell(number).locator(".cm-content").inner_text()
             return wanted[-200:] in "".join(lines.split())
 
         wait_for(there, what=f"{text[-200:]!r} in cell {number}")
-        return time.monotonic() - start
 
     def is_told(self, text: str):
         """Wait until the page says something in its corner."""
