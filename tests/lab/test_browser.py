@@ -437,12 +437,12 @@ def test_kill_9_loses_nothing_that_was_saved_while_typing_went_on(lab, sit):
     ada.has_run(at["start"])
     ada.cell(at["layer-code"]).locator(".cm-content").click()
     ada.page.keyboard.press("Control+a")
-    typed, end = 0, time.monotonic() + 60
+    typed = 0  # the clock of this test: a slow machine types slowly, too
     while set(seen := text_on_disk(lab, name, at["layer-code"])) != {"x"}:
-        assert time.monotonic() < end, f"{typed} typed without a pause, and nothing saved"
-        for _ in range(10):
+        assert typed < 100, "typed without a pause, and nothing saved"
+        for _ in range(5):
             ada.page.keyboard.type("x")
-        typed += 10
+        typed += 5
     port = lab.port
     lab.kill()
     saved = text_on_disk(lab, name, at["layer-code"])
