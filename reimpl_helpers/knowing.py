@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 
 from reimpl_helpers.base.programs import programs_in
 from reimpl_helpers.base.words import first_line
+from reimpl_helpers.checks.cases import Case, Complaint
 
 
 def count_operations(function: Callable, *args) -> int:
@@ -130,6 +132,40 @@ def share_below(others: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (below + at_most) / 2 / len(others)
 
 
+def estimate(numbers: Any) -> tuple[Estimate, str]:
+    """Estimate one number from what was measured, and say how.
+
+    A single number was counted, and is exact. Of an array it is the mean, of bools the share that
+    is true, and of two arrays of scores how often one of the second is above one of the first.
+
+    Shapes: numbers (), or (num_inputs,), or a tuple of (num_ordinary,) and (num_strange,)
+    Raises: ValueError for an array of fewer than two, or of numbers that are not finite.
+    Source: Student's t for a mean; Clopper and Pearson (1934) for a share; `auroc`
+    """
+    if isinstance(numbers, tuple):
+        counts = " and ".join(str(len(scores)) for scores in numbers)
+        return auroc(*numbers), f"AUROC of {counts} scores, DeLong's interval"
+    if np.ndim(numbers) == 0:
+        value = numbers.item() if isinstance(numbers, np.generic) else numbers
+        return Estimate(value, value, value), "counted"
+    numbers = np.asarray(numbers)
+    if len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"estimate was handed {len(numbers)} numbers, {np.sum(~np.isfinite(numbers))} of them "
+            "not finite; expected two or more finite ones. Look at what was measured first."
+        )
+    value, count = float(numbers.mean()), len(numbers)
+    if numbers.dtype == bool:
+        true = int(numbers.sum())
+        low = scipy.special.betaincinv(true, count - true + 1, 0.025) if true else 0.0
+        high = scipy.special.betaincinv(true + 1, count - true, 0.975) if true < count else 1.0
+        return Estimate(value, float(low), float(high)), f"share of {count}, Clopper and Pearson's"
+    reach = scipy.special.stdtrit(count - 1, 0.975) * numbers.std(ddof=1) / np.sqrt(count)
+    return Estimate(
+        value, value - float(reach), value + float(reach)
+    ), f"mean of {count}, Student's"
+
+
 # --- how it serves ------------------------------------------------------------------------
 
 
@@ -233,3 +269,24 @@ def whole(counts: Any) -> Any:
         key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
     }
     return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
+def words_cases(recording: Any) -> list[Case]:
+    """Ask for the words of a card; whether they are true, no check can tell."""
+    return [Case("the card", complaint=_wrong_with_words)]
+
+
+def _wrong_with_words(said: Any) -> Complaint:
+    keys = ["use", "not_for", "not_looked_at"]
+    if not isinstance(said, dict) or sorted(map(str, said)) != sorted(keys):
+        seen = sorted(map(str, said)) if isinstance(said, dict) else type(said).__name__
+        return f"got {seen}, expected a dict with the keys {', '.join(keys)}.", ""
+    for key in keys:
+        if not isinstance(said[key], str):
+            return f"`{key}` is {type(said[key]).__name__}, expected a sentence.", ""
+        if len(said[key].split()) < 5:
+            asked = "What would somebody need to know who has only the card?"
+            return f"`{key}` says {said[key]!r}, expected five words or more.", asked
+    if len({" ".join(text.split()) for text in said.values()}) < 3:
+        return "two of the three say the same.", "Which of them is the reader to believe?"
+    return None

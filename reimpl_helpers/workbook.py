@@ -13,6 +13,7 @@ from IPython import get_ipython
 from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.places import work_folder
 from reimpl_helpers.base.words import sentences, shorten
+from reimpl_helpers.card.writing import CARD, Card, write_card
 from reimpl_helpers.checks.cases import Piece
 from reimpl_helpers.checks.verdict import NOT_WRITTEN, PREDICT, Verdict, judge, shadowed_names
 from reimpl_helpers.judge.pieces import judge_and_save
@@ -52,6 +53,7 @@ class Workbook:
     add_mistake(encoder__...)   save a mistake of your own
     predict(...), swap()        what the navigator expects of a check; the other one drives
     raise_hand(), lower_hand()  call the facilitator, or no longer
+    card()                      measure the model, and write its card
     summary()                   who drove, how your predictions fared, what took longest
     """
 
@@ -166,6 +168,18 @@ class Workbook:
     def summary(self):
         """Sum up the notebook: who drove, how the predictions fared, what took longest."""
         return Summary(self.pair) if self.pair else Note(NAME_THE_TWO)
+
+    def card(self) -> Card | Note:
+        """Measure the model, write its card and the test that measures it anew; show the card.
+
+        Raises: WorkbookError when the model cannot be measured, or the card not be written;
+        PackageError when the pair's package does not import.
+        """
+        if not self.store.is_own("in_words", self.store.texts()):
+            return Note("No card yet: write in_words, and run its check.")
+        card = write_card(self.store, " and ".join(self.pair.names) if self.pair else "a pair")
+        print(f"Written to {self.store.folder.parent.name}/{self.track.name}: {CARD}.")
+        return card
 
     def whose(self, name) -> str:
         """Say whose piece `use` hands out: "ours" or "the workbook's"."""

@@ -15,7 +15,7 @@ FLOORS = [  # from the ground up: what is on one imports what is below
     {"checks"},
     {"forward", "knowing", "params", "training", "scoring", "tracks"},
     {"pair", "doctor"},
-    {"authoring", "judge", "lab", "widgets"},
+    {"authoring", "card", "judge", "lab", "widgets"},
     {"workbook", "export"},
     {"board"},
     {"hub"},

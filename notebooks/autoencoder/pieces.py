@@ -14,7 +14,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
+from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole, words_cases
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -609,4 +609,5 @@ PIECES = [
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, difference_cases),
     Piece("checked_images", "data", 6, checked_cases),
+    Piece("in_words", "card", 6, words_cases),
 ]

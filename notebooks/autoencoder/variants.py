@@ -626,3 +626,21 @@ def checked_images__row_by_row(x, pixels=64):
             if not 0 <= value <= 1:
                 raise ValueError(f"a pixel of {value}")
     return np.reshape(x, (-1, pixels)).astype(float)
+
+
+def in_words__several_sentences():
+    return dict(
+        use="It may be used. Of all images, those that it has learned from are its own kind.",
+        not_for="It is not for other kinds. Nor is it for anything that somebody lives by.",
+        not_looked_at="""Nobody has looked at any images
+        that somebody else has collected.""",
+    )
+
+
+def in_words__put_together():
+    unknown = " and ".join(["whatever comes later", "whatever came before"])
+    return {
+        "not_looked_at": f"We do not know about {unknown}.",
+        "not_for": "- images that nobody checked\n- images of another size",
+        "use": "For whoever wants to try it on images like ours.",
+    }

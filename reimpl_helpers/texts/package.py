@@ -34,7 +34,7 @@ from reimpl_helpers.base.words import shorten
 
 MODULES = (
     "shapes", "model", "params", "data", "losses", "training", "uncertainty", "costs",
-    "test_model", "mistakes",
+    "card", "test_model", "mistakes",
 )  # fmt: skip
 GIVEN = "# given by the workbook"  # the line above a piece that the pair did not write,
 FROM_TRACK = "# yours, from "  # or wrote in another track
@@ -73,7 +73,9 @@ class PackageFinder(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     def find_spec(self, name, path=None, target=None):
         is_here = name in self.replaced or (self.folder / f"{name}.py").is_file()
         if is_here and not hidden_by(name):
-            return importlib.util.spec_from_loader(name, self, origin=self.get_filename(name))
+            return importlib.util.spec_from_file_location(
+                name, self.get_filename(name), loader=self
+            )
         return None
 
     def get_filename(self, name):

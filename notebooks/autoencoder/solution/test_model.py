@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from card import in_words
 from costs import count_flops, count_memory
 from data import checked_images, digit_data, dummy_image_data
 from losses import mse_loss
@@ -420,3 +421,11 @@ def test_another_shape_is_refused():
     for shape in ((3,), (4, 2), (2, 3, 3), (0, 4)):
         with pytest.raises(ValueError):
             checked_images(np.zeros(shape), pixels=3)
+
+
+def test_the_card_says_three_things():
+    """Where the model may be used, where not, and what was not looked at, in five words or more."""
+    said = in_words()
+    assert sorted(said) == ["not_for", "not_looked_at", "use"]
+    assert all(len(sentence.split()) >= 5 for sentence in said.values())
+    assert len({*said.values()}) == 3

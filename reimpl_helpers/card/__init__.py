@@ -1,0 +1,1 @@
+"""The card of a model: its numbers, measured anew by a test beside it."""
