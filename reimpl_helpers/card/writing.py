@@ -61,8 +61,8 @@ Microseconds of a call, on one machine; {times} times as long, or as short, is l
 
 ## Measured anew
 
-`python -m pytest test_card.py` measures every number above anew, and fails where one has left its
-interval. Times it asks only on the machine that is named.
+`test_card.py` measures every number above anew, and fails where one has left its interval. Times
+are asked only on the machine that is named.
 """
 FRONT = """\
 ---

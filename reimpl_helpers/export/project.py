@@ -24,6 +24,7 @@ from reimpl_helpers.base.errors import WorkbookError
 from reimpl_helpers.base.files import add_file
 from reimpl_helpers.base.places import ROOT, work_folder
 from reimpl_helpers.base.words import first_line
+from reimpl_helpers.card.writing import CARD, MEASURES, RECORDING
 from reimpl_helpers.export.readme import BOTH, PYTHON, readme
 from reimpl_helpers.judge.client import score_package, training_losses
 from reimpl_helpers.pair.log import Log
@@ -31,8 +32,7 @@ from reimpl_helpers.pair.store import Store
 from reimpl_helpers.texts import package
 from reimpl_helpers.tracks.track import Track, refuse_no_track, tracks
 
-BESIDE = "test_model", "mistakes"  # modules that go to tests/, and stay plain there
-RECORDING = "recording.safetensors"
+BESIDE = "test_model", "mistakes", *MEASURES  # modules that go to tests/, and stay plain there
 LONGEST_NAME = 100
 SECONDS_FOR_GIT = 60
 IGNORED = "__pycache__/ *.egg-info/ build/ dist/ .pytest_cache/ .venv/ .DS_Store"
@@ -135,6 +135,8 @@ def modules_of(store: Store) -> dict[str, str]:
     Raises: PackageError for one that is no text, has a syntax error, or needs this workbook.
     """
     texts = store.texts()
+    if (store.folder / CARD).is_file():
+        texts |= package.read_texts(store.folder, MEASURES)
     queue = list(texts)
     for module in queue:
         imported = imports_of(texts[module], f"{module}.py")
@@ -238,6 +240,8 @@ class Project:
                 beside = Path(path).with_name(RECORDING).as_posix()
                 whole = (self.track.home / RECORDING).read_bytes()
                 files[beside if "__file__" in text else RECORDING] = whole
+        if (card := self.store.folder / CARD).is_file():
+            files[CARD] = card.read_bytes()
         if "test_model" in self.texts:
             files[".github/workflows/test.yml"] = WORKFLOW.format(python=PYTHON)
         if self.losses:

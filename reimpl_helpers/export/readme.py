@@ -9,6 +9,7 @@ import numpy as np
 from reimpl_helpers.authoring.catalogue import about_track
 from reimpl_helpers.base.tables import markdown_table
 from reimpl_helpers.base.words import plural
+from reimpl_helpers.card.writing import CARD
 from reimpl_helpers.judge.client import why_not_there
 from reimpl_helpers.scoring.score import KINDS, MUTATION
 from reimpl_helpers.texts import package
@@ -23,7 +24,7 @@ README = """\
 
 {about}
 
-Re-implemented in {language} by {by}, from its [PyTorch source](reference/original.py).
+Re-implemented in {language} by {by}, from its [PyTorch source](reference/original.py).{card}
 
 ## Install and test
 
@@ -56,6 +57,7 @@ MARKS = (
     f"`{package.GIVEN}` stands above each function that is the workbook's, and "
     f"`{package.FROM_TRACK}…` above each that the pair wrote for another model."
 )
+ITS_CARD = " [Its card](MODEL_CARD.md) says where it may be used, and what was measured."
 DATA = "\n`recording.safetensors` is the workbook's too{}.\n"
 SCORE = (
     "Models that are wrong on purpose were put in the place of this one. The tests catch {}. "
@@ -72,6 +74,7 @@ def readme(project, files) -> str:
         about=project.about,
         language=project.language,
         by=" and ".join(map(in_markdown, project.authors)) or "a pair",
+        card=ITS_CARD if CARD in files else "",
         python=PYTHON,
         how_to_test="    python -m pytest\n" if "test_model" in project.texts else "",
         not_installed=not_installed if missing else "",

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from reimpl_helpers.base.places import NOTEBOOKS, ROOT
+from reimpl_helpers.card.writing import CARD, write_card
 from reimpl_helpers.cli import main
 from reimpl_helpers.export import project as export
 from reimpl_helpers.judge import client as judge
@@ -179,13 +180,15 @@ def elsewhere(tmp_path):
 
 @pytest.mark.slow
 def test_project_installs_and_passes_its_tests_without_the_workbook(pair, quick, elsewhere):
-    pair.copy()
+    write_card(pair.copy(), "Ada and Grace")
+    card = pair.work / "autoencoder" / CARD
+    card.write_text(card.read_text("utf-8").replace("| on ", "| on another than "), "utf-8")
     text = pair.path("model").read_bytes().replace(b"\n", b"\r\n")
     pair.path("model").write_bytes(b"\xef\xbb\xbf" + text)
     pair.turn('"], evil = [","</h1>', "D\u202egit\n\\u0022 '''")
     before = pair.state()
-    project, _ = exported(pair)
-    assert pair.state() == before
+    project, readme = exported(pair)
+    assert pair.state() == before and "](MODEL_CARD.md)" in readme
     own = (project / "autoencoder/model.py").read_bytes()
     assert own == before[pair.path("model")]  # it imports nothing of theirs
     install = ["install", "--no-index", "--no-build-isolation", f"{project}[test]"]
@@ -196,7 +199,7 @@ def test_project_installs_and_passes_its_tests_without_the_workbook(pair, quick,
     tested = elsewhere("-m", "pytest", "-q", cwd=project)
     count = package.functions_of(pair.path("test_model").read_text("utf-8"))
     count = sum(name.startswith("test_") for name in count)
-    assert f"{count} passed" in tested.stdout, tested.stdout + tested.stderr
+    assert f"{count + 1} passed, 1 skipped" in tested.stdout, tested.stdout + tested.stderr
     status = elsewhere("status", "--porcelain", cwd=project, using=[shutil.which("git")])
     assert status.returncode == 0 and not status.stdout, "what installing leaves is not ignored"
 
