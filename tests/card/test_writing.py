@@ -114,9 +114,7 @@ def test_each_number_that_moved_is_refused(store, quick):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", sorted(path.parent.name for path in NOTEBOOKS.glob("*/measured.py"))
-)
+@pytest.mark.parametrize("name", tracks())
 def test_each_number_on_the_card_of_a_track_that_moved_is_refused(name, tmp_path):
     track = Track.at_end(name)
     store = Store(track, tmp_path / f"work/{name}")
