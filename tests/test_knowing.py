@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import knowing
-from reimpl_helpers.knowing import auroc, called_elsewhere, count_operations, time_calls
+from reimpl_helpers.knowing import (
+    auroc,
+    called_elsewhere,
+    count_operations,
+    estimate,
+    time_calls,
+)
 from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.tracks.track import Track
 
@@ -128,6 +134,39 @@ def test_conformal_threshold_covers_as_much_as_it_promises():
     below = np.mean([new <= threshold(scores, alpha) for *scores, new in draws])
     noise = 4 * np.sqrt(alpha * (1 - alpha) / len(draws))
     assert 1 - alpha - noise < below < 1 - alpha + 1 / 31 + noise
+
+
+@pytest.mark.parametrize(
+    "draw, truth, at_most",
+    [
+        (lambda rng: rng.normal(3, 2, size=12), 3, 0.965),
+        (lambda rng: rng.uniform(size=60) < 0.07, 0.07, 1),  # a share's interval may hold more
+        (lambda rng: rng.uniform(size=60) < 0.5, 0.5, 0.985),
+    ],
+)
+def test_an_interval_holds_the_truth_nineteen_times_of_twenty(draw, truth, at_most):
+    rng = np.random.default_rng(0)
+    found = [estimate(draw(rng))[0] for _ in range(2000)]
+    assert 0.935 < np.mean([one.low <= truth <= one.high for one in found]) < at_most
+
+
+def test_a_share_of_none_and_of_all_leaves_something_open():
+    """Of 30 in a row, the true share is above 0.884 with 97.5 in 100."""
+    none, all_of_them = (estimate(np.full(30, answer))[0] for answer in (False, True))
+    assert (none.value, none.low, all_of_them.high) == (0, 0, 1)
+    assert none.high == pytest.approx(1 - all_of_them.low) == pytest.approx(1 - 0.025 ** (1 / 30))
+
+
+def test_what_was_counted_is_exact():
+    found, how = estimate(np.int64(9216))
+    assert (found.value, found.low, found.high, how) == (9216, 9216, 9216, "counted")
+    assert type(found.value) is int
+
+
+@pytest.mark.parametrize("numbers", [[1.0], [1.0, np.nan], [np.inf, 1.0], []])
+def test_too_few_numbers_are_refused(numbers):
+    with pytest.raises(ValueError, match="expected two or more finite ones"):
+        estimate(np.array(numbers))
 
 
 # --- how it serves ------------------------------------------------------------------------

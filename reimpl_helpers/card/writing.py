@@ -173,8 +173,8 @@ def time_row(what, value):
 
 
 def written(number) -> str:
-    """Write a number: counted ones in full, measured ones with four digits."""
-    return f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
+    """Write a number: counted ones in full, measured ones with four digits or more."""
+    return f"{number:.4g}" if isinstance(number, float) and number < 1e4 else f"{number:,.0f}"
 
 
 def whole(name, text) -> bytes:
