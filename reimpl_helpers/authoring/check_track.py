@@ -105,6 +105,8 @@ def piece_faults(track: Track) -> Iterator[str]:
     for piece in track.pieces:
         if not piece.module:
             continue
+        if piece.module == "card" and not (track.home / "measured.py").exists():
+            yield f"measured.py is missing: what the card that {piece.name} is on says in numbers."
         if not package.find_definition(after.get(piece.module, ""), piece.name):
             yield f"{piece.label} is not in solution/{piece.module}.py. Write it there."
         elif piece.port and not package.is_in_numpy(

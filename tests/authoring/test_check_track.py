@@ -78,6 +78,11 @@ def test_a_file_that_is_missing_is_named_with_what_it_is_for(file, copied):
     assert fault.startswith(f"{file} is missing: ") and "{" not in fault
 
 
+def test_the_numbers_of_a_card_that_are_missing_are_said(copied):
+    (copied / "measured.py").unlink()
+    assert "measured.py is missing: " in next(faults_read("autoencoder"))
+
+
 TANH = '"bias"], "tanh")'
 BUGS = {  # an edit of the solution's encoder, a question about it, and what is said of the bug
     "no edit": (("not there", ""), "Is it so?", "stands 0 times in encoder"),
