@@ -290,3 +290,24 @@ def _wrong_with_words(said: Any) -> Complaint:
     if len({" ".join(text.split()) for text in said.values()}) < 3:
         return "two of the three say the same.", "Which of them is the reader to believe?"
     return None
+
+
+def words_of_refusal(piece: Callable, *args) -> list[str]:
+    """Call a piece that is to raise a ValueError; list its words, and nothing where it does not."""
+    try:
+        piece(*args)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def let_in(sent: str, question: str, words: list[str]) -> tuple[str, str] | None:
+    """Say what is wrong with a refusal: there is none, or it has no words. None if it is fine."""
+    if not words:
+        return f"{sent}: let in, where a ValueError was expected.", question
+    if not words[0].strip():
+        return (
+            "your ValueError has no words.",
+            "What would you want to read when what you have sent is refused?",
+        )
+    return None

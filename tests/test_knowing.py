@@ -11,7 +11,9 @@ from reimpl_helpers.knowing import (
     called_elsewhere,
     count_operations,
     estimate,
+    let_in,
     time_calls,
+    words_of_refusal,
 )
 from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.tracks.track import Track
@@ -205,3 +207,13 @@ def test_each_call_is_waited_for_and_the_first_stands_apart(monkeypatch):
 def test_a_program_that_cannot_be_called_elsewhere_says_why():
     with pytest.raises(RuntimeError, match="could not call the program: .*unpack"):
         called_elsewhere(b"no program", A)
+
+
+def test_a_refusal_is_there_and_has_words():
+    def guard(words):
+        if words is not None:
+            raise ValueError(words)
+
+    for words, said in ((None, "NaN: let in"), (" ", "has no words"), ("too many", None)):
+        complaint = let_in("NaN", "Which?", words_of_refusal(guard, words))
+        assert said in complaint[0] if said else complaint is None
