@@ -233,3 +233,24 @@ def whole(counts: Any) -> Any:
         key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
     }
     return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
+
+
+def words_of_refusal(piece: Callable, *args) -> str | None:
+    """Call a piece that is to raise a ValueError; return its words, or None where it does not."""
+    try:
+        piece(*args)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def let_in(name: str, question: str, words: str | None) -> Any:
+    """Complain of a guard that let something in, or that refused it without a word."""
+    if words is None:
+        return f"{name}: let in, where a ValueError was expected.", question
+    if not words.strip():
+        return (
+            "your ValueError has no words.",
+            "What would you want to read in place of whoever sent it?",
+        )
+    return None

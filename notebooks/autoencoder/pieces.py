@@ -14,7 +14,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
+from reimpl_helpers.knowing import drawn_alpha, let_in, threshold_of, whole, words_of_refusal
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -540,27 +540,8 @@ def other_checked_images(rng):
 
 
 def refused_case(name, x, pixels):
-    return Case(name, (x, pixels), call=words_of_refusal, complaint=partial(let_in, name))
-
-
-def words_of_refusal(piece, *args):
-    """Call a piece that is to raise a ValueError; return its words, or None where it does not."""
-    try:
-        piece(*args)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def let_in(name, words):
-    if words is None:
-        return f"{name}: let in, where a ValueError was expected.", "Which values may a pixel have?"
-    if not words.strip():
-        return (
-            "your ValueError has no words.",
-            "What would you want to read when your images are refused?",
-        )
-    return None
+    complaint = partial(let_in, name, "Which values may a pixel have?")
+    return Case(name, (x, pixels), call=words_of_refusal, complaint=complaint)
 
 
 PIECES = [
