@@ -15,6 +15,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -394,12 +395,12 @@ def strangeness_cases(recording):
         yield Case(name, args, distances(*args), unseen=partial(other_graphs, probe))
 
 
-def drawn_graphs(rng, probe, count, scale=1.0):
+def drawn_graphs(rng, probe, count):
     """Draw graphs of 1 to 5 nodes and 0 to 7 edges each."""
     counts, edges_of = rng.integers(1, 6, size=count), rng.integers(0, 8, size=count)
     first, size = (np.repeat(n, edges_of) for n in (np.cumsum(counts) - counts, counts))
     return {
-        "nodes": scale * rng.normal(size=(counts.sum(), probe.sizes["node_features"])),
+        "nodes": rng.normal(size=(counts.sum(), probe.sizes["node_features"])),
         "edges": rng.normal(size=(edges_of.sum(), probe.sizes["edge_features"])),
         "senders": first + rng.integers(size),
         "receivers": first + rng.integers(size),
@@ -445,26 +446,12 @@ def graphs_to_judge(rng, probe, count):
 
 
 def others_to_judge(probe, rng):
-    """Draw more of them; no rank is exactly whole, so rounding does not decide."""
-    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
-    return nested(probe.params), *graphs_to_judge(rng, probe, 15), alpha
+    return nested(probe.params), *graphs_to_judge(rng, probe, 15), drawn_alpha(rng, 15)
 
 
 def strange(params, x, known, calibration, alpha):
-    scores = distances(params, calibration, known)
-    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
-    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    threshold = threshold_of(distances(params, calibration, known), alpha)
     return distances(params, x, known) > threshold
-
-
-def whole(counts):
-    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
-    if not isinstance(counts, dict):
-        return counts
-    is_whole = {
-        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
-    }
-    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
 
 
 def sizes_and_counts(probe):
