@@ -490,7 +490,7 @@ def memory_cases(recording):
 
 def checked_cases(recording):
     rng = np.random.default_rng(0)
-    for name, count in (("other sizes", 3), ("wide edges", 4), ("ordinary", 6)):
+    for name, count in (("ordinary", 6), ("wide edges", 4), ("other sizes", 3)):
         probe = recording.probes[name]
         x, sizes = drawn_graphs(rng, probe, count), sizes_of(probe)[:2]
         yield Case(name, (x, *sizes), x, unseen=partial(other_checked_graphs, probe))
