@@ -209,22 +209,25 @@ def time_calls(function: Callable, *args, calls: int = 500) -> CallTimes:
 
 
 ELSEWHERE = """\
-import jax.export, numpy
+import jax, jax.export, numpy
 program = jax.export.deserialize(open("program", "rb").read())
-numpy.save("answer.npy", program.call(numpy.load("x.npy")))
+args, _ = jax.tree.unflatten(program.in_tree, numpy.load("x.npz").values())
+numpy.save("answer.npy", program.call(*args))
 """
 
 
 def called_elsewhere(program: bytes, x: Any, limit: float = 60) -> np.ndarray:
     """Call a program that `jax.export` wrote, in a new process that has JAX and nothing of yours.
 
-    Shapes: x and the answer as the program was exported for
+    Shapes: x, an array or a dict of arrays, and the answer as the program was exported for
     Units: limit in seconds
     Raises: RuntimeError when the process fails or takes longer, with its last words.
     """
+    import jax
+
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "program").write_bytes(program)
-        np.save(Path(folder) / "x.npy", np.asarray(x))
+        np.savez(Path(folder) / "x.npz", *jax.tree.leaves(x))
         command = [sys.executable, "-I", "-c", ELSEWHERE]
         try:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=limit)

@@ -204,6 +204,15 @@ def test_each_call_is_waited_for_and_the_first_stands_apart(monkeypatch):
         time_calls(lambda: None, calls=1)
 
 
+def test_a_program_called_elsewhere_is_handed_each_array_in_its_place():
+    def function(x):
+        return x["z"] - x["a"][0]
+
+    x = {"z": np.float32([5, 7]), "a": np.float32([2, 3, 4])}
+    program = jax.export.export(jax.jit(function))(x).serialize()
+    np.testing.assert_array_equal(called_elsewhere(program, x), [3, 5])
+
+
 def test_a_program_that_cannot_be_called_elsewhere_says_why():
     with pytest.raises(RuntimeError, match="could not call the program: .*unpack"):
         called_elsewhere(b"no program", A)

@@ -15,6 +15,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
+from reimpl_helpers.knowing import drawn_alpha, let_in, threshold_of, whole, words_of_refusal
 from reimpl_helpers.params import (
     draw_cases,
     linear_initial_at,
@@ -394,12 +395,12 @@ def strangeness_cases(recording):
         yield Case(name, args, distances(*args), unseen=partial(other_graphs, probe))
 
 
-def drawn_graphs(rng, probe, count, scale=1.0):
+def drawn_graphs(rng, probe, count):
     """Draw graphs of 1 to 5 nodes and 0 to 7 edges each."""
     counts, edges_of = rng.integers(1, 6, size=count), rng.integers(0, 8, size=count)
     first, size = (np.repeat(n, edges_of) for n in (np.cumsum(counts) - counts, counts))
     return {
-        "nodes": scale * rng.normal(size=(counts.sum(), probe.sizes["node_features"])),
+        "nodes": rng.normal(size=(counts.sum(), probe.sizes["node_features"])),
         "edges": rng.normal(size=(edges_of.sum(), probe.sizes["edge_features"])),
         "senders": first + rng.integers(size),
         "receivers": first + rng.integers(size),
@@ -445,26 +446,12 @@ def graphs_to_judge(rng, probe, count):
 
 
 def others_to_judge(probe, rng):
-    """Draw more of them; no rank is exactly whole, so rounding does not decide."""
-    alpha = (rng.integers(1, 7) + rng.uniform(0.2, 0.8)) / 16
-    return nested(probe.params), *graphs_to_judge(rng, probe, 15), alpha
+    return nested(probe.params), *graphs_to_judge(rng, probe, 15), drawn_alpha(rng, 15)
 
 
 def strange(params, x, known, calibration, alpha):
-    scores = distances(params, calibration, known)
-    rank = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
-    threshold = np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
+    threshold = threshold_of(distances(params, calibration, known), alpha)
     return distances(params, x, known) > threshold
-
-
-def whole(counts):
-    """Take whole numbers of any kind: who multiplies by 2.0 counts as well."""
-    if not isinstance(counts, dict):
-        return counts
-    is_whole = {
-        key: np.ndim(value) == 0 and value == np.round(value) for key, value in counts.items()
-    }
-    return {key: int(value) if is_whole[key] else value for key, value in counts.items()}
 
 
 def sizes_and_counts(probe):
@@ -499,6 +486,58 @@ def memory_cases(recording):
             "activations": 4 * (features + outputs),
         }
         yield Case(probe.name, args, expected, part=whole)
+
+
+def checked_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, count in (("ordinary", 6), ("wide edges", 4), ("other sizes", 3)):
+        probe = recording.probes[name]
+        x, sizes = drawn_graphs(rng, probe, count), sizes_of(probe)[:2]
+        yield Case(name, (x, *sizes), x, unseen=partial(other_checked_graphs, probe))
+    x = dict(probe.inputs)
+    yield Case("the recorded graphs", (x, *sizes), x)
+    counts, last = x["nodes_per_graph"], len(x["nodes"]) - 1
+    in_order = {
+        "no graphs": {name: part[:0] for name, part in x.items()},
+        "graphs without edges": {**x, **{k: x[k][:0] for k in ("edges", "senders", "receivers")}},
+        "a last graph without nodes": {**x, "nodes_per_graph": np.append(counts, 0)},
+        "all nodes in one graph": {**x, "nodes_per_graph": counts.sum(keepdims=True)},
+        "edges from and to the last node": changed(x, senders=last, receivers=last),
+    }
+    for name, graphs in in_order.items():
+        yield Case(name, (graphs, *sizes), graphs)
+    refused = {f"NaN in {name}": changed(x, **{name: np.nan}) for name in ("nodes", "edges")}
+    refused |= {f"infinity in {name}": changed(x, **{name: np.inf}) for name in ("nodes", "edges")}
+    for name in ("senders", "receivers"):
+        refused |= {f"{node} in {name}": changed(x, **{name: node}) for node in (-1, last + 1)}
+        refused[f"{name} for all edges but one"] = {**x, name: x[name][1:]}
+        refused[f"{name} for one edge"] = {**x, name: x[name][:1]}
+        refused[f"{name} in a column"] = {**x, name: x[name][:, None]}
+    for name in ("senders", "receivers", "nodes_per_graph"):
+        refused[f"{name} as floats"] = {**x, name: x[name].astype(float)}
+    for name in ("nodes", "edges"):
+        refused[f"a feature too many in {name}"] = {
+            **x,
+            name: x[name][:, [0, *range(x[name].shape[1])]],
+        }
+    refused["a node too many in nodes_per_graph"] = changed(x, nodes_per_graph=counts[-1] + 1)
+    refused["a node too few in nodes_per_graph"] = changed(x, nodes_per_graph=counts[-1] - 1)
+    refused["a graph of -1 nodes"] = {**x, "nodes_per_graph": np.append(counts, [-1, 1])}
+    for name, graphs in refused.items():
+        complaint = partial(let_in, name, "What would the model make of it?")
+        yield Case(name, (graphs, *sizes), call=words_of_refusal, complaint=complaint)
+
+
+def other_checked_graphs(probe, rng):
+    return drawn_graphs(rng, probe, 5), *sizes_of(probe)[:2]
+
+
+def changed(x, **values):
+    """Put a value into the last place of some parts."""
+    x = {name: part.copy() for name, part in x.items()}
+    for name, value in values.items():
+        x[name][-1:] = value
+    return x
 
 
 PIECES = [
@@ -543,4 +582,5 @@ PIECES = [
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
+    Piece("checked_graphs", "data", 6, checked_cases),
 ]

@@ -4,6 +4,8 @@
 is one of the port.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -629,3 +631,60 @@ def count_memory__on_paper(
     a_node, an_edge = node_features + 5 * hidden, edge_features + 2 * hidden
     activations = 4 * (num_nodes * a_node + num_edges * an_edge + num_graphs * (hidden + targets))
     return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}
+
+
+def checked_graphs__step_by_step(x, node_features=5, edge_features=2):
+    nodes, edges = np.asarray(x["nodes"]), np.asarray(x["edges"])
+    if nodes.ndim != 2 or nodes.shape[1] != node_features:
+        raise ValueError(f"a node has {node_features} features")
+    if edges.ndim != 2 or edges.shape[1] != edge_features:
+        raise ValueError(f"an edge has {edge_features} features")
+    values = np.concatenate([nodes.ravel(), edges.ravel()])
+    if np.isnan(values).any() or np.isinf(values).any():
+        raise ValueError("every feature needs a number")
+    ends, counts = np.stack([x["senders"], x["receivers"]]), np.asarray(x["nodes_per_graph"])
+    if not (np.issubdtype(ends.dtype, np.integer) and np.issubdtype(counts.dtype, np.integer)):
+        raise ValueError("nodes are counted in whole numbers")
+    if ends.shape != (2, len(edges)):
+        raise ValueError("an edge has a sender and a receiver")
+    if ends.size and not 0 <= ends.min() <= ends.max() < len(nodes):
+        raise ValueError("an edge leads to a node that is not there")
+    if counts.min(initial=0) < 0 or counts.sum() != len(nodes):
+        raise ValueError("the graphs have other nodes than there are")
+    return {**x, "nodes": nodes, "edges": edges}
+
+
+def checked_graphs__in_jax(x, node_features=5, edge_features=2):
+    shapes = [(len(x["nodes"]), node_features), (len(x["edges"]), edge_features)]
+    if [x["nodes"].shape, x["edges"].shape] != shapes:
+        raise ValueError("features of another shape")
+    if not all(bool(jnp.isfinite(x[name]).all()) for name in ("nodes", "edges")):
+        raise ValueError("features that are no numbers")
+    for name, count in (("senders", len(x["edges"])), ("receivers", len(x["edges"]))):
+        if x[name].shape != (count,) or not jnp.issubdtype(x[name].dtype, jnp.integer):
+            raise ValueError(f"other {name} than edges")
+        if not bool(jnp.all(jnp.clip(x[name], 0, len(x["nodes"]) - 1) == x[name])):
+            raise ValueError(f"{name} that are no nodes")
+    counts = jnp.asarray(x["nodes_per_graph"])
+    if not jnp.issubdtype(counts.dtype, jnp.integer) or bool((counts < 0).any()):
+        raise ValueError("a graph has so many nodes")
+    if int(counts.sum()) != len(x["nodes"]):
+        raise ValueError("too many nodes, or too few")
+    return jax.tree.map(jnp.asarray, x)
+
+
+def checked_graphs__edge_by_edge(x, node_features=5, edge_features=2):
+    whole = int, np.integer
+    for features, wanted in ((x["nodes"], node_features), (x["edges"], edge_features)):
+        for row in features:
+            if len(row) != wanted or not all(math.isfinite(value) for value in row):
+                raise ValueError(f"{row} is not {wanted} features")
+    for edge in zip(x["edges"], x["senders"], x["receivers"], strict=True):
+        for node in edge[1:]:
+            if not isinstance(node, whole) or node not in range(len(x["nodes"])):
+                raise ValueError(f"{node} is no node")
+    if any(not isinstance(count, whole) or count < 0 for count in x["nodes_per_graph"]):
+        raise ValueError("a graph without a number of nodes")
+    if sum(x["nodes_per_graph"]) != len(x["nodes"]):
+        raise ValueError("nodes without a graph, or a graph without nodes")
+    return x

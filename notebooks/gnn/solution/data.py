@@ -50,3 +50,38 @@ def karate_club_data(recording):
         "nodes_per_graph": np.ones(len(faction), dtype=int),
     }
     return x, 2.0 * faction[:, None] - 1
+
+
+def checked_graphs(x, node_features=5, edge_features=2):
+    """Return graphs that the model may be given, and refuse all others.
+
+    Shapes: x as gnn_model takes it, with any number of nodes, edges and graphs, or none -> the same
+    Raises: ValueError where a part has another shape, a feature is no finite number, or senders,
+        receivers and nodes_per_graph are not whole or do not fit the nodes
+    """
+    num_nodes, num_edges, num_graphs = (len(x[k]) for k in ("nodes", "edges", "nodes_per_graph"))
+    shapes = {
+        "nodes": (num_nodes, node_features),
+        "edges": (num_edges, edge_features),
+        "senders": (num_edges,),
+        "receivers": (num_edges,),
+        "nodes_per_graph": (num_graphs,),
+    }
+    for name, shape in shapes.items():
+        if np.shape(x[name]) != shape:
+            raise ValueError(f"expected {name} of shape {shape}, got {np.shape(x[name])}")
+    for name in ("nodes", "edges"):
+        if not np.isfinite(x[name]).all():
+            raise ValueError(f"a feature in {name} is NaN or infinite")
+    last = num_nodes - 1
+    for name, most in {"senders": last, "receivers": last, "nodes_per_graph": num_nodes}.items():
+        part = np.asarray(x[name])
+        if part.dtype.kind not in "iu":
+            raise ValueError(f"expected whole numbers in {name}, got {part.dtype}")
+        wrong = (part < 0) | (part > most)
+        if wrong.any():
+            raise ValueError(f"expected {name} from 0 to {most}, got {part[wrong][0]}")
+    counted = np.sum(x["nodes_per_graph"])
+    if counted != num_nodes:
+        raise ValueError(f"nodes_per_graph counts {counted} nodes, and there are {num_nodes}")
+    return x

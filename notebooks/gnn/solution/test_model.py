@@ -4,8 +4,9 @@ import math
 
 import jax
 import numpy as np
+import pytest
 from costs import count_flops, count_memory
-from data import dummy_graph_data, karate_club_data
+from data import checked_graphs, dummy_graph_data, karate_club_data
 from losses import mse_loss
 from model import gnn_model, message_passing, readout, send_messages, sum_by_index
 from params import make_gnn_params, params_from_state_dict
@@ -461,3 +462,35 @@ def test_a_lead_that_never_changes_is_certain():
     b = np.array([3.0, -2.0, 5.0])
     for value in paired_difference(b + 1, b).values():
         np.testing.assert_allclose(value, 1)
+
+
+def test_graphs_in_order_come_back():
+    """Any number of them, or none; with 5 and 2 features unless told otherwise."""
+    x, _ = dummy_graph_data(key=1)
+    with_empty = {**x, "nodes_per_graph": np.append(x["nodes_per_graph"], 0)}
+    to_last = {**x, "receivers": np.full_like(x["receivers"], len(x["nodes"]) - 1)}
+    for graphs in (x, {name: part[:0] for name, part in x.items()}, with_empty, to_last):
+        found = checked_graphs(graphs)
+        for name, part in graphs.items():
+            np.testing.assert_array_equal(found[name], part)
+    x, _ = dummy_graph_data(key=1, num_graphs=3, node_features=4, edge_features=6)
+    assert len(checked_graphs(x, node_features=4, edge_features=6)["nodes_per_graph"]) == 3
+
+
+def test_graphs_that_do_not_fit_are_refused():
+    """In the last place as in the first, and also where the model would go on."""
+    x, _ = dummy_graph_data(key=1)
+    counts = x["nodes_per_graph"]
+    bad = [{"nodes_per_graph": np.append(counts[:-1], counts[-1] + more)} for more in (-1, 1)]
+    bad.append({"nodes_per_graph": np.append(counts, [-1, 1])})
+    for name in ("nodes", "edges"):
+        bad += [{name: np.append(x[name][:-1], 0 * x[name][:1] + v, 0)} for v in (np.nan, np.inf)]
+        bad.append({name: x[name][:, :1]})
+    for name in ("senders", "receivers"):
+        bad += [{name: np.append(x[name][:-1], node)} for node in (-1, len(x["nodes"]))]
+        bad += [{name: x[name][:1]}, {name: x[name][:, None]}]
+    for name in ("senders", "receivers", "nodes_per_graph"):
+        bad.append({name: x[name] + 0.0})
+    for parts in bad:
+        with pytest.raises(ValueError, match="."):
+            checked_graphs({**x, **parts})
