@@ -688,3 +688,21 @@ def checked_graphs__edge_by_edge(x, node_features=5, edge_features=2):
     if sum(x["nodes_per_graph"]) != len(x["nodes"]):
         raise ValueError("nodes without a graph, or a graph without nodes")
     return x
+
+
+def in_words__several_sentences():
+    return dict(
+        use="It may be used. Of all graphs, those that it has learned from are its own kind.",
+        not_for="It is not for other kinds. Nor is it for anything that somebody lives by.",
+        not_looked_at="""Nobody has looked at any graphs
+        that somebody else has collected.""",
+    )
+
+
+def in_words__put_together():
+    unknown = " and ".join(["whatever comes later", "whatever came before"])
+    return {
+        "not_looked_at": f"We do not know about {unknown}.",
+        "not_for": "- graphs that nobody checked\n- graphs of another size",
+        "use": "For whoever wants to try it on graphs like ours.",
+    }

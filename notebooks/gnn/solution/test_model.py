@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from card import in_words
 from costs import count_flops, count_memory
 from data import checked_graphs, dummy_graph_data, karate_club_data
 from losses import mse_loss
@@ -494,3 +495,11 @@ def test_graphs_that_do_not_fit_are_refused():
     for parts in bad:
         with pytest.raises(ValueError, match="."):
             checked_graphs({**x, **parts})
+
+
+def test_the_card_says_three_things():
+    """Where the model may be used, where not, and what was not looked at, in five words or more."""
+    said = in_words()
+    assert sorted(said) == ["not_for", "not_looked_at", "use"]
+    assert all(len(sentence.split()) >= 5 for sentence in said.values())
+    assert len({*said.values()}) == 3
