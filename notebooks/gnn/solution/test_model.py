@@ -432,12 +432,12 @@ def test_threshold_of_nine_scores():
 
 
 def test_operations_by_hand():
-    """Features are multiplied 144 times, states 92 times, and states need a gradient too."""
+    """Features are multiplied 144 times, states 232 times, and states need a gradient too."""
     sizes = {"node_features": 3, "edge_features": 5, "hidden": 4, "targets": 7}
-    found = count_flops(2, 3, 1, **sizes)
-    assert found == {"forward": 288 + 184, "train_step": 2 * 288 + 3 * 184}
-    usual = count_flops(2, 3, 1, node_features=5, edge_features=2, hidden=16, targets=1)
-    assert count_flops(2, 3, 1) == usual
+    found = count_flops(2, 3, 6, **sizes)
+    assert found == {"forward": 288 + 464, "train_step": 2 * 288 + 3 * 464}
+    usual = count_flops(2, 3, 6, node_features=5, edge_features=2, hidden=16, targets=1)
+    assert count_flops(2, 3, 6) == usual
 
 
 def test_memory_by_hand():
