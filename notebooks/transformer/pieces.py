@@ -10,7 +10,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
+from reimpl_helpers.knowing import drawn_alpha, let_in, threshold_of, whole, words_of_refusal
 from reimpl_helpers.params import (
     flat,
     initial_complaint,
@@ -801,6 +801,58 @@ def memory_of(probe):
     return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}
 
 
+def checked_cases(recording):
+    rng = np.random.default_rng(0)
+    for name, lengths in (
+        ("ordinary", (3, 1, 5, 2)),
+        ("other sizes", (7, 4, 6)),
+        ("one row", (2,)),
+    ):
+        probe = recording.probes[name]
+        x, sizes = drawn_sentences(rng, probe, *lengths), two_tables(probe)
+        # the first of a table and the last, and padding before the words
+        x["tokens"][0, :2] = 0, sizes[0] - 1
+        x["is_real"][0, 0] = False
+        yield Case(name, (x, *sizes), x, unseen=partial(other_checked_sentences, probe))
+    words, positions = two_tables(probe)
+    x = drawn_sentences(rng, probe, 5, 2, 4)
+    nothing = {name: part[:0] for name, part in x.items()}
+    yield Case("no sentences", (nothing, words, positions), nothing)
+    for name, wrong in (("-1", -1), (f"{words}", words), (f"{9 * words}", 9 * words)):
+        for place, what in ((0, "a word"), (-1, "padding")):
+            tokens = x["tokens"].copy()
+            tokens[1, place] = wrong
+            args = {**x, "tokens": tokens}, words, positions
+            yield refused_case(f"the number {name} as {what}, of {words}", *args)
+    is_real = x["is_real"]
+    wrong = {
+        "numbers as floats": {**x, "tokens": x["tokens"].astype(float)},
+        "a mask of zeros and ones": {**x, "is_real": is_real.astype(int)},
+        "a mask for the first words alone": {**x, "is_real": is_real[:, :1]},
+        "a mask for one sentence of three": {**x, "is_real": is_real[:1]},
+        "one sentence without a word": {**x, "is_real": is_real & [[True], [True], [False]]},
+        "three sentences of no length": {name: part[:, :0] for name, part in x.items()},
+        "a sentence that is no batch": {name: part[0] for name, part in x.items()},
+        "numbers of three axes": {name: part[:, :, None] for name, part in x.items()},
+    }
+    for name, wrong_x in wrong.items():
+        yield refused_case(name, wrong_x, words, positions)
+    yield refused_case("5 words where there are 4 positions", x, words, 4)
+
+
+def two_tables(probe):
+    return probe.sizes["words"], probe.sizes["positions"]
+
+
+def other_checked_sentences(probe, rng):
+    return drawn_sentences(rng, probe, 3, 6, 1, 5), *two_tables(probe)
+
+
+def refused_case(name, *args):
+    complaint = partial(let_in, name, "Which sentences is the model made for?")
+    return Case(name, args, call=words_of_refusal, complaint=complaint)
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -850,4 +902,5 @@ PIECES = [
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
+    Piece("checked_sentences", "data", 6, checked_cases),
 ]

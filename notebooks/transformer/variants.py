@@ -835,3 +835,47 @@ def count_memory__on_paper(batch, seq, words=30, positions=8, width=6, inner=10,
     a_word = 6 * width + inner + heads * seq
     activations = 4 * batch * (seq * width + width + layers * seq * a_word)
     return {"params": params, "gradients": params, "adam": 2 * params, "activations": activations}
+
+
+def checked_sentences__step_by_step(x, words=30, positions=8):
+    tokens, is_real = np.array(x["tokens"]), np.array(x["is_real"])
+    if not np.issubdtype(tokens.dtype, np.integer):
+        raise ValueError("words are whole numbers")
+    if not np.issubdtype(is_real.dtype, np.bool_):
+        raise ValueError("is_real says True or False")
+    if len(tokens.shape) != 2 or tokens.shape != is_real.shape:
+        raise ValueError("a batch of sentences has two axes, and a mask of the same shape")
+    if not 0 < tokens.shape[1] <= positions:
+        raise ValueError(f"a sentence has 1 to {positions} words")
+    if np.any(np.clip(tokens, 0, words - 1) != tokens):
+        raise ValueError(f"there are {words} words")
+    if np.any(is_real.sum(axis=1) == 0):
+        raise ValueError("a sentence has no word")
+    return dict(tokens=tokens, is_real=is_real)
+
+
+def checked_sentences__in_jax(x, words=30, positions=8):
+    tokens, is_real = jnp.asarray(x["tokens"]), jnp.asarray(x["is_real"])
+    if not jnp.issubdtype(tokens.dtype, jnp.integer) or is_real.dtype != jnp.bool_:
+        raise ValueError(f"{tokens.dtype} and {is_real.dtype} are no words and no mask")
+    if tokens.ndim != 2 or is_real.shape != tokens.shape or tokens.shape[1] > positions:
+        raise ValueError(f"{tokens.shape} and {is_real.shape} do not go together")
+    if bool(jnp.any((tokens < 0) | (tokens > words - 1))):
+        raise ValueError("some number is not in the table")
+    if not bool(jnp.all(jnp.any(is_real, axis=1))):
+        raise ValueError("some sentence is empty")
+    return {"is_real": is_real, "tokens": tokens}
+
+
+def checked_sentences__one_by_one(x, words=30, positions=8):
+    tokens, is_real = x["tokens"], x["is_real"]
+    if np.ndim(tokens) != 2 or np.shape(tokens) != np.shape(is_real):
+        raise ValueError("not a batch, or another mask")
+    if np.shape(tokens)[1] > positions or np.asarray(tokens).dtype.kind not in "ui":
+        raise ValueError("too long, or no numbers of words")
+    if np.asarray(is_real).dtype.kind != "b":
+        raise ValueError("the mask is made of something else")
+    for sentence, mask in zip(tokens, is_real, strict=True):
+        if not any(mask) or not all(number in range(words) for number in sentence):
+            raise ValueError(f"cannot read {sentence}")
+    return dict(x)

@@ -92,3 +92,30 @@ def tokenise(sentences, vocabulary, longest=256):
     for row, numbers in enumerate(rows):
         tokens[row, : len(numbers)] = numbers
     return {"tokens": tokens, "is_real": np.arange(max(lengths)) < lengths[:, None]}
+
+
+def checked_sentences(x, words=30, positions=8):
+    """Return sentences that the model may be given, and refuse all others.
+
+    Every number in x["tokens"] has a row in the table of words, that of padding too. x["is_real"]
+    says True or False for each, and True at least once in every sentence.
+
+    Shapes: x["tokens"], whole numbers, x["is_real"], bools, both (batch, seq), the batch may be
+        empty, seq is at most positions -> the same
+    Raises: ValueError where anything of this is not so
+    """
+    tokens, is_real = np.asarray(x["tokens"]), np.asarray(x["is_real"])
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+        raise ValueError(f"expected whole numbers in two axes, got {tokens.dtype}, {tokens.shape}")
+    if is_real.shape != tokens.shape or is_real.dtype != bool:
+        raise ValueError(
+            f"expected True or False for each word, got {is_real.dtype}, {is_real.shape}"
+        )
+    if tokens.shape[1] > positions:
+        raise ValueError(f"expected {positions} words at most, got {tokens.shape[1]}")
+    wrong = (tokens < 0) | (tokens >= words)
+    if wrong.any():
+        raise ValueError(f"expected numbers from 0 to {words - 1}, got {tokens[wrong][0]}")
+    if not is_real.any(axis=1).all():
+        raise ValueError("expected a word in every sentence, found one without any")
+    return {"tokens": tokens, "is_real": is_real}

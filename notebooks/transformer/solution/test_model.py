@@ -4,8 +4,9 @@ import math
 
 import jax
 import numpy as np
+import pytest
 from costs import count_flops, count_memory
-from data import dummy_sentence_data, tokenise, wordpieces
+from data import checked_sentences, dummy_sentence_data, tokenise, wordpieces
 from losses import contrastive_loss
 from model import (
     attention,
@@ -648,3 +649,47 @@ def test_a_lead_that_never_changes_is_certain():
     b = np.array([3.0, -2.0, 5.0])
     for value in paired_difference(b + 1, b).values():
         np.testing.assert_allclose(value, 1)
+
+
+def test_sentences_in_order_come_back():
+    """The first word of the table and the last, none at all, and usual sizes unless told."""
+    x = {"tokens": np.array([[0, 4, 2]]), "is_real": np.array([[True, True, False]])}
+    for part, value in checked_sentences(x, words=5, positions=3).items():
+        np.testing.assert_array_equal(value, x[part])
+    assert checked_sentences({name: part[:0] for name, part in x.items()})["tokens"].shape == (0, 3)
+    for words, seq, is_fine in ((30, 8, True), (31, 8, False), (30, 9, False)):
+        x = {"tokens": np.full((2, seq), words - 1), "is_real": np.ones((2, seq), dtype=bool)}
+        if is_fine:
+            assert checked_sentences(x)["is_real"].shape == (2, seq)
+        else:
+            with pytest.raises(ValueError):
+                checked_sentences(x)
+
+
+def test_a_wrong_number_is_refused():
+    """In the last sentence as in the first, in padding as in a word, and as a float at all."""
+    for place in (0, 2):
+        for wrong in (-1, 5, 99):
+            x = {"tokens": np.ones((2, 3), dtype=int), "is_real": np.arange(3) < [[3], [2]]}
+            x["tokens"][1, place] = wrong
+            with pytest.raises(ValueError):
+                checked_sentences(x, words=5, positions=3)
+    with pytest.raises(ValueError):
+        checked_sentences({**x, "tokens": np.ones((2, 3))}, words=5, positions=3)
+
+
+def test_another_mask_is_refused():
+    """It is of the same shape, says True or False, and True once in every sentence."""
+    tokens = np.ones((2, 3), dtype=int)
+    one_empty = np.array([[True] * 3, [False] * 3])
+    for is_real in (one_empty, one_empty[:1], one_empty[:1, :1], np.ones((2, 3), dtype=int)):
+        with pytest.raises(ValueError):
+            checked_sentences({"tokens": tokens, "is_real": is_real}, words=5, positions=3)
+
+
+def test_another_shape_is_refused():
+    """Two axes, of at most as many words as there are positions."""
+    for shape in ((3,), (2, 4), (2, 3, 1), (2, 0)):
+        x = {"tokens": np.ones(shape, dtype=int), "is_real": np.ones(shape, dtype=bool)}
+        with pytest.raises(ValueError):
+            checked_sentences(x, words=5, positions=3)
