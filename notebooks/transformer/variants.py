@@ -879,3 +879,21 @@ def checked_sentences__one_by_one(x, words=30, positions=8):
         if not any(mask) or not all(number in range(words) for number in sentence):
             raise ValueError(f"cannot read {sentence}")
     return dict(x)
+
+
+def in_words__several_sentences():
+    return dict(
+        use="It may be used. Of all sentences, those that it has learned from are its own kind.",
+        not_for="It is not for other kinds. Nor is it for anything that somebody lives by.",
+        not_looked_at="""Nobody has looked at any sentences
+        that somebody else has collected.""",
+    )
+
+
+def in_words__put_together():
+    unknown = " and ".join(["whatever comes later", "whatever came before"])
+    return {
+        "not_looked_at": f"We do not know about {unknown}.",
+        "not_for": "- sentences that nobody checked\n- sentences of another size",
+        "use": "For whoever wants to try it on sentences like ours.",
+    }

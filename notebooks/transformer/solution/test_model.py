@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from card import in_words
 from costs import count_flops, count_memory
 from data import checked_sentences, dummy_sentence_data, tokenise, wordpieces
 from losses import contrastive_loss
@@ -693,3 +694,11 @@ def test_another_shape_is_refused():
         x = {"tokens": np.ones(shape, dtype=int), "is_real": np.ones(shape, dtype=bool)}
         with pytest.raises(ValueError):
             checked_sentences(x, words=5, positions=3)
+
+
+def test_the_card_says_three_things():
+    """Where the model may be used, where not, and what was not looked at, in five words or more."""
+    said = in_words()
+    assert sorted(said) == ["not_for", "not_looked_at", "use"]
+    assert all(len(sentence.split()) >= 5 for sentence in said.values())
+    assert len({*said.values()}) == 3
