@@ -91,8 +91,8 @@ def report(name: str, machine: knowing.Machine, short: bool) -> None:
     far = {size: part for size, part in share.items() if abs(part - 1) > NEAR}
     print(
         f"{name}, {axis} {low} to {high}: {len(share) - len(far)} of {len(share)} within "
-        f"{NEAR:.0%}; a start of {1e6 * fit.start:.0f} µs and {fit.slowdown:.1f} times the "
-        f"roofline; grows with {axis} to the power of "
+        f"{NEAR:.0%}; {fit}; "
+        f"grows with {axis} to the power of "
         f"{knowing.exponent(fitted, [seconds[n] for n in fitted]):.2f}, counted "
         f"{knowing.exponent(fitted, [models[n].operations for n in fitted]):.2f}"
     )

@@ -110,10 +110,12 @@ def keep_to_one_core() -> None:
     """
     from jax._src import xla_bridge
 
+    flags, flag = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"
+    if flag in flags:
+        return
     if xla_bridge.backends_are_initialized():
         raise RuntimeError("JAX has computed already: restart, and call this first of all.")
-    flags = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"
-    os.environ["XLA_FLAGS"] = " ".join(flags)
+    os.environ["XLA_FLAGS"] = f"{flags} {flag}"
 
 
 def measure_machine(dtype: Any = np.float32) -> Machine:
@@ -179,6 +181,9 @@ class Fitted:
     def seconds(self, roof: float) -> float:
         """Predict the seconds of a call that takes so many at best."""
         return self.start + self.slowdown * roof
+
+    def __str__(self):
+        return f"{1e6 * self.start:.0f} µs to start, and {self.slowdown:.1f} times the roofline"
 
 
 def fit_times(roofs: Any, seconds: Any) -> Fitted:

@@ -87,7 +87,9 @@ def test_times():
     said = short_form_of("times")
     assert_one_line(said, "# billion operations and # billion bytes a second")
     for name in tracks():
-        assert re.search(rf"^{name}, \w+ \d+ to \d+: \d of 2 within 25%; a start of ", said, re.M)
+        assert re.search(
+            rf"^{name}, \w+ \d+ to \d+: \d of 2 within 25%; \d+ µs to start", said, re.M
+        )
 
 
 @needs_hub
