@@ -142,33 +142,32 @@ def measure_machine(dtype: Any = np.float32) -> Machine:
 def time_each(
     calls: Mapping[Hashable, Callable[[], Any]], rounds: int = 30, least: float = 1e-3
 ) -> dict[Hashable, float]:
-    """Time calls in turn, round after round, so that a slow moment of the machine hits them all.
+    """Time calls round after round, so that a slow moment of the machine may hit any of them.
 
-    What counts is the shortest of a call's rounds: whatever else runs can only add to it. The first
-    run, which may compile, is left out. In a round, a short call is repeated for `least` seconds.
+    Each round has an order of its own. What counts is the shortest of a call's rounds: whatever
+    else runs can only add to it. A call's first run, which may compile, is left out; in a round, a
+    short call is repeated for `least` seconds.
 
     Units: seconds
     """
     for call in calls.values():
-        _seconds_of(call, 1)
-    times = {name: 1 for name in calls}
-    for name, call in calls.items():
-        while _seconds_of(call, times[name]) < least:
-            times[name] *= 2
-    spent = [
-        {name: _seconds_of(call, times[name]) / times[name] for name, call in calls.items()}
-        for _ in range(rounds)
-    ]
-    return {name: min(seconds[name] for seconds in spent) for name in calls}
+        _seconds_of(call, 0)
+    shortest, rng = dict.fromkeys(calls, math.inf), np.random.default_rng(0)
+    for _ in range(rounds):
+        for place in rng.permutation(len(calls)):
+            name = list(calls)[place]
+            shortest[name] = min(shortest[name], _seconds_of(calls[name], least))
+    return shortest
 
 
-def _seconds_of(call: Callable[[], Any], times: int) -> float:
+def _seconds_of(call: Callable[[], Any], least: float) -> float:
     import jax
 
-    start = time.perf_counter()
-    for _ in range(times):
+    runs, spent, start = 0, 0.0, time.perf_counter()
+    while not runs or spent < least:
         jax.block_until_ready(call())
-    return time.perf_counter() - start
+        runs, spent = runs + 1, time.perf_counter() - start
+    return spent / runs
 
 
 @dataclass(frozen=True)
