@@ -123,7 +123,7 @@ def measure_machine(dtype: Any = np.float32) -> Machine:
     import jax
     import jax.numpy as jnp
 
-    square, one, long = jnp.ones((1024, 1024), dtype), jnp.ones(()), np.ones(2**24, dtype)
+    square, one, long = jnp.ones((1024, 1024), dtype), jnp.ones(()), np.ones(2**23, dtype)
     product, nothing, there = jax.jit(jnp.matmul), jax.jit(lambda x: x), long.copy()
     seconds = time_each(
         {
