@@ -42,6 +42,7 @@ bench: real  ## time what must feel quick, beside PyTorch and others (installs t
 	@$(BIN)/python benchmarks/models.py
 	@$(BIN)/python benchmarks/checks.py
 	@$(BIN)/python benchmarks/verdicts.py
+	@$(BIN)/python benchmarks/times.py
 
 bench-workshop: .venv/hub  ## time a workshop: one pair on a hub, then twenty (as root)
 	@$(BIN)/python benchmarks/workshop.py

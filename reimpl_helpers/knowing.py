@@ -1,14 +1,15 @@
-"""Measure what a model costs, how well a score tells inputs apart, and how it serves (step 6).
+"""Measure what a model costs and how long it takes, what a score tells, how it serves (step 6).
 
 Nothing here knows of a particular model, or of a pair.
 """
 
 import math
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,152 @@ def _in_convolution(image, kernel, numbers):
 
 # how many products are added up for each number that comes out
 SUMMED_OVER = {"dot_general": _in_product, "conv_general_dilated": _in_convolution}
+
+
+# --- how long it takes --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine does at best: operations and bytes a second, seconds of an empty call."""
+
+    peak: float
+    bandwidth: float
+    overhead: float
+
+    def roof(self, operations: float, moved: float) -> float:
+        """Give the seconds that so many operations and bytes take at best: the slower decides.
+
+        Units: operations in floating-point operations, moved in bytes -> seconds
+        Source: Williams, Waterman and Patterson (2009), the roofline model
+        """
+        return max(operations / self.peak, moved / self.bandwidth)
+
+    def __str__(self):
+        return (
+            f"{self.peak / 1e9:.0f} billion operations and {self.bandwidth / 1e9:.0f} billion "
+            f"bytes a second; a call that does nothing takes {1e6 * self.overhead:.0f} µs"
+        )
+
+
+def keep_to_one_core() -> None:
+    """Have JAX compute on one core from here on: call this before it computes anything.
+
+    On several, it is up to what else runs, and up to the size, how many share a computation.
+
+    Raises: RuntimeError where JAX has computed before, and would not notice.
+    """
+    from jax._src import xla_bridge
+
+    flags, flag = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"
+    if flag in flags:
+        return
+    if xla_bridge.backends_are_initialized():
+        raise RuntimeError("JAX has computed already: restart, and call this first of all.")
+    os.environ["XLA_FLAGS"] = f"{flags} {flag}"
+
+
+def measure_machine(dtype: Any = np.float32) -> Machine:
+    """Measure one core: a large matrix product, the copy of a large array, an empty call."""
+    import jax
+    import jax.numpy as jnp
+
+    square, one, long = jnp.ones((1024, 1024), dtype), jnp.ones(()), np.ones(2**23, dtype)
+    product, nothing, there = jax.jit(jnp.matmul), jax.jit(lambda x: x), long.copy()
+    seconds = time_each(
+        {
+            "product": lambda: product(square, square),
+            "copy": lambda: np.copyto(there, long),
+            "nothing": lambda: nothing(one),
+        }
+    )
+    return Machine(
+        2 * square.shape[0] ** 3 / seconds["product"],
+        2 * long.nbytes / seconds["copy"],  # each is read, and written
+        seconds["nothing"],
+    )
+
+
+def time_each(
+    calls: Mapping[Hashable, Callable[[], Any]], rounds: int = 30, least: float = 1e-3
+) -> dict[Hashable, float]:
+    """Time calls round after round, so that a slow moment of the machine may hit any of them.
+
+    Each round has an order of its own. What counts is the shortest of a call's rounds: whatever
+    else runs can only add to it. A call's first run, which may compile, is left out; in a round, a
+    short call is repeated for `least` seconds.
+
+    Units: seconds
+    """
+    for call in calls.values():
+        _seconds_of(call, 0)
+    shortest, rng = dict.fromkeys(calls, math.inf), np.random.default_rng(0)
+    for _ in range(rounds):
+        for place in rng.permutation(len(calls)):
+            name = list(calls)[place]
+            shortest[name] = min(shortest[name], _seconds_of(calls[name], least))
+    return shortest
+
+
+def _seconds_of(call: Callable[[], Any], least: float) -> float:
+    import jax
+
+    runs, spent, start = 0, 0.0, time.perf_counter()
+    while not runs or spent < least:
+        jax.block_until_ready(call())
+        runs, spent = runs + 1, time.perf_counter() - start
+    return spent / runs
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How long a function takes: a start in seconds, and so many times what the roofline allows."""
+
+    start: float
+    slowdown: float
+
+    def seconds(self, roof: float) -> float:
+        """Predict the seconds of a call that takes so many at best."""
+        return self.start + self.slowdown * roof
+
+    def __str__(self):
+        return f"{1e6 * self.start:.0f} µs to start, and {self.slowdown:.1f} times the roofline"
+
+
+def fit_times(roofs: Any, seconds: Any) -> Fitted:
+    """Fit a start and a slowdown, neither below zero, to times measured; misses count in percent.
+
+    Shapes: roofs (num_sizes,), of Machine.roof; seconds (num_sizes,)
+    Raises: ValueError for fewer than three sizes, or a time that is not above zero.
+    """
+    from scipy.optimize import nnls
+
+    roofs, seconds = _above_zero(roofs, seconds)
+    scale = roofs.max()
+    (start, slowdown), _ = nnls(
+        np.stack([1 / seconds, roofs / scale / seconds], axis=1), np.ones(len(seconds))
+    )
+    return Fitted(float(start), float(slowdown / scale))
+
+
+def exponent(sizes: Any, values: Any) -> float:
+    """Find the p with which values grow as size to the power of p: a line in logarithms.
+
+    Shapes: sizes (num_sizes,), values (num_sizes,) -> ()
+    Raises: ValueError for fewer than three sizes, or a number that is not above zero.
+    """
+    sizes, values = _above_zero(sizes, values)
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def _above_zero(sizes: Any, values: Any) -> list[np.ndarray]:
+    arrays = [np.array(list(numbers), float) for numbers in (sizes, values)]
+    if len(np.unique(arrays[0])) < 3 or not all((array > 0).all() for array in arrays):
+        raise ValueError(
+            f"got {arrays[0]} and for these {arrays[1]}: expected three different sizes or more, "
+            "and numbers above zero alone."
+        )
+    return arrays
 
 
 # --- how well a score tells two kinds of input apart --------------------------------------

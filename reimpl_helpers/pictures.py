@@ -19,6 +19,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from reimpl_helpers.knowing import exponent
 from reimpl_helpers.originals.recording import Operation
 from reimpl_helpers.shapes import named_shape
 
@@ -390,6 +391,59 @@ class LiveLossCurve:
             self._display = display(data, metadata=metadata, raw=True, display_id=True)
         else:
             self._display.update(data, metadata=metadata, raw=True)
+
+
+# --- what a model costs
+
+
+@styled
+def show_times(
+    measured: Mapping[int, float],
+    predicted: Mapping[int, float],
+    roof: Mapping[int, float],
+    counted: Mapping[int, float],
+    size: str,
+) -> Picture:
+    """Show seconds over sizes in logarithms: points measured, predictions, the roofline below.
+
+    Beside the points runs the straight line that fits them best. The legend says its exponent, and
+    that of the counted operations. Predictions of sizes that were not measured are rings.
+
+    Units: all but counted in seconds; counted in operations
+    """
+    fitted, work = (exponent(values, values.values()) for values in (measured, counted))
+    picture = Picture(figsize=(WIDTH, 4), layout="constrained")
+    axes = picture.subplots()
+    sizes, seconds = np.array(list(measured)), np.array(list(measured.values()))
+    middle = np.exp(np.log(seconds).mean() + fitted * (np.log(sizes) - np.log(sizes).mean()))
+    label = f"measured, and a straight line: {size} to the power of {fitted:.2f}"
+    axes.plot(sizes, middle, color=OURS, linewidth=1)
+    axes.plot(sizes, seconds, "o", color=OURS, markersize=7)
+    handles = axes.plot([], [], "o-", color=OURS, label=label)
+    handles += axes.plot(
+        *zip(*sorted(predicted.items()), strict=True), "--", color=ORIGINAL, label="predicted"
+    )
+    unseen = sorted(set(predicted) - set(measured))
+    handles += axes.plot(
+        unseen,
+        [predicted[number] for number in unseen],
+        "o",
+        color=ORIGINAL,
+        fillstyle="none",
+        markersize=11,
+        label="predicted, not measured yet",
+    )
+    label = f"roofline; the operations grow with {size} to the power of {work:.2f}"
+    handles += axes.plot(*zip(*sorted(roof.items()), strict=True), color=MUTED, label=label)
+    axes.set(xscale="log", yscale="log", xlabel=size, ylabel="seconds")
+    axes.grid(color="#dddddd", linewidth=0.8)
+    axes.legend(handles=handles, frameon=False, loc="upper left")
+    picture.alt = (
+        f"Seconds over {size}, both in logarithms: {len(sizes)} sizes measured, a line that fits "
+        f"them, {len(unseen)} {'size' if len(unseen) == 1 else 'sizes'} predicted, and the "
+        "roofline below."
+    )
+    return picture
 
 
 # --- what a track ends on

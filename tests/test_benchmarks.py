@@ -83,6 +83,15 @@ def test_models():
         assert all(float(number) > 0 for number in ratios + times)
 
 
+def test_times():
+    said = short_form_of("times")
+    assert_one_line(said, "# billion operations and # billion bytes a second")
+    for name in tracks():
+        assert re.search(
+            rf"^{name}, \w+ \d+ to \d+: \d of 2 within 25%; \d+ µs to start", said, re.M
+        )
+
+
 @needs_hub
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root makes users")
 def test_workshop():

@@ -7,12 +7,16 @@ import pytest
 
 from reimpl_helpers import knowing
 from reimpl_helpers.knowing import (
+    Machine,
     auroc,
     called_elsewhere,
     count_operations,
     estimate,
+    exponent,
+    fit_times,
     let_in,
     time_calls,
+    time_each,
     words_of_refusal,
 )
 from reimpl_helpers.texts.package import load_pieces
@@ -98,6 +102,88 @@ def test_a_tracks_formula_is_what_is_walked(name, model, loss, dtype, data_axes,
         assert [*loaded["costs"].count_flops(*sizes).values()] == walked
 
 
+# --- how long it takes --------------------------------------------------------------------
+
+
+class Clock:
+    """Stand for `time`: a clock that moves only where somebody waits."""
+
+    seconds = 0.0
+
+    def perf_counter(self):
+        return self.seconds
+
+
+class Answer:
+    """Answer that is there at once, and computed once somebody has waited."""
+
+    def __init__(self, clock, seconds):
+        self.clock, self.left = clock, seconds
+
+    def block_until_ready(self):
+        self.clock.seconds += self.left
+
+
+def test_the_slower_of_the_two_decides():
+    machine = Machine(peak=100e9, bandwidth=20e9, overhead=5e-6)
+    assert machine.roof(operations=100e9, moved=10e9) == 1
+    assert machine.roof(operations=50e9, moved=20e9) == 1
+    assert str(machine).startswith("100 billion operations and 20 billion bytes a second; ")
+
+
+def test_this_machine_has_speeds_above_zero():
+    machine = knowing.measure_machine()
+    assert machine.peak > 0 and machine.bandwidth > 0 and machine.overhead > 0
+
+
+def test_each_call_counts_with_its_shortest_round_and_its_first_run_with_none(monkeypatch):
+    """In a round, one call or the other takes three times as long; a first run takes a second."""
+    clock, runs = Clock(), {"short": [], "long": []}
+
+    def call(name, seconds):
+        runs[name].append(clock.seconds)
+        slow = 1 + 2 * (len(runs["long"]) % 2)
+        return Answer(clock, seconds * slow if len(runs[name]) > 1 else 1)
+
+    monkeypatch.setattr(knowing, "time", clock)
+    calls = {"short": lambda: call("short", 0.001), "long": lambda: call("long", 0.5)}
+    found = time_each(calls, rounds=4, least=0.25)
+    assert found == {"short": pytest.approx(0.001), "long": pytest.approx(0.5)}
+    assert len(runs["short"]) > 300 and len(runs["long"]) == 5
+
+
+def test_a_fit_gives_back_what_the_times_were_made_of():
+    roofs = np.array([1e-7, 3e-6, 2e-5, 4e-4])
+    fit = fit_times(roofs, 5e-5 + 2.5 * roofs)
+    assert fit.start == pytest.approx(5e-5) and fit.slowdown == pytest.approx(2.5)
+    assert str(fit) == "50 µs to start, and 2.5 times the roofline"
+    assert fit.seconds(1e-3) == pytest.approx(5e-5 + 2.5e-3)
+    assert fit_times(roofs, 3 * roofs - 1e-8).start == 0
+
+
+def test_an_exponent_is_that_of_a_power():
+    sizes = np.array([1, 10, 500, 2000])
+    assert exponent(sizes, 7e-6 * sizes**1.5) == pytest.approx(1.5)
+    assert exponent({1: 0, 2: 0, 4: 0}, {1: 3, 2: 12, 4: 48}.values()) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("fitted", [fit_times, exponent])
+def test_few_sizes_and_times_of_nothing_are_refused(fitted):
+    with pytest.raises(ValueError, match="expected three different sizes or more"):
+        fitted([1, 2, 2], [3, 4, 5])
+    with pytest.raises(ValueError, match="expected three different sizes or more"):
+        fitted([1, 2, 3], [3, 0, 4])
+
+
+def test_one_core_is_asked_for_before_anything_is_computed(monkeypatch):
+    jnp.ones(())
+    monkeypatch.setenv("XLA_FLAGS", "")
+    with pytest.raises(RuntimeError, match="restart, and call this first of all"):
+        knowing.keep_to_one_core()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # a cell that runs again
+    knowing.keep_to_one_core()
+
+
 # --- how well a score tells two kinds of input apart --------------------------------------
 
 
@@ -172,25 +258,6 @@ def test_too_few_numbers_are_refused(numbers):
 
 
 # --- how it serves ------------------------------------------------------------------------
-
-
-class Clock:
-    """Stand for `time`: a clock that moves only where somebody waits."""
-
-    seconds = 0.0
-
-    def perf_counter(self):
-        return self.seconds
-
-
-class Answer:
-    """Answer that is there at once, and computed once somebody has waited."""
-
-    def __init__(self, clock, seconds):
-        self.clock, self.left = clock, seconds
-
-    def block_until_ready(self):
-        self.clock.seconds += self.left
 
 
 def test_each_call_is_waited_for_and_the_first_stands_apart(monkeypatch):

@@ -20,6 +20,7 @@ from reimpl_helpers.pictures import (
     forward_graph,
     loss_curve,
     show_images,
+    show_times,
 )
 
 SIZES = {"batch": 5, "pixels": 64, "hidden": 32, "code": 8}
@@ -195,12 +196,19 @@ def test_graph_in_words():
     assert alt.endswith("sigmoid gives (batch 5, pixels 64).")
 
 
+def times():
+    """Draw times that grow as a root, of operations that grow as the size does."""
+    sizes = (1, 10, 100, 1000)
+    measured, roof = {n: 1e-4 * n**0.5 for n in sizes}, {n: 1e-6 * n for n in sizes}
+    return show_times(measured, measured | {50: 7e-4}, roof, {n: 9 * n for n in sizes}, "images")
+
+
 def test_every_letter_is_at_least_nine_points():
     values = np.linspace(0, 1, 320).reshape(5, 64)
     for picture in (
         graph(), branched_graph(), compare_images(values, values, (8, 8)),
         compare_activations(values, values, "z"), compare_histograms({"w": values}, {"w": values}),
-        loss_curve([3, 2], [3, 2]), show_images({"strange": values}, (8, 8)),
+        loss_curve([3, 2], [3, 2]), show_images({"strange": values}, (8, 8)), times(),
     ):  # fmt: skip
         written = [t for t in picture.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text()]
         assert min(t.get_fontsize() for t in written) >= 9
@@ -230,6 +238,20 @@ def test_images_in_three_rows(images):
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["image", "ours", "apart"]
     assert "largest difference 0.25" in picture.get_supxlabel()
     assert picture.alt == "5 images, image above ours: largest difference 0.25."
+
+
+def test_times_beside_what_was_predicted():
+    picture = times()
+    (axes,) = picture.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "power of 0.50" in labels[0] and "power of 1.00" in labels[3]
+    rings = next(line for line in axes.lines if line.get_label() == labels[2])
+    np.testing.assert_array_equal(rings.get_xydata(), [[50, 7e-4]])
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert picture.alt == (
+        "Seconds over images, both in logarithms: 4 sizes measured, a line that fits them, 1 size "
+        "predicted, and the roofline below."
+    )
 
 
 def test_rows_of_images_with_their_titles(images):
