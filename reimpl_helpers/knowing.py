@@ -104,20 +104,13 @@ class Machine:
 
 
 def keep_to_one_core() -> None:
-    """Have JAX compute on one core from here on: call this before it computes anything.
+    """Have JAX compute on one core: call this before it computes anything, or it does not notice.
 
     On several, it is up to what else runs, and up to the size, how many share a computation.
-
-    Raises: RuntimeError where JAX has computed before, and would not notice.
     """
-    from jax._src import xla_bridge
-
     flags, flag = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"
-    if flag in flags:
-        return
-    if xla_bridge.backends_are_initialized():
-        raise RuntimeError("JAX has computed already: restart, and call this first of all.")
-    os.environ["XLA_FLAGS"] = f"{flags} {flag}"
+    if flag not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}"
 
 
 def measure_machine(dtype: Any = np.float32) -> Machine:
