@@ -10,7 +10,7 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.knowing import drawn_alpha, threshold_of, whole
+from reimpl_helpers.knowing import drawn_alpha, let_in, threshold_of, whole, words_of_refusal
 from reimpl_helpers.params import (
     draw_cases,
     flat,
@@ -714,6 +714,37 @@ def memory_cases(recording):
         yield Case(name, args, expected, part=whole)
 
 
+def checked_cases(recording):
+    rng = np.random.default_rng(0)
+    for count, seq, longest in ((5, 12, 12), (3, 7, 9), (1, 5, 6)):
+        x = some_proteins(rng, count, seq)
+        x[0, 1:4] = 1, 23, 1  # the ends of the table
+        name = f"{count} by {seq} numbers, of {longest} at most"
+        yield Case(name, (x, longest), x, unseen=other_checked_proteins)
+    x = some_proteins(rng, 4, 8)
+    yield Case("no proteins", (x[:0], 9), x[:0])
+    for place, wrong in ((2, -1), (2, 24), (2, 25), (2, 26), (2, 0), (0, 0), (0, 7), (0, 25)):
+        proteins = x.copy()
+        proteins[-1, place] = wrong
+        what = "at the start" if place == 0 else "between two letters"
+        yield refused_case(f"the number {wrong} {what}", proteins, 9)
+    yield refused_case("padding before the start", np.pad(x, ((0, 0), (1, 0))), 9)
+    yield refused_case("letters as floats", x.astype(float), 9)
+    yield refused_case("8 numbers where 7 are allowed", x, 7)
+    yield refused_case("proteins of no length", x[:, :0], 9)
+    yield refused_case("one protein that is no batch", x[0], 9)
+    yield refused_case("letters of three axes", x[:, :, None], 9)
+
+
+def other_checked_proteins(rng):
+    return some_proteins(rng, 6, 10), 11
+
+
+def refused_case(name, x, longest):
+    complaint = partial(let_in, name, "What does a row of numbers look like that is a protein?")
+    return Case(name, (x, longest), call=words_of_refusal, complaint=complaint)
+
+
 PIECES = [
     Piece("numpy_counterparts", None, 1, counterpart_cases),
     Piece("nn_layer", "model", 1, from_track="autoencoder"),
@@ -760,4 +791,5 @@ PIECES = [
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
+    Piece("checked_proteins", "data", 6, checked_cases),
 ]

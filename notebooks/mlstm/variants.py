@@ -747,3 +747,44 @@ def count_memory__in_one_line(batch, seq, embedding=10, units=12, layers=2):
     params += 4 * 25 * (units + 1)
     activations = 4 * batch * seq * (embedding + 7 * units * layers + 25)
     return dict(params=params, gradients=params, adam=2 * params, activations=activations)
+
+
+def checked_proteins__one_by_one(x, longest=12):
+    if np.ndim(x) != 2 or np.asarray(x).dtype.kind not in "ui":
+        raise ValueError("not a batch of whole numbers")
+    if not 0 < np.shape(x)[1] <= longest:
+        raise ValueError("too long, or nothing at all")
+    for start, *letters in np.asarray(x).tolist():
+        while letters and letters[-1] == 0:
+            letters.pop()
+        if start != 24 or not all(1 <= letter <= 23 for letter in letters):
+            raise ValueError(f"{start}, {letters} is no protein")
+    return x
+
+
+def checked_proteins__counted(x, longest=12):
+    x = np.array(x)
+    if not np.issubdtype(x.dtype, np.integer) or len(x.shape) != 2:
+        raise ValueError("letters are whole numbers, in two axes")
+    if x.shape[1] == 0 or x.shape[1] > longest:
+        raise ValueError(f"a row has {longest} numbers at most")
+    is_letter = (x >= 1) & (x < 24)
+    before_the_end = np.arange(1, x.shape[1]) <= is_letter.sum(axis=1)[:, None]
+    if np.any(x[:, 0] != 24) or np.any(is_letter[:, 1:] != before_the_end):
+        raise ValueError("a start, letters, and then nothing")
+    if np.any(x[:, 1:][~before_the_end]):
+        raise ValueError("something is left behind the letters")
+    return x
+
+
+def checked_proteins__in_jax(x, longest=12):
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.integer) or x.ndim != 2:
+        raise ValueError(f"{x.dtype} of {x.shape} are no proteins")
+    if x.shape[1] > longest or x.shape[1] < 1:
+        raise ValueError(f"{x.shape[1]} numbers in a row")
+    has_ended = jnp.cumsum(x[:, 1:] == 0, axis=1) > 0
+    is_right = jnp.where(has_ended, x[:, 1:] == 0, (x[:, 1:] > 0) & (x[:, 1:] < 24))
+    if not bool(jnp.all(x[:, 0] == 24) & jnp.all(is_right)):
+        raise ValueError("some protein is not in order")
+    return x

@@ -47,3 +47,28 @@ def dummy_protein_data(key=0, batch=8, seq=12):
     lengths = rng.integers(2, seq + 1, size=batch)
     x[np.arange(seq) >= lengths[:, None]] = 0
     return x, next_letters(x)
+
+
+def checked_proteins(x, longest=12):
+    """Return proteins that the model may be given, and refuse all others.
+
+    A row begins with 24, the start. Letters from 1 to 23 follow, and then 0 to its end. It has
+    longest numbers at most, start and zeros included.
+
+    Shapes: x (batch, seq), whole numbers, the batch may be empty -> the same
+    Raises: ValueError where anything of this is not so
+    """
+    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "iu":
+        raise ValueError(f"expected whole numbers in two axes, got {x.dtype}, {x.shape}")
+    if not 1 <= x.shape[1] <= longest:
+        raise ValueError(f"expected 1 to {longest} numbers in a row, got {x.shape[1]}")
+    starts, letters = x[:, 0], x[:, 1:]
+    if (starts != 24).any():
+        raise ValueError(f"expected 24 to begin each protein, got {starts[starts != 24][0]}")
+    wrong = (letters < 0) | (letters > 23)
+    if wrong.any():
+        raise ValueError(f"expected letters from 1 to 23, then 0, got {letters[wrong][0]}")
+    if ((letters[:, :-1] == 0) & (letters[:, 1:] > 0)).any():
+        raise ValueError("expected 0 behind the last letter alone, got a letter after 0")
+    return x

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from costs import count_flops, count_memory
-from data import dummy_protein_data, encode_proteins, next_letters
+from data import checked_proteins, dummy_protein_data, encode_proteins, next_letters
 from losses import next_letter_loss
 from model import mlstm_layer, mlstm_model, mlstm_step, normalise, read, representation
 from params import make_mlstm_params, params_from_state_dict, published_params
@@ -494,3 +494,33 @@ def test_difference_of_two_pairs():
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+def test_proteins_in_order_come_back():
+    """The first letter and the last, none at all, and twelve numbers unless told otherwise."""
+    x = np.array([[24, 1, 23, 0], [24, 5, 5, 5]])
+    np.testing.assert_array_equal(checked_proteins(x, longest=4), x)
+    assert checked_proteins(x[:0], longest=4).shape == (0, 4)
+    assert checked_proteins(dummy_protein_data(seq=12)[0]).shape == (8, 12)
+    with pytest.raises(ValueError):
+        checked_proteins(dummy_protein_data(seq=13)[0])
+
+
+def test_a_wrong_letter_is_refused():
+    """In the last protein as in the first: at its start, between letters, and as a float."""
+    x = np.array([[24, 1, 2, 0], [24, 3, 4, 5]])
+    for place, wrong in ((0, 0), (0, 3), (0, 25), (2, 0), (2, -1), (2, 24), (2, 25), (2, 26)):
+        proteins = x.copy()
+        proteins[1, place] = wrong
+        with pytest.raises(ValueError):
+            checked_proteins(proteins, longest=4)
+    with pytest.raises(ValueError):
+        checked_proteins(x.astype(float), longest=4)
+
+
+def test_proteins_of_another_shape_are_refused():
+    """Two axes, and a start at least."""
+    x = np.array([[24, 1, 2, 0], [24, 3, 4, 5]])
+    for proteins, longest in ((x[0], 4), (x, 3), (x[:, :, None], 4), (x[:, :0], 4)):
+        with pytest.raises(ValueError):
+            checked_proteins(proteins, longest)
