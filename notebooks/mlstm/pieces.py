@@ -10,7 +10,14 @@ from reimpl_helpers.checks.cases import Case, Piece, Refusal, tests_of
 from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
-from reimpl_helpers.knowing import drawn_alpha, let_in, threshold_of, whole, words_of_refusal
+from reimpl_helpers.knowing import (
+    drawn_alpha,
+    let_in,
+    threshold_of,
+    whole,
+    words_cases,
+    words_of_refusal,
+)
 from reimpl_helpers.params import (
     draw_cases,
     flat,
@@ -792,4 +799,5 @@ PIECES = [
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),
     Piece("checked_proteins", "data", 6, checked_cases),
+    Piece("in_words", "card", 6, words_cases),
 ]

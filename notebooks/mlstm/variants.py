@@ -788,3 +788,21 @@ def checked_proteins__in_jax(x, longest=12):
     if not bool(jnp.all(x[:, 0] == 24) & jnp.all(is_right)):
         raise ValueError("some protein is not in order")
     return x
+
+
+def in_words__several_sentences():
+    return dict(
+        use="It may be used. Of all proteins, those that it has learned from are its own kind.",
+        not_for="It is not for other kinds. Nor is it for anything that somebody lives by.",
+        not_looked_at="""Nobody has looked at any proteins
+        that somebody else has collected.""",
+    )
+
+
+def in_words__put_together():
+    unknown = " and ".join(["whatever comes later", "whatever came before"])
+    return {
+        "not_looked_at": f"We do not know about {unknown}.",
+        "not_for": "- proteins that nobody checked\n- proteins of another size",
+        "use": "For whoever wants to try it on proteins like ours.",
+    }

@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from card import in_words
 from costs import count_flops, count_memory
 from data import checked_proteins, dummy_protein_data, encode_proteins, next_letters
 from losses import next_letter_loss
@@ -524,3 +525,11 @@ def test_proteins_of_another_shape_are_refused():
     for proteins, longest in ((x[0], 4), (x, 3), (x[:, :, None], 4), (x[:, :0], 4)):
         with pytest.raises(ValueError):
             checked_proteins(proteins, longest)
+
+
+def test_the_card_says_three_things():
+    """Where the model may be used, where not, and what was not looked at, in five words or more."""
+    said = in_words()
+    assert sorted(said) == ["not_for", "not_looked_at", "use"]
+    assert all(len(sentence.split()) >= 5 for sentence in said.values())
+    assert len({*said.values()}) == 3
