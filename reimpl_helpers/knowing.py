@@ -118,7 +118,7 @@ def measure_machine(dtype: Any = np.float32) -> Machine:
     import jax
     import jax.numpy as jnp
 
-    square, one, long = jnp.ones((1024, 1024), dtype), jnp.ones(()), np.ones(2**23, dtype)
+    square, one, long = jnp.ones((768, 768), dtype), jnp.ones(()), np.ones(2**23, dtype)
     product, nothing, there = jax.jit(jnp.matmul), jax.jit(lambda x: x), long.copy()
     seconds = time_each(
         {
@@ -135,7 +135,7 @@ def measure_machine(dtype: Any = np.float32) -> Machine:
 
 
 def time_each(
-    calls: Mapping[Hashable, Callable[[], Any]], rounds: int = 30, least: float = 1e-3
+    calls: Mapping[Hashable, Callable[[], Any]], rounds: int = 50, least: float = 1e-3
 ) -> dict[Hashable, float]:
     """Time calls round after round, so that a slow moment of the machine may hit any of them.
 

@@ -433,7 +433,7 @@ def show_times(
         markersize=11,
         label="predicted, not measured yet",
     )
-    label = f"roofline; the operations grow with {size} to the power of {work:.2f}"
+    label = f"the roofline; operations counted: {size} to the power of {work:.2f}"
     handles += axes.plot(*zip(*sorted(roof.items()), strict=True), color=MUTED, label=label)
     axes.set(xscale="log", yscale="log", xlabel=size, ylabel="seconds")
     axes.grid(color="#dddddd", linewidth=0.8)
