@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -454,3 +455,24 @@ def let_in(sent: str, question: str, words: list[str]) -> tuple[str, str] | None
             "What would you want to read when what you have sent is refused?",
         )
     return None
+
+
+def limits_case(question: str, within: Any, beyond: list, *limits: int) -> Case:
+    """Ask a guard for what is just within its limits, and for what is just beyond one of them.
+
+    It is to be the first case of its piece, with the defaults as limits: then a default shows.
+    """
+    complaint = partial(_wrong_with_limits, question)
+    args = (within, *beyond), *limits
+    return Case("just within its limits, and beyond", args, call=_refusals, complaint=complaint)
+
+
+def _refusals(piece: Callable, several: tuple, *limits: int) -> list[list[str]]:
+    return [words_of_refusal(piece, x, *limits) for x in several]
+
+
+def _wrong_with_limits(question: str, answers: list[list[str]]) -> Complaint:
+    within, *beyond = answers
+    if within:
+        return f"just within its limits: refused with {within[0]!r}.", question
+    return next(filter(None, (let_in("just beyond", question, words) for words in beyond)), None)

@@ -13,6 +13,7 @@ from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
     let_in,
+    limits_case,
     threshold_of,
     whole,
     words_cases,
@@ -85,6 +86,7 @@ def many(names):
 
 # --- 1 forward pass -----------------------------------------------------------------------
 
+A_PROTEIN = "What does a row of numbers look like that is a protein?"
 COUNTERPARTS = "embedding", "clamp", "Tensor.matmul", "chunk", "sigmoid", "where"
 
 
@@ -723,6 +725,7 @@ def memory_cases(recording):
 
 def checked_cases(recording):
     rng = np.random.default_rng(0)
+    yield limits_case(A_PROTEIN, some_proteins(rng, 4, 12), [some_proteins(rng, 4, 13)], 12)
     for count, seq, longest in ((5, 12, 12), (3, 7, 9), (1, 5, 6)):
         x = some_proteins(rng, count, seq)
         x[0, 1:4] = 1, 23, 1  # the ends of the table
@@ -748,7 +751,7 @@ def other_checked_proteins(rng):
 
 
 def refused_case(name, x, longest):
-    complaint = partial(let_in, name, "What does a row of numbers look like that is a protein?")
+    complaint = partial(let_in, name, A_PROTEIN)
     return Case(name, (x, longest), call=words_of_refusal, complaint=complaint)
 
 

@@ -13,6 +13,7 @@ from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
     let_in,
+    limits_case,
     threshold_of,
     whole,
     words_cases,
@@ -86,6 +87,7 @@ def after_block(params, x, is_real, heads):
 
 # --- 1 forward pass -----------------------------------------------------------------------
 
+READABLE = "Which sentences is the model made for?"
 COUNTERPARTS = "embedding", "linear", "Tensor.matmul", "Tensor.masked_fill", "softmax"
 
 
@@ -810,6 +812,10 @@ def memory_of(probe):
 
 def checked_cases(recording):
     rng = np.random.default_rng(0)
+    last = {"tokens": np.full((2, 8), 29), "is_real": np.ones((2, 8), bool)}
+    too_long = {"tokens": np.full((2, 9), 29), "is_real": np.ones((2, 9), bool)}
+    too_high = {**last, "tokens": np.full((2, 8), 30)}
+    yield limits_case(READABLE, last, [too_high, too_long], 30, 8)
     for name, lengths in (
         ("ordinary", (3, 1, 5, 2)),
         ("other sizes", (7, 4, 6)),
@@ -856,7 +862,7 @@ def other_checked_sentences(probe, rng):
 
 
 def refused_case(name, *args):
-    complaint = partial(let_in, name, "Which sentences is the model made for?")
+    complaint = partial(let_in, name, READABLE)
     return Case(name, args, call=words_of_refusal, complaint=complaint)
 
 
