@@ -14,6 +14,7 @@ import numpy as np
 from timing import parser_for
 
 from reimpl_helpers import knowing
+from reimpl_helpers.base.growth import exponent
 from reimpl_helpers.tracks.track import Track
 
 FITTED, KEPT_BACK, NEAR = 8, 25, 0.25
@@ -93,8 +94,8 @@ def report(name: str, machine: knowing.Machine, short: bool) -> None:
         f"{name}, {axis} {low} to {high}: {len(share) - len(far)} of {len(share)} within "
         f"{NEAR:.0%}; {fit}; "
         f"grows with {axis} to the power of "
-        f"{knowing.exponent(fitted, [seconds[n] for n in fitted]):.2f}, counted "
-        f"{knowing.exponent(fitted, [models[n].operations for n in fitted]):.2f}"
+        f"{exponent(fitted, [seconds[n] for n in fitted]):.2f}, counted "
+        f"{exponent(fitted, [models[n].operations for n in fitted]):.2f}"
     )
     for size, part in far.items():
         took = 1e6 * seconds[size]

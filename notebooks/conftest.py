@@ -98,7 +98,7 @@ def assert_runs_without_helpers(finished, folder):
     probe = subprocess.run([sys.executable, "-c", "import reimpl_helpers"], env=alone, cwd=folder)
     assert probe.returncode != 0, "the helpers are still there"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *STRICT, str(finished)],
+        [sys.executable, "-m", "pytest", "-q", *STRICT, str(finished / "test_model.py")],
         env=alone, cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from reimpl_helpers.base.growth import above_zero
 from reimpl_helpers.base.programs import programs_in
 from reimpl_helpers.base.words import first_line
 from reimpl_helpers.checks.cases import Case, Complaint
@@ -189,32 +190,12 @@ def fit_times(roofs: Any, seconds: Any) -> Fitted:
     """
     from scipy.optimize import nnls
 
-    roofs, seconds = _above_zero(roofs, seconds)
+    roofs, seconds = above_zero(roofs, seconds)
     scale = roofs.max()
     (start, slowdown), _ = nnls(
         np.stack([1 / seconds, roofs / scale / seconds], axis=1), np.ones(len(seconds))
     )
     return Fitted(float(start), float(slowdown / scale))
-
-
-def exponent(sizes: Any, values: Any) -> float:
-    """Find the p with which values grow as size to the power of p: a line in logarithms.
-
-    Shapes: sizes (num_sizes,), values (num_sizes,) -> ()
-    Raises: ValueError for fewer than three sizes, or a number that is not above zero.
-    """
-    sizes, values = _above_zero(sizes, values)
-    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
-
-
-def _above_zero(sizes: Any, values: Any) -> list[np.ndarray]:
-    arrays = [np.array(list(numbers), float) for numbers in (sizes, values)]
-    if len(np.unique(arrays[0])) < 3 or not all((array > 0).all() for array in arrays):
-        raise ValueError(
-            f"got {arrays[0]} and for these {arrays[1]}: expected three different sizes or more, "
-            "and numbers above zero alone."
-        )
-    return arrays
 
 
 # --- how well a score tells two kinds of input apart --------------------------------------

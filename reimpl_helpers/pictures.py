@@ -19,7 +19,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from reimpl_helpers.knowing import exponent
+from reimpl_helpers.base.growth import exponent
 from reimpl_helpers.originals.recording import Operation
 from reimpl_helpers.shapes import named_shape
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from reimpl_helpers import knowing
+from reimpl_helpers.base.growth import exponent
 from reimpl_helpers.knowing import (
     Machine,
     auroc,
     called_elsewhere,
     count_operations,
     estimate,
-    exponent,
     fit_times,
     let_in,
     time_calls,
