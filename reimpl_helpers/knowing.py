@@ -282,10 +282,9 @@ def estimate(numbers: Any) -> tuple[Estimate, str]:
         low = scipy.special.betaincinv(true, count - true + 1, 0.025) if true else 0.0
         high = scipy.special.betaincinv(true + 1, count - true, 0.975) if true < count else 1.0
         return Estimate(value, float(low), float(high)), f"share of {count}, Clopper and Pearson's"
-    reach = scipy.special.stdtrit(count - 1, 0.975) * numbers.std(ddof=1) / np.sqrt(count)
-    return Estimate(
-        value, value - float(reach), value + float(reach)
-    ), f"mean of {count}, Student's"
+    error = numbers.std(ddof=1) / np.sqrt(count)
+    reach = float(scipy.special.stdtrit(count - 1, 0.975) * error)
+    return Estimate(value, value - reach, value + reach), f"mean of {count}, Student's"
 
 
 # --- how it serves ------------------------------------------------------------------------
@@ -436,6 +435,12 @@ def let_in(sent: str, question: str, words: list[str]) -> tuple[str, str] | None
             "What would you want to read when what you have sent is refused?",
         )
     return None
+
+
+def refused_case(sent: str, question: str, *args) -> Case:
+    """Ask a guard for something that it is to refuse, in words."""
+    complaint = partial(let_in, sent, question)
+    return Case(sent, args, call=words_of_refusal, complaint=complaint)
 
 
 def limits_case(question: str, within: Any, beyond: list, *limits: int) -> Case:

@@ -16,11 +16,11 @@ from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
-    let_in,
+    estimate,
+    refused_case,
     threshold_of,
     whole,
     words_cases,
-    words_of_refusal,
 )
 from reimpl_helpers.params import (
     draw_cases,
@@ -33,6 +33,7 @@ from reimpl_helpers.texts.package import load_pieces
 from reimpl_helpers.training import growth_complaint, operations_in
 
 SOLUTION = Path(__file__).parent / "solution"
+A_PIXEL = "Which values may a pixel have?"
 COMPILED = "ordinary", "other sizes"  # compiling for every probe would only take longer
 # of -1000, 0 and 1000, where the exponential overflows
 FAR_OUT = {"relu": [0.0, 0.0, 1000.0], "tanh": [-1.0, 0.0, 1.0], "sigmoid": [0.0, 0.5, 1.0]}
@@ -485,15 +486,12 @@ def strange(params, x, known, calibration, alpha):
 
 
 def difference_cases(recording):
-    from scipy.special import stdtrit  # a fifth of a second, which other steps need not wait
-
     rng = np.random.default_rng(0)
     for count in (10, 4, 25):
         a = rng.normal(size=count)
         b = a + rng.normal(0.2, 0.4, size=count)
-        gaps = a - b
-        reach = stdtrit(count - 1, 0.975) * np.sqrt(gaps.var(ddof=1) / count)
-        expected = {"mean": gaps.mean(), "low": gaps.mean() - reach, "high": gaps.mean() + reach}
+        found, _ = estimate(a - b)
+        expected = {"mean": found.value, "low": found.low, "high": found.high}
         yield Case(f"{count} seeds", (a, b), expected)
 
 
@@ -534,21 +532,16 @@ def checked_cases(recording):
     for name, wrong in wrong_values.items():
         one = x.copy()
         one[-1, 3] = wrong
-        yield refused_case(f"{name} in one pixel", one, 9)
-    yield refused_case("grey levels from 0 to 16", 16 * x, 9)
-    yield refused_case("a pixel too many", x, 8)
-    yield refused_case("one image that is no batch", x[0], 9)
-    yield refused_case("images of 3 by 3", x.reshape(4, 3, 3), 9)
-    yield refused_case("no images, of a pixel too few", x[:0, 1:], 9)
+        yield refused_case(f"{name} in one pixel", A_PIXEL, one, 9)
+    yield refused_case("grey levels from 0 to 16", A_PIXEL, 16 * x, 9)
+    yield refused_case("a pixel too many", A_PIXEL, x, 8)
+    yield refused_case("one image that is no batch", A_PIXEL, x[0], 9)
+    yield refused_case("images of 3 by 3", A_PIXEL, x.reshape(4, 3, 3), 9)
+    yield refused_case("no images, of a pixel too few", A_PIXEL, x[:0, 1:], 9)
 
 
 def other_checked_images(rng):
     return rng.uniform(size=(6, 7)), 7
-
-
-def refused_case(name, x, pixels):
-    complaint = partial(let_in, name, "Which values may a pixel have?")
-    return Case(name, (x, pixels), call=words_of_refusal, complaint=complaint)
 
 
 PIECES = [

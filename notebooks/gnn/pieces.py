@@ -17,11 +17,10 @@ from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
-    let_in,
+    refused_case,
     threshold_of,
     whole,
     words_cases,
-    words_of_refusal,
 )
 from reimpl_helpers.params import (
     draw_cases,
@@ -531,8 +530,7 @@ def checked_cases(recording):
     refused["a node too few in nodes_per_graph"] = changed(x, nodes_per_graph=counts[-1] - 1)
     refused["a graph of -1 nodes"] = {**x, "nodes_per_graph": np.append(counts, [-1, 1])}
     for name, graphs in refused.items():
-        complaint = partial(let_in, name, "What would the model make of it?")
-        yield Case(name, (graphs, *sizes), call=words_of_refusal, complaint=complaint)
+        yield refused_case(name, "What would the model make of it?", graphs, *sizes)
 
 
 def other_checked_graphs(probe, rng):

@@ -12,12 +12,11 @@ from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
-    let_in,
     limits_case,
+    refused_case,
     threshold_of,
     whole,
     words_cases,
-    words_of_refusal,
 )
 from reimpl_helpers.params import (
     draw_cases,
@@ -737,22 +736,17 @@ def checked_cases(recording):
         proteins = x.copy()
         proteins[-1, place] = wrong
         what = "at the start" if place == 0 else "between two letters"
-        yield refused_case(f"the number {wrong} {what}", proteins, 9)
-    yield refused_case("padding before the start", np.pad(x, ((0, 0), (1, 0))), 9)
-    yield refused_case("letters as floats", x.astype(float), 9)
-    yield refused_case("8 numbers where 7 are allowed", x, 7)
-    yield refused_case("proteins of no length", x[:, :0], 9)
-    yield refused_case("one protein that is no batch", x[0], 9)
-    yield refused_case("letters of three axes", x[:, :, None], 9)
+        yield refused_case(f"the number {wrong} {what}", A_PROTEIN, proteins, 9)
+    yield refused_case("padding before the start", A_PROTEIN, np.pad(x, ((0, 0), (1, 0))), 9)
+    yield refused_case("letters as floats", A_PROTEIN, x.astype(float), 9)
+    yield refused_case("8 numbers where 7 are allowed", A_PROTEIN, x, 7)
+    yield refused_case("proteins of no length", A_PROTEIN, x[:, :0], 9)
+    yield refused_case("one protein that is no batch", A_PROTEIN, x[0], 9)
+    yield refused_case("letters of three axes", A_PROTEIN, x[:, :, None], 9)
 
 
 def other_checked_proteins(rng):
     return some_proteins(rng, 6, 10), 11
-
-
-def refused_case(name, x, longest):
-    complaint = partial(let_in, name, A_PROTEIN)
-    return Case(name, (x, longest), call=words_of_refusal, complaint=complaint)
 
 
 PIECES = [

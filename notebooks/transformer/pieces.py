@@ -12,12 +12,11 @@ from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
     drawn_alpha,
-    let_in,
     limits_case,
+    refused_case,
     threshold_of,
     whole,
     words_cases,
-    words_of_refusal,
 )
 from reimpl_helpers.params import (
     flat,
@@ -836,7 +835,7 @@ def checked_cases(recording):
             tokens = x["tokens"].copy()
             tokens[1, place] = wrong
             args = {**x, "tokens": tokens}, words, positions
-            yield refused_case(f"the number {name} as {what}, of {words}", *args)
+            yield refused_case(f"the number {name} as {what}, of {words}", READABLE, *args)
     is_real = x["is_real"]
     wrong = {
         "numbers as floats": {**x, "tokens": x["tokens"].astype(float)},
@@ -849,8 +848,8 @@ def checked_cases(recording):
         "numbers of three axes": {name: part[:, :, None] for name, part in x.items()},
     }
     for name, wrong_x in wrong.items():
-        yield refused_case(name, wrong_x, words, positions)
-    yield refused_case("5 words where there are 4 positions", x, words, 4)
+        yield refused_case(name, READABLE, wrong_x, words, positions)
+    yield refused_case("5 words where there are 4 positions", READABLE, x, words, 4)
 
 
 def two_tables(probe):
@@ -859,11 +858,6 @@ def two_tables(probe):
 
 def other_checked_sentences(probe, rng):
     return drawn_sentences(rng, probe, 3, 6, 1, 5), *two_tables(probe)
-
-
-def refused_case(name, *args):
-    complaint = partial(let_in, name, READABLE)
-    return Case(name, args, call=words_of_refusal, complaint=complaint)
 
 
 PIECES = [

@@ -153,7 +153,7 @@ def card_of(store, texts, by) -> str:
     heads = ("value", "from", "to", "how")
     return TEXT.format(
         name=store.track.name,
-        about=ast.get_docstring(ast.parse(store.track.original.read_bytes())).splitlines()[0],
+        about=store.track.about,
         by=by,
         trained=trained,
         numbers=markdown_table(("measured", *heads), numbers),

@@ -200,11 +200,6 @@ class Project:
         return " and ".join(self.authors) or "a pair"
 
     @property
-    def about(self) -> str:
-        """Say in a line what the model is."""
-        return ast.get_docstring(ast.parse(self.track.original.read_bytes())).splitlines()[0]
-
-    @property
     def paths(self) -> dict[str, str]:
         """Say where each module goes."""
         homes = {module: "tests" if module in BESIDE else self.track.name for module in self.texts}
@@ -227,7 +222,7 @@ class Project:
         """Give the content of every file."""
         original = self.track.original
         files = {
-            f"{self.track.name}/__init__.py": f'"""{self.about}"""\n',
+            f"{self.track.name}/__init__.py": f'"""{self.track.about}"""\n',
             "reference/original.py": original.read_bytes(),
             "reference/LICENSE": (ROOT / "LICENSE").read_bytes(),
             ".gitignore": IGNORED.replace(" ", "\n") + "\n",
@@ -299,7 +294,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "{project.track.name}-reimplemented"
 version = "0.1.0"
-description = {in_toml(project.about)}
+description = {in_toml(project.track.about)}
 readme = "README.md"
 authors = [{names}]
 requires-python = ">={PYTHON}"

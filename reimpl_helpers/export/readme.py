@@ -71,7 +71,7 @@ def readme(project, files) -> str:
     has_recording = any(path.endswith(".safetensors") for path in files)
     return README.format(
         name=project.track.name,
-        about=project.about,
+        about=project.track.about,
         language=project.language,
         by=" and ".join(map(in_markdown, project.authors)) or "a pair",
         card=ITS_CARD if CARD in files else "",

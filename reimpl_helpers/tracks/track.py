@@ -4,6 +4,7 @@ Nothing here knows of a pair: what they write is in pair/store.py, how it is jud
 judge/pieces.py.
 """
 
+import ast
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
@@ -71,6 +72,11 @@ class Track:
     @property
     def original(self) -> Path:
         return self.home / "original.py"
+
+    @property
+    def about(self) -> str:
+        """Say in a line what the model is, as its original does."""
+        return ast.get_docstring(ast.parse(self.original.read_bytes())).splitlines()[0]
 
     @cached_property
     def recording(self):
