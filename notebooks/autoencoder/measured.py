@@ -13,7 +13,6 @@ from params import make_autoencoder_params
 from training import train
 from uncertainty import is_strange, strangeness
 
-jax.config.update("jax_enable_x64", True)
 RECORDING = Path(__file__).with_name("recording.safetensors")
 TRAINED = """\
 On 900 of the 1,797 handwritten digits that scikit-learn ships, 8 by 8 pixels from 0 to 1, by 1,500
@@ -22,6 +21,7 @@ last 447 are those that are measured below."""
 
 
 # given by the workbook
+@jax.enable_x64(True)
 def measured():
     """Train anew, and measure: numbers that are counted, values of images, scores of two kinds."""
     images, _ = digit_data(RECORDING)

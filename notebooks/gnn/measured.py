@@ -11,7 +11,6 @@ from params import make_gnn_params
 from training import train
 from uncertainty import is_strange, strangeness
 
-jax.config.update("jax_enable_x64", True)
 TRAINED = """\
 On 400 made-up graphs of 2 to 6 nodes and 1 to 9 edges, to say how many edges a graph has, by 500
 steps of Adam of size 0.01, all graphs in each. 400 more set the threshold of `is_strange`, and two
@@ -19,6 +18,7 @@ times 400 others are measured below."""
 
 
 # given by the workbook
+@jax.enable_x64(True)
 def measured():
     """Train anew, and measure: numbers that are counted, values of graphs, scores of two kinds."""
     (known, known_y), (calibration, _), (trial, trial_y), (other, _) = (

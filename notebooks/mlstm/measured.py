@@ -11,7 +11,6 @@ from params import make_mlstm_params
 from training import train
 from uncertainty import is_strange, strangeness
 
-jax.config.update("jax_enable_x64", True)
 TRAINED = """\
 On 800 made-up proteins of 1 to 11 letters, each letter as likely as any other, by 40 steps of Adam
 of size 0.02, all proteins in each. 600 more set the threshold of `is_strange`, and 1,200 others are
@@ -19,6 +18,7 @@ measured below."""
 
 
 # given by the workbook
+@jax.enable_x64(True)
 def measured():
     """Train anew, and measure: numbers that are counted, values of proteins, scores of two kinds.
 

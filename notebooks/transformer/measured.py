@@ -12,7 +12,6 @@ from params import make_transformer_params
 from training import adam_steps
 from uncertainty import is_strange, strangeness
 
-jax.config.update("jax_enable_x64", True)
 TRAINED = """\
 On 1,000 made-up pairs of alike sentences, of 3 to 6 words in rising order, to tell a sentence's
 partner from 38 others: three times through them in batches of 20 pairs, each for 4 steps of Adam of
@@ -52,6 +51,7 @@ def learned(params, known, pairs, step_size=5e-3):
 
 
 # given by the workbook
+@jax.enable_x64(True)
 def measured():
     """Train anew, and measure: numbers that are counted, values of sentences, scores of two kinds.
 

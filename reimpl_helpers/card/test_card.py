@@ -33,7 +33,7 @@ def value_of(numbers):
     mean.
     """
     if not isinstance(numbers, tuple):
-        return float(np.mean(numbers))
+        return float(np.asarray(numbers).mean())
     before, after = map(np.asarray, numbers)
     is_above, is_equal = after[:, None] > before, after[:, None] == before
     return float(np.mean(is_above + is_equal / 2))

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import re
 
+import jax
 import numpy as np
 import pytest
 import yaml
@@ -121,6 +122,7 @@ def test_each_number_on_the_card_of_a_track_that_moved_is_refused(name, tmp_path
     package.write_texts(store.folder, track.given_texts(in_jax=True), {})
     write_card(store, "Ada and Grace")
     refuses_each_number_that_moved(store)
+    assert not jax.config.jax_enable_x64  # as before: pairs go on in the same process
 
 
 def test_a_number_that_is_gone_or_new_is_refused(store, quick):
