@@ -377,6 +377,25 @@ def threshold_of(scores: np.ndarray, alpha: float) -> float:
     return np.sort(scores)[rank - 1] if rank <= len(scores) else np.inf
 
 
+FIFTH, MAHALANOBIS = "distance to the fifth nearest", "Mahalanobis distance"
+
+
+def distances_from(known: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure how far each row of x is from the known rows, by two distances.
+
+    Shapes: known (num_known, size), more rows than `size`; x (num_rows, size) -> (num_rows,) each
+    Source: Sun et al. (2022), the distance to the k-th nearest neighbour, here the fifth; Lee et
+        al. (2018), the Mahalanobis distance, here to one class and not squared
+    """
+    nearest = np.sort(np.linalg.norm(x[:, None] - known, axis=-1), axis=1)
+    gaps = x - known.mean(axis=0)
+    inverse = np.linalg.inv(np.cov(known, rowvar=False))
+    return {
+        FIFTH: nearest[:, 4],
+        MAHALANOBIS: np.sqrt(np.einsum("ri,ij,rj->r", gaps, inverse, gaps)),
+    }
+
+
 def drawn_alpha(rng: np.random.Generator, count: int) -> float:
     """Draw an alpha for so many scores that makes no rank exactly whole: rounding must not decide.
 

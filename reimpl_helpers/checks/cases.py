@@ -13,8 +13,10 @@ class Case:
     """One question put to a piece: a probe, the arguments, and what must come back.
 
     The answer, or what `part` makes of it, is compared with `expected` (an array, or nested
-    dicts of arrays and shapes), or, where no single value is right, handed to `complaint`, which
-    returns what is wrong with it and what to ask, or None, or raises a Refusal of its own.
+    dicts of arrays and shapes). Where the pair chooses what to write, `choices` makes of the
+    arguments what each choice gives, by name. Where no single value is right, the answer is handed
+    to `complaint`, which returns what is wrong with it and what to ask, or None, or raises a
+    Refusal of its own.
     `complaint_at` is handed the arguments too; it is asked for only where everything else is right.
     `alike` tells whether two answers show the same mistake, where values are drawn at random.
     `unseen` makes other arguments of the same kind from a random generator.
@@ -23,6 +25,7 @@ class Case:
     probe: str
     args: tuple = ()
     expected: object = None
+    choices: Callable[..., dict[str, object]] | None = None
     complaint: Callable[[object], Complaint] | None = None
     complaint_at: Callable[[object, tuple], Complaint] | None = None
     call: Callable = lambda piece, *args: piece(*args)

@@ -23,6 +23,8 @@ def compare_answer(answer, case: Case) -> float | None:
         )
     try:
         answer = case.part(answer)
+        if case.choices:
+            return compare_with_each(answer, case.choices(*case.args), case.probe)
         if case.has_one_answer:
             return compare(answer, case.expected, case.probe)
         complaint = case.complaint_about(answer)
@@ -55,6 +57,26 @@ def compare(answer, expected, probe, path="") -> float:
     if isinstance(expected, tuple):
         return compare_shapes(answer, expected, at)
     return compare_arrays(as_array(answer, at), np.asarray(expected), at)
+
+
+def compare_with_each(answer, choices, probe) -> float:
+    """Compare an answer with what each choice gives; return how far off the one is that fits.
+
+    Raises: Refusal naming the choice that is nearest, where none fits.
+    """
+    refusals = {}
+    for name, expected in choices.items():
+        try:
+            return compare(answer, expected, probe)
+        except Refusal as refusal:
+            refusals[name] = refusal
+    if any(refusal.stage != "values" for refusal in refusals.values()):
+        raise refusals[name]
+    ours = as_array(answer, "")
+    nearest = min(choices, key=lambda name: np.abs(ours - choices[name]).mean())
+    found = refusals[nearest]
+    seen = f"{found.seen} It is nearest to the {nearest}, of the {len(choices)} to choose from."
+    raise Refusal("values", seen, found.question)
 
 
 def refuse_other_keys(answer, expected, at):

@@ -686,6 +686,21 @@ def test_complaint_may_refuse_at_another_stage():
     assert headline(lambda: 3.0, *cases) == "no list. Return an array."
 
 
+def test_one_of_several_choices_is_asked_for():
+    def choices(x):
+        return {"double": 2 * x, "square": x**2}
+
+    case = Case("chosen", (X,), choices=choices)
+    assert verdict_on(lambda x: 2 * x, case).right
+    assert verdict_on(lambda x: x**2, case).right
+    for wrong, nearest in ((lambda x: 2 * x + 0.1, "double"), (lambda x: x**2 - 0.1, "square")):
+        assert headline(wrong, case).startswith("6 of 6 values differ on “chosen”")
+        assert f"It is nearest to the {nearest}, of the 2 to choose from. The same" in headline(
+            wrong, case
+        )
+    assert headline(lambda x: np.ones(2), case).startswith("wrong shape")
+
+
 def test_call_and_part():
     case = Case("second", (X,), 2 * X, call=lambda piece, x: piece(x=x), part=lambda pair: pair[1])
     assert verdict_on(lambda x: (x, 2 * x), case).right
