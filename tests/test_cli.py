@@ -75,6 +75,7 @@ MISSING = [
     "strangeness · not written yet (step 6)",
     "conformal_threshold · not written yet (step 6)",
     "is_strange · not written yet (step 6)",
+    "second_strangeness · not written yet (step 6)",
     "count_flops · not written yet (step 6)",
     "count_memory · not written yet (step 6)",
     "paired_difference · not written yet (step 6)",

@@ -15,6 +15,7 @@ from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
+    distances_from,
     drawn_alpha,
     estimate,
     refused_case,
@@ -485,6 +486,31 @@ def strange(params, x, known, calibration, alpha):
     return distances(params, x, known) > threshold
 
 
+def second_cases(recording):
+    rng = np.random.default_rng(0)
+    for name in ("ordinary", "other sizes"):
+        probe = recording.probes[name]
+        known = rng.uniform(size=(8 * probe.sizes["code"], probe.sizes["pixels"]))
+        args = nested(probe.params), probe.inputs["x"], known
+        yield Case(probe.name, args, choices=second_scores, unseen=other_images_in_full)
+
+
+def second_scores(params, x, known):
+    codes, known_codes = encoded(params, x), encoded(params, known)
+    error = ((decoded(params, codes) - x) ** 2).mean(axis=1)
+    return {"error": error, **distances_from(known_codes, codes)}
+
+
+def other_images_in_full(rng):
+    """Draw a whole model, images, and more known ones than a code has numbers."""
+    params, x, _ = other_images(rng)
+    decoder = {
+        "dec_hidden": {"weight": rng.normal(size=(7, 3)), "bias": rng.normal(size=7)},
+        "dec_pixels": {"weight": rng.normal(size=(9, 7)), "bias": rng.normal(size=9)},
+    }
+    return params | decoder, x, rng.uniform(size=(24, 9))
+
+
 def difference_cases(recording):
     rng = np.random.default_rng(0)
     for count in (10, 4, 25):
@@ -586,6 +612,7 @@ PIECES = [
     Piece("strangeness", "uncertainty", 6, strangeness_cases),
     Piece("conformal_threshold", "uncertainty", 6, threshold_cases),
     Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("second_strangeness", "uncertainty", 6, second_cases),
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, difference_cases),

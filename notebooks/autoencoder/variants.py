@@ -538,6 +538,21 @@ def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
     return np.array([float(score) > limit for score in strangeness(params, x, known)])
 
 
+def second_strangeness__fifth_nearest(params, x, known):
+    return np.sort(cdist(encoder(params, x), encoder(params, known)), axis=1)[:, 4]
+
+
+def second_strangeness__mahalanobis(params, x, known):
+    codes = encoder(params, known)
+    gaps = encoder(params, x) - codes.mean(axis=0)
+    return jnp.sqrt(jnp.sum(gaps @ jnp.linalg.inv(jnp.cov(codes.T)) * gaps, axis=1))
+
+
+def second_strangeness__one_by_one(params, x, known):
+    pairs = zip(np.asarray(autoencoder(params, x)), x, strict=True)
+    return np.array([np.square(drawn - row).mean() for drawn, row in pairs])
+
+
 def paired_difference__interval(a, b):
     gaps = np.subtract(a, b)
     center, error = np.mean(gaps), stats.sem(gaps)

@@ -15,7 +15,13 @@ from params import make_autoencoder_params, params_from_state_dict
 from safetensors.numpy import save_file
 from shapes import activation_shapes, param_shapes
 from training import adam_steps, train
-from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
+from uncertainty import (
+    conformal_threshold,
+    is_strange,
+    paired_difference,
+    second_strangeness,
+    strangeness,
+)
 
 
 def test_layer_shape_and_relu():
@@ -365,6 +371,14 @@ def test_where_all_scores_are_equal_nothing_is_strange():
     images = np.arange(24.0).reshape(12, 2)
     params = {"enc_hidden": layer, "enc_code": layer}
     assert not np.any(is_strange(params, images[:3], images[:2], images, 0.2))
+
+
+def test_second_score_is_the_error_of_an_image():
+    """A model whose parameters are zero draws every pixel as 0.5."""
+    layer = {"weight": np.zeros((2, 2)), "bias": np.zeros(2)}
+    params = dict.fromkeys(("enc_hidden", "enc_code", "dec_hidden", "dec_pixels"), layer)
+    x = np.array([[0.5, 0.5], [0.5, 0.9], [0.0, 1.0]])
+    np.testing.assert_allclose(second_strangeness(params, x, x), [0, 0.08, 0.25], atol=1e-6)
 
 
 def test_operations_by_hand():

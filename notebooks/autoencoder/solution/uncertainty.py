@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import scipy
-from model import encoder
+from model import autoencoder, encoder
 
 
 def strangeness(params, x, known):
@@ -39,6 +39,17 @@ def is_strange(params, x, known, calibration, alpha=0.1):
     """
     threshold = conformal_threshold(strangeness(params, calibration, known), alpha)
     return strangeness(params, x, known) > threshold
+
+
+def second_strangeness(params, x, known):
+    """Measure how strange each image is, by another score than the distance to the nearest code.
+
+    Shapes: x (batch, pixels), known (num_known, pixels) -> (batch,)
+    Source: one of three: the mean squared error; Sun et al. (2022), the distance to the fifth
+        nearest neighbour; Lee et al. (2018), the Mahalanobis distance, to one class, not squared
+    """
+    differences = autoencoder(params, x) - x
+    return jnp.mean(differences**2, axis=1)
 
 
 def paired_difference(a, b):
