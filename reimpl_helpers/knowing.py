@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -196,6 +196,26 @@ def fit_times(roofs: Any, seconds: Any) -> Fitted:
         np.stack([1 / seconds, roofs / scale / seconds], axis=1), np.ones(len(seconds))
     )
     return Fitted(float(start), float(slowdown / scale))
+
+
+# --- how well a model learns --------------------------------------------------------------
+
+
+def sweep(measure: Callable[[Any], Any], settings: Iterable[Any]) -> dict[Any, Any]:
+    """Measure one setting after the other beside a bar; stopped, keep those that are measured."""
+    from IPython.display import ProgressBar
+
+    found, settings = {}, list(settings)
+    try:
+        for _, setting in zip(ProgressBar(len(settings)), settings, strict=False):
+            found[setting] = measure(setting)
+    except KeyboardInterrupt:
+        missing = ", ".join(str(setting) for setting in settings if setting not in found)
+        print(
+            f"stopped: {len(found)} of {len(settings)} are measured, and kept. Not measured: "
+            f"{missing}. Run the cell again for all."
+        )
+    return found
 
 
 # --- how well a score tells two kinds of input apart --------------------------------------

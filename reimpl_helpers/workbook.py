@@ -177,6 +177,7 @@ class Workbook:
         """
         if not self.store.is_own("in_words", self.store.texts()):
             return Note("No card yet: write in_words, and run its check.")
+        print("Training and measuring your package anew: that may take a minute.", flush=True)
         card = write_card(self.store, " and ".join(self.pair.names) if self.pair else "a pair")
         print(f"Written to {self.store.folder.parent.name}/{self.track.name}: {CARD}.")
         return card

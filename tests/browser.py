@@ -101,6 +101,10 @@ class Seat:
         self.page.set_default_timeout(PATIENCE * 1000)
         self.said = []
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.waits_for = {}
+        self.page.on("request", lambda request: self.waits_for.update({request: request.url}))
+        for over in ("requestfinished", "requestfailed"):
+            self.page.on(over, lambda request: self.waits_for.pop(request, None))
         wait_longer = self.page.locator(".jp-Dialog-buttonLabel[aria-label='Continue waiting']")
         self.dismiss(wait_longer)  # on a busy machine
 
@@ -136,7 +140,15 @@ class Seat:
         self.page.locator(".lm-Menu-item", has_text=re.compile(f"^{path[-1]}")).click()
 
     def wait(self):
-        self.page.wait_for_selector(f"{SHOWN} .jp-Cell")
+        from playwright.sync_api import TimeoutError  # slow to import, for who opens no browser
+
+        try:
+            self.page.wait_for_selector(f"{SHOWN} .jp-Cell")
+        except TimeoutError as error:
+            waits_for = ", ".join(self.waits_for.values()) or "no answer"
+            raise AssertionError(
+                f"no notebook opened; the page waits for {waits_for} and said {self.said}"
+            ) from error
         self.page.wait_for_selector(f"{PANEL} .jp-Notebook-ExecutionIndicator[data-status='idle']")
         self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/")  # there is a kernel
 

@@ -296,3 +296,16 @@ def test_a_refusal_is_there_and_has_words():
     for words, said in ((None, "NaN: let in"), (" ", "has no words"), ("too many", None)):
         complaint = let_in("NaN", "Which?", words_of_refusal(guard, words))
         assert said in complaint[0] if said else complaint is None
+
+
+def test_a_sweep_that_is_stopped_keeps_what_it_has_measured(capsys):
+    def measure(size):
+        if size == 50:
+            raise KeyboardInterrupt
+        return 2 * size
+
+    assert knowing.sweep(lambda size: 2 * size, (10, 25)) == {10: 20, 25: 50}
+    capsys.readouterr()
+    assert knowing.sweep(measure, (10, 25, 50, 100)) == {10: 20, 25: 50}
+    said = "stopped: 2 of 4 are measured, and kept. Not measured: 50, 100. "
+    assert said in capsys.readouterr().out
