@@ -62,21 +62,24 @@ def compare(answer, expected, probe, path="") -> float:
 def compare_with_each(answer, choices, probe) -> float:
     """Compare an answer with what each choice gives; return how far off the one is that fits.
 
-    Raises: Refusal naming the choice that is nearest, where none fits.
+    Raises: Refusal saying what each choice gives, where none fits.
     """
-    refusals = {}
-    for name, expected in choices.items():
+    for expected in choices.values():
         try:
             return compare(answer, expected, probe)
         except Refusal as refusal:
-            refusals[name] = refusal
-    if any(refusal.stage != "values" for refusal in refusals.values()):
-        raise refusals[name]
+            if refusal.stage != "values":
+                raise
     ours = as_array(answer, "")
-    nearest = min(choices, key=lambda name: np.abs(ours - choices[name]).mean())
-    found = refusals[nearest]
-    seen = f"{found.seen} It is nearest to the {nearest}, of the {len(choices)} to choose from."
-    raise Refusal("values", seen, found.question)
+    differs = np.array([relative_difference(ours, each) > TOLERANCE for each in choices.values()])
+    from_all = differs.all(axis=0)
+    place = tuple(first_place(from_all if from_all.any() else differs[0]))
+    given = ", ".join(f"the {name} {each[place]:.4g}" for name, each in choices.items())
+    seen = (
+        f"other values than those of any choice on “{probe}”, first at {list(place)}: yours "
+        f"{ours[place]:.4g}, {given}."
+    )
+    raise Refusal("values", seen, "Which of them have you chosen?")
 
 
 def refuse_other_keys(answer, expected, at):
@@ -173,7 +176,7 @@ def compare_arrays(ours, original, at) -> float:
 def compare_values(ours, original, at) -> float:
     if original.dtype == bool:
         ours, original = ours.astype(int), original.astype(int)
-    difference = np.abs(ours - original) / (1 + np.abs(original))
+    difference = relative_difference(ours, original)
     differs = difference > TOLERANCE
     if not differs.any():
         return float(difference.max(initial=0.0))
@@ -184,6 +187,10 @@ def compare_values(ours, original, at) -> float:
     seen = f"{count} {at}{where}: yours {yours}, the original's {theirs}."
     more, question = what_they_share(ours, original)
     raise Refusal("values", sentences(seen, more), question)
+
+
+def relative_difference(ours, original):
+    return np.abs(ours - original) / (1 + np.abs(original))
 
 
 def told_apart(ours, original):
