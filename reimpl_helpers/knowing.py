@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from reimpl_helpers.base.compiling import compiled_quickly
 from reimpl_helpers.base.growth import above_zero
 from reimpl_helpers.base.programs import programs_in
 from reimpl_helpers.base.words import first_line
@@ -202,13 +203,17 @@ def fit_times(roofs: Any, seconds: Any) -> Fitted:
 
 
 def sweep(measure: Callable[[Any], Any], settings: Iterable[Any]) -> dict[Any, Any]:
-    """Measure one setting after the other beside a bar; stopped, keep those that are measured."""
+    """Measure one setting after the other beside a bar; stopped, keep those that are measured.
+
+    Each is a program that runs once, so JAX compiles it quickly, and lets it run a little slower.
+    """
     from IPython.display import ProgressBar
 
     found, settings = {}, list(settings)
     try:
-        for _, setting in zip(ProgressBar(len(settings)), settings, strict=False):
-            found[setting] = measure(setting)
+        with compiled_quickly():
+            for _, setting in zip(ProgressBar(len(settings)), settings, strict=False):
+                found[setting] = measure(setting)
     except KeyboardInterrupt:
         missing = ", ".join(str(setting) for setting in settings if setting not in found)
         print(
