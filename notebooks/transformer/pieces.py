@@ -11,6 +11,7 @@ from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
+    distances_from,
     drawn_alpha,
     limits_case,
     refused_case,
@@ -724,17 +725,22 @@ def other_sentences(probe, rng):
 def distances(params, x, known, heads):
     """Say of each sentence how far its words are from the nearest known ones, in the mean."""
 
-    def words_of(x):
-        tokens, is_real = x["tokens"], x["is_real"]
-        places = params["position"]["weight"][: tokens.shape[1]]
-        rows = normalised(params["embedding_norm"], params["word"]["weight"][tokens] + places)
-        for number in range(len(params["layers"])):
-            rows = after_block(params["layers"][str(number)], rows, is_real, heads)
-        return [words[real] for words, real in zip(rows, is_real, strict=True)]
-
-    known_words = np.concatenate(words_of(known))
-    gaps = [np.linalg.norm(words[:, None] - known_words, axis=-1) for words in words_of(x)]
+    known_words = np.concatenate(words_of(params, known, heads))
+    gaps = [
+        np.linalg.norm(words[:, None] - known_words, axis=-1)
+        for words in words_of(params, x, heads)
+    ]
     return np.array([gap.min(axis=1).mean() for gap in gaps])
+
+
+def words_of(params, x, heads):
+    """List the rows of each sentence's words as they leave the last block."""
+    tokens, is_real = x["tokens"], x["is_real"]
+    places = params["position"]["weight"][: tokens.shape[1]]
+    rows = normalised(params["embedding_norm"], params["word"]["weight"][tokens] + places)
+    for number in range(len(params["layers"])):
+        rows = after_block(params["layers"][str(number)], rows, is_real, heads)
+    return [words[real] for words, real in zip(rows, is_real, strict=True)]
 
 
 def verdict_cases(recording):
@@ -762,6 +768,34 @@ def others_to_judge(probe, rng):
 def strange(params, x, known, calibration, alpha, heads):
     threshold = threshold_of(distances(params, calibration, known, heads), alpha)
     return distances(params, x, known, heads) > threshold
+
+
+def second_cases(recording):
+    for name in ("ordinary", "other sizes"):
+        unseen = partial(sentences_to_score, recording.probes[name])
+        args = unseen(np.random.default_rng(0))
+        yield Case(name, args, choices=second_scores, unseen=unseen)
+
+
+def sentences_to_score(probe, rng):
+    """Draw sentences, many known ones, and a last norm that leads vectors out of one plane."""
+    params, sizes = nested(probe.params), probe.sizes
+    width, longest = sizes["width"], sizes["positions"]
+    last = {"weight": rng.uniform(0.5, 1.5, size=width), "bias": np.ones(width)}
+    params["layers"][str(layers_in(probe) - 1)]["output_norm"] = last
+    lengths = rng.integers(2, longest, size=8 * width)
+    known = drawn_sentences(rng, probe, longest, *lengths)
+    return params, drawn_sentences(rng, probe, 3, 5, 1, 4, 2), known, sizes["heads"]
+
+
+def second_scores(params, x, known, heads):
+    def vectors_of(x):
+        means = np.stack([words.mean(axis=0) for words in words_of(params, x, heads)])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    vectors, known_vectors = vectors_of(x), vectors_of(known)
+    energy = -np.log(np.exp(20 * vectors @ known_vectors.T).sum(axis=1))
+    return {"energy": energy, **distances_from(known_vectors, vectors)}
 
 
 def flops_cases(recording):
@@ -906,6 +940,7 @@ PIECES = [
     Piece("strangeness", "uncertainty", 6, strangeness_cases),
     Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
     Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("second_strangeness", "uncertainty", 6, second_cases),
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),

@@ -794,6 +794,23 @@ def is_strange__one_by_one(params, x, known, calibration, alpha=0.1, heads=3):
     return np.array([float(one) > limit for one in score(x)])
 
 
+def second_strangeness__fifth_nearest(params, x, known, heads=3):
+    ours, theirs = (transformer_model(params, part, heads) for part in (x, known))
+    return np.sort(cdist(ours, theirs), axis=1)[:, 4]
+
+
+def second_strangeness__mahalanobis(params, x, known, heads=3):
+    vectors = transformer_model(params, known, heads)
+    gaps = transformer_model(params, x, heads) - vectors.mean(axis=0)
+    return jnp.sqrt(jnp.sum(gaps @ jnp.linalg.inv(jnp.cov(vectors.T)) * gaps, axis=1))
+
+
+def second_strangeness__one_by_one(params, x, known, heads=3):
+    theirs = np.asarray(transformer_model(params, known, heads=heads))
+    ours = np.asarray(transformer_model(params, x, heads=heads))
+    return np.array([-np.log(sum(np.exp(20 * np.sum(theirs * row, axis=1)))) for row in ours])
+
+
 def count_flops__product_by_product(batch, seq, width=6, inner=10, layers=2):
     def product(rows, added_up, columns):
         return 2 * rows * added_up * columns

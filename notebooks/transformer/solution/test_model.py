@@ -22,7 +22,13 @@ from model import (
 from params import make_transformer_params, params_from_state_dict, published_params
 from shapes import activation_shapes, param_shapes
 from training import train
-from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
+from uncertainty import (
+    conformal_threshold,
+    is_strange,
+    paired_difference,
+    second_strangeness,
+    strangeness,
+)
 
 
 def test_layers_are_as_they_were():
@@ -605,6 +611,27 @@ def test_heads_count_for_the_verdict():
     ):
         limit = conformal_threshold(strangeness(params, calibration, known, heads), 0.5)
         np.testing.assert_array_equal(said, strangeness(params, x, known, heads) > limit)
+
+
+def test_second_score_is_the_energy():
+    """The word 1 has the product 1 with itself, 0 with the word 2 and -1 with the word 3."""
+    one_word = np.array([[1], [1], [2], [3]])
+    x = {"tokens": one_word, "is_real": np.ones_like(one_word, dtype=bool)}
+    known = {name: part[:3] for name, part in x.items()}
+    near = -20 - np.log([2, 2, 1])
+    found = second_strangeness(lookup_model(), x, known)
+    np.testing.assert_allclose(found, [*near, 0], atol=1e-4)
+
+
+def test_heads_count_for_the_second_score():
+    """The only known sentence has the energy -20, with any number of heads; 3 are the default."""
+    params, x, known = make_transformer_params(key=1), sentences(3, 5), sentences(4)
+    for heads in (3, 2):
+        found = second_strangeness(params, known, known, heads)
+        np.testing.assert_allclose(found, [-20], rtol=1e-4)
+    usual = second_strangeness(params, x, known)
+    np.testing.assert_allclose(second_strangeness(params, x, known, 3), usual, rtol=1e-4)
+    assert np.max(np.abs(second_strangeness(params, x, known, 2) - usual)) > 1e-3
 
 
 def test_threshold_is_a_score_of_the_right_rank():

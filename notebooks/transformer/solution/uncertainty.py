@@ -1,9 +1,10 @@
 """Where the model may be used, and what a difference between two models is worth."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
-from model import embed, pool, transformer_block
+from model import embed, pool, transformer_block, transformer_model
 
 
 def strangeness(params, x, known, heads=3):
@@ -52,6 +53,21 @@ def is_strange(params, x, known, calibration, alpha=0.1, heads=3):
     """
     threshold = conformal_threshold(strangeness(params, calibration, known, heads), alpha)
     return strangeness(params, x, known, heads) > threshold
+
+
+def second_strangeness(params, x, known, heads=3):
+    """Measure how strange each sentence is, from its vector and those of the known ones.
+
+    Shapes: x["tokens"], x["is_real"] (batch, seq), known["tokens"], known["is_real"]
+        (num_known, known_seq) -> (batch,)
+    Source: one of three: Liu et al. (2020), the energy, of 20 times the products; Sun et al.
+        (2022), the distance to the fifth nearest neighbour; Lee et al. (2018), A simple unified
+        framework for detecting out-of-distribution samples and adversarial attacks, the
+        Mahalanobis distance, to one class, not squared
+    """
+    vectors = transformer_model(params, x, heads)
+    known_vectors = transformer_model(params, known, heads)
+    return -jax.nn.logsumexp(20 * vectors @ known_vectors.T, axis=1)
 
 
 def paired_difference(a, b):
