@@ -697,7 +697,15 @@ def second_cases(recording):
     for name in ("ordinary", "other sizes"):
         unseen = partial(proteins_to_score, recording.probes[name])
         args = unseen(np.random.default_rng(0))
-        yield Case(name, args, choices=second_scores, unseen=unseen)
+        yield Case(name, args, choices=second_scores, call=call_trained, unseen=unseen)
+
+
+def call_trained(piece, params, *args):
+    """Hand on params in JAX, as training leaves them: NumPy's cannot be indexed under vmap."""
+    import jax
+    import jax.numpy as jnp
+
+    return piece(jax.tree.map(jnp.asarray, params), *args)
 
 
 def proteins_to_score(probe, rng):

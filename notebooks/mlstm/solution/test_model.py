@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from card import in_words
@@ -476,7 +477,7 @@ def test_where_all_scores_are_equal_nothing_is_strange():
 
 def test_second_score_is_the_surprise_of_one_protein_alone():
     """A stop is 24 times as likely as each letter, so it surprises by log 2, a letter by log 48."""
-    params = jax.tree.map(np.zeros_like, make_mlstm_params(key=1))
+    params = jax.tree.map(jnp.zeros_like, make_mlstm_params(key=1))
     params["dense"]["bias"] = np.append(np.zeros(24), np.log(24))
     x = np.array([[24, 3, 1, 4, 0], [24, 5, 0, 0, 0]])
     expected = [(letters * np.log(48) + np.log(2)) / (letters + 1) for letters in (3, 1)]
