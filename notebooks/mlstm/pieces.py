@@ -11,6 +11,7 @@ from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import call_compiled_gradient, compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
+    distances_from,
     drawn_alpha,
     limits_case,
     refused_case,
@@ -293,6 +294,11 @@ def read_by(params, letters):
     return said
 
 
+def scores_of(params, letters):
+    dense = params["dense"]
+    return read_by(params, letters)["hidden"] @ dense["weight"].T + dense["bias"]
+
+
 def other_letters(probe):
     return lambda rng: (
         noisy(probe.params, rng),
@@ -321,9 +327,7 @@ def model_cases(recording):
             unseen=other_letters(probe),
         )
     params, letters = made_up(units=25, layers=1)
-    dense = params["dense"]
-    expected = read_by(params, letters)["hidden"] @ dense["weight"].T + dense["bias"]
-    yield Case("as many units as letters", (params, letters), expected)
+    yield Case("as many units as letters", (params, letters), scores_of(params, letters))
 
 
 # --- 2 shapes -----------------------------------------------------------------------------
@@ -689,6 +693,35 @@ def strange(params, x, known, calibration, alpha):
     return distances(params, x, known) > threshold
 
 
+def second_cases(recording):
+    for name in ("ordinary", "other sizes"):
+        unseen = partial(proteins_to_score, recording.probes[name])
+        args = unseen(np.random.default_rng(0))
+        yield Case(name, args, choices=second_scores, call=call_trained, unseen=unseen)
+
+
+def call_trained(piece, params, *args):
+    """Hand on params in JAX, as training leaves them: NumPy's cannot be indexed under vmap."""
+    import jax
+    import jax.numpy as jnp
+
+    return piece(jax.tree.map(jnp.asarray, params), *args)
+
+
+def proteins_to_score(probe, rng):
+    """Draw a few proteins, and many known ones: enough for a covariance of their mean h."""
+    known = some_proteins(rng, 8 * probe.sizes["units"], 9)
+    return noisy(probe.params, rng), some_proteins(rng, 6, 7), known
+
+
+def second_scores(params, x, known):
+    each = [surprise(scores_of(params, row), following(row)) for row in x[:, None]]
+    return {
+        "surprise": np.array(each),
+        **distances_from(mean_said(params, known), mean_said(params, x)),
+    }
+
+
 def flops_cases(recording):
     for name, args, probe in sized(recording):
         products = probe.inputs["letters"].size * probe.params["dense.weight"].size
@@ -792,6 +825,7 @@ PIECES = [
     Piece("strangeness", "uncertainty", 6, strangeness_cases),
     Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
     Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("second_strangeness", "uncertainty", 6, second_cases),
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),

@@ -696,6 +696,22 @@ def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
     return np.array([float(score) > limit for score in strangeness(params, x, known)])
 
 
+def second_strangeness__one_by_one(params, x, known):
+    rows = [row[None] for row in x]
+    return np.array([next_letter_loss(params, mlstm_model, x, next_letters(x)) for x in rows])
+
+
+def second_strangeness__fifth_nearest(params, x, known):
+    means, known_means = (np.asarray(representation(params, part)[0]) for part in (x, known))
+    return np.sort(cdist(means, known_means), axis=1)[:, 4]
+
+
+def second_strangeness__mahalanobis(params, x, known):
+    means, known_means = (representation(params, part)[0] for part in (x, known))
+    gaps = means - known_means.mean(axis=0)
+    return jnp.sqrt(jnp.sum(gaps @ jnp.linalg.inv(jnp.cov(known_means.T)) * gaps, axis=1))
+
+
 def count_flops__step_by_step(batch, seq, embedding=10, units=12, layers=2):
     def product(rows, inner, columns):
         forward = 2 * rows * inner * columns

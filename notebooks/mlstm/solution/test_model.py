@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from card import in_words
@@ -13,7 +14,13 @@ from model import mlstm_layer, mlstm_model, mlstm_step, normalise, read, represe
 from params import make_mlstm_params, params_from_state_dict, published_params
 from shapes import activation_shapes, param_shapes
 from training import train
-from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
+from uncertainty import (
+    conformal_threshold,
+    is_strange,
+    paired_difference,
+    second_strangeness,
+    strangeness,
+)
 
 
 def test_shapes():
@@ -466,6 +473,16 @@ def test_where_all_scores_are_equal_nothing_is_strange():
     params = jax.tree.map(np.zeros_like, make_mlstm_params(key=1))
     calibration = some_proteins(3, 12)
     assert not np.any(is_strange(params, calibration[:3], some_proteins(2, 2), calibration, 0.2))
+
+
+def test_second_score_is_the_surprise_of_one_protein_alone():
+    """A stop is 24 times as likely as each letter, so it surprises by log 2, a letter by log 48."""
+    params = jax.tree.map(jnp.zeros_like, make_mlstm_params(key=1))
+    params["dense"]["bias"] = np.append(np.zeros(24), np.log(24))
+    x = np.array([[24, 3, 1, 4, 0], [24, 5, 0, 0, 0]])
+    expected = [(letters * np.log(48) + np.log(2)) / (letters + 1) for letters in (3, 1)]
+    found = second_strangeness(params, x, some_proteins(2, 3))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_operations_by_hand():

@@ -1,9 +1,12 @@
 """Where the model may be used, and what a difference between two models is worth."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
-from model import representation
+from data import next_letters
+from losses import next_letter_loss
+from model import mlstm_model, representation
 
 
 def strangeness(params, x, known):
@@ -39,6 +42,22 @@ def is_strange(params, x, known, calibration, alpha=0.1):
     """
     threshold = conformal_threshold(strangeness(params, calibration, known), alpha)
     return strangeness(params, x, known) > threshold
+
+
+def second_strangeness(params, x, known):
+    """Measure how strange each protein is by a second score, one of three to choose from.
+
+    Shapes: x (batch, seq), known (num_known, any seq) -> (batch,)
+    Source: next_letter_loss, of one protein alone; or Sun et al. (2022), the distance to the fifth
+        nearest neighbour; or Lee et al. (2018), A simple unified framework for detecting
+        out-of-distribution samples and adversarial attacks, the Mahalanobis distance, to one
+        class and not squared. Both distances between representations, each the mean h
+    """
+
+    def loss_of_one(x, y):
+        return next_letter_loss(params, mlstm_model, x[None], y[None])
+
+    return jax.vmap(loss_of_one)(x, next_letters(x))
 
 
 def paired_difference(a, b):
