@@ -16,6 +16,7 @@ from reimpl_helpers.checks.compare import as_array
 from reimpl_helpers.checks.porting import compiled
 from reimpl_helpers.forward import call_counterpart, missing_counterparts
 from reimpl_helpers.knowing import (
+    distances_from,
     drawn_alpha,
     refused_case,
     threshold_of,
@@ -460,6 +461,29 @@ def strange(params, x, known, calibration, alpha):
     return distances(params, x, known) > threshold
 
 
+def second_cases(recording):
+    rng = np.random.default_rng(0)
+    for name in ("ordinary", "other sizes", "wide edges"):
+        other = partial(another_score, recording.probes[name])
+        yield Case(name, other(rng), choices=second_scores, unseen=other)
+
+
+def another_score(probe, rng):
+    """Draw a model of one target, whose answers lie between many whole numbers, and its graphs."""
+    params, hidden = nested(probe.params), probe.sizes["hidden"]
+    params["readout"] = {"weight": rng.normal(size=(1, hidden)), "bias": rng.normal(size=1)}
+    return params, drawn_graphs(rng, probe, 2 * hidden), drawn_graphs(rng, probe, 6 * hidden)
+
+
+def second_scores(params, x, known):
+    ours, layer = sums_of(params, x), params["readout"]
+    answers = (ours @ layer["weight"].T + layer["bias"])[:, 0]
+    return {
+        "distance from a whole number": np.abs(answers - np.round(answers)),
+        **distances_from(sums_of(params, known), ours),
+    }
+
+
 def sizes_and_counts(probe):
     counts = [probe.sizes[f"num_{what}"] for what in ("nodes", "edges", "graphs")]
     return *counts, *sizes_of(probe)
@@ -584,6 +608,7 @@ PIECES = [
     Piece("strangeness", "uncertainty", 6, strangeness_cases),
     Piece("conformal_threshold", "uncertainty", 6, from_track="autoencoder"),
     Piece("is_strange", "uncertainty", 6, verdict_cases),
+    Piece("second_strangeness", "uncertainty", 6, second_cases),
     Piece("count_flops", "costs", 6, flops_cases),
     Piece("count_memory", "costs", 6, memory_cases),
     Piece("paired_difference", "uncertainty", 6, from_track="autoencoder"),

@@ -583,6 +583,27 @@ def is_strange__one_by_one(params, x, known, calibration, alpha=0.1):
     return np.array([float(score) > limit for score in strangeness(params, x, known)])
 
 
+def summed_states(params, graphs):
+    identity = np.eye(params["readout"]["weight"].shape[1])
+    return gnn_model(dict(params, readout={"weight": identity, "bias": 0.0}), graphs)
+
+
+def second_strangeness__to_the_nearer_side(params, x, known):
+    above = np.asarray(gnn_model(params, x)).ravel() % 1
+    return np.minimum(above, 1 - above)
+
+
+def second_strangeness__fifth_nearest(params, x, known):
+    gaps = cdist(summed_states(params, x), summed_states(params, known))
+    return np.partition(gaps, 4, axis=1)[:, 4]
+
+
+def second_strangeness__mahalanobis(params, x, known):
+    sums = np.asarray(summed_states(params, known))
+    gaps = np.asarray(summed_states(params, x)) - sums.mean(axis=0)
+    return np.sqrt((gaps * np.linalg.solve(np.cov(sums.T), gaps.T).T).sum(axis=1))
+
+
 def count_flops__layer_by_layer(
     num_nodes, num_edges, num_graphs, node_features=5, edge_features=2, hidden=16, targets=1
 ):

@@ -14,7 +14,13 @@ from params import make_gnn_params, params_from_state_dict
 from safetensors.numpy import save_file
 from shapes import activation_shapes, param_shapes
 from training import train
-from uncertainty import conformal_threshold, is_strange, paired_difference, strangeness
+from uncertainty import (
+    conformal_threshold,
+    is_strange,
+    paired_difference,
+    second_strangeness,
+    strangeness,
+)
 
 
 def test_shapes():
@@ -416,6 +422,19 @@ def test_where_all_scores_are_equal_nothing_is_strange():
     params = jax.tree.map(np.zeros_like, make_gnn_params())
     x, known, calibration = (dummy_graph_data(key)[0] for key in (1, 2, 3))
     assert not np.any(is_strange(params, x, known, calibration, 0.3))
+
+
+def test_second_strangeness_is_one_of_three():
+    """Eight sums around 0, with a variance of 0.48 / 7 along both axes: all three by hand."""
+    axes = [0.4, 0], [-0.4, 0], [0, 0.4], [0, -0.4]
+    known = ending_as(*axes, [0.2, 0.2], [0.2, -0.2], [-0.2, 0.2], [-0.2, -0.2])
+    scores = second_strangeness(plain_model(2), ending_as([0.7, 0], [0, 0], [0, 0.6]), known)
+    choices = [
+        [0.3, 0, 0.4],
+        [math.hypot(0.7, 0.4), 0.4, math.hypot(0.6, 0.4)],
+        [0.7 / math.sqrt(0.48 / 7), 0, 0.6 / math.sqrt(0.48 / 7)],
+    ]
+    assert any(np.allclose(scores, choice, atol=1e-4) for choice in choices), scores
 
 
 def test_threshold_is_a_score_of_the_right_rank():

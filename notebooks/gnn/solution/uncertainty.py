@@ -48,6 +48,20 @@ def is_strange(params, x, known, calibration, alpha=0.1):
     return strangeness(params, x, known) > threshold
 
 
+def second_strangeness(params, x, known):
+    """Score how strange each graph is once more, in one of three ways: another than strangeness.
+
+    Shapes: params of a model with one target; x and known as gnn_model takes them, with
+        x["nodes_per_graph"] (num_graphs,) -> (num_graphs,)
+    Source: a count is whole, so the distance of the answer from a whole number. To choose from,
+        too: Sun et al. (2022), the distance to the fifth nearest; Lee et al. (2018), A simple
+        unified framework for detecting out-of-distribution samples and adversarial attacks, the
+        Mahalanobis distance, here to one class and not squared
+    """
+    answers = gnn_model(params, x)[:, 0]
+    return jnp.abs(answers - jnp.round(answers))
+
+
 def paired_difference(a, b):
     """Estimate by how much a exceeds b, with an interval that holds it 19 times of 20.
 
